@@ -1,0 +1,45 @@
+//! Every bound of the product, named, with its reason. A queue, frame, list or retry without a
+//! bound from here is a mistake.
+
+use std::time::Duration;
+
+/// Longest line on the client protocol and in local calls: a whole unit graph of a large
+/// workspace is under 4 MiB.
+pub const LINE_BYTES: usize = 16 << 20;
+/// Most descriptors on one message; the kernel's own limit is 253.
+pub const DESCRIPTORS_A_MESSAGE: usize = 250;
+/// Sessions at once; a person with many agents stays far below.
+pub const SESSIONS: usize = 256;
+/// Connections at once to casd or execd.
+pub const CONNECTIONS: usize = 512;
+/// Blobs up to this size are inlined in batch calls and stored in segments.
+pub const SMALL_BLOB_BYTES: u64 = 64 << 10;
+/// Data in one batch call: under gRPC's default message limit of 4 MiB, with room for overhead.
+pub const BATCH_BYTES: u64 = 3 << 20;
+/// What a server or client decodes at most: a batch of tiny blobs carries 80 bytes of overhead each.
+pub const MESSAGE_BYTES: usize = 16 << 20;
+/// One ByteStream message.
+pub const CHUNK_BYTES: usize = 512 << 10;
+/// Longest path component in a tree (Linux NAME_MAX).
+pub const NAME_BYTES: usize = 255;
+/// Most nodes in one input tree.
+pub const TREE_NODES: usize = 1_000_000;
+/// Deepest input tree.
+pub const TREE_DEPTH: usize = 128;
+/// Captured standard output or error of one action; what is longer ends the action.
+pub const STREAM_BYTES: usize = 64 << 20;
+/// Streams up to this size come back inside the ActionResult.
+pub const INLINE_STREAM_BYTES: usize = 64 << 10;
+/// How long a client waits for the first byte of an answer to a connect: a cold hardened start
+/// takes a tenth of a second, a crash loop is retried each second.
+pub const CONNECT_WAIT: Duration = Duration::from_secs(20);
+/// How long a build waits for casd or execd to come back after a crash.
+pub const RESTART_WAIT: Duration = Duration::from_secs(60);
+/// How long a service finishes what runs after SIGTERM; the unit's TimeoutStopSec is 5 s more.
+pub const DRAIN: Duration = Duration::from_secs(20);
+/// How long a control call may take.
+pub const CONTROL_WAIT: Duration = Duration::from_secs(5);
+/// Control connections at once; each is one vxctl.
+pub const CONTROL_CONNECTIONS: usize = 16;
+/// How long a service waits before it looks for a session bus again that was missing or went away.
+pub const BUS_RETRY: Duration = Duration::from_secs(30);

@@ -1,0 +1,36 @@
+//! What execd records with each result beyond the API's own fields: how the action was isolated
+//! and what it cost. Carried as auxiliary metadata of the ActionResult.
+
+use bazel_remote_apis::build::bazel::remote::execution::v2;
+use prost::Message;
+
+use super::any::{self, Named};
+
+/// How one action ran (`vx.RunRecord`).
+#[derive(Clone, PartialEq, Message)]
+pub struct RunRecord {
+    /// The rung reached: full, namespaces, landlock or process.
+    #[prost(string, tag = "1")]
+    pub rung: String,
+    /// The view class: fixed or path.
+    #[prost(string, tag = "2")]
+    pub view: String,
+    /// User and system time of the action's processes, microseconds.
+    #[prost(uint64, tag = "3")]
+    pub cpu_us: u64,
+    /// The largest resident size of one process, bytes.
+    #[prost(uint64, tag = "4")]
+    pub max_rss_bytes: u64,
+    /// From start to end of the command, microseconds.
+    #[prost(uint64, tag = "5")]
+    pub wall_us: u64,
+}
+
+impl Named for RunRecord {
+    const NAME: &'static str = "vx.RunRecord";
+}
+
+/// The record of a result, if it carries one.
+pub fn of(result: &v2::ActionResult) -> Option<RunRecord> {
+    result.execution_metadata.as_ref()?.auxiliary_metadata.iter().find_map(any::unpack)
+}

@@ -1,0 +1,357 @@
+//! Accepts connections: the peer must be the same user; the first byte says whether it speaks
+//! gRPC or vx's local calls (`wire/PROTOCOL.md`).
+
+use std::{
+    future::Future,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixListener as StdListener,
+    },
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use serde_json::value::RawValue;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::{UnixListener, UnixStream},
+    sync::mpsc,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+
+use super::{
+    Guard, Parts,
+    authority::{Cure, Step},
+};
+use crate::{
+    limits,
+    wire::{
+        call::{self, Error, Request},
+        fds::{Line, Receiver, send_some},
+    },
+};
+
+/// A gRPC connection, for tonic.
+#[derive(Debug)]
+pub struct Connection {
+    stream: UnixStream,
+    cure: Cure,
+    /// Received and not yet handed on.
+    held: Vec<u8>,
+    /// Of `held`, how much may be handed on.
+    whole: usize,
+    /// How much of `held` was handed on.
+    given: usize,
+    _guard: Guard,
+}
+
+/// A local call.
+#[derive(Debug)]
+pub struct Call {
+    /// The method's name.
+    pub method: String,
+    /// Its parameters, an object.
+    pub params: Box<RawValue>,
+    /// Descriptors that came with it.
+    pub fds: Vec<OwnedFd>,
+}
+
+impl Call {
+    /// The parameters, read as `T`.
+    pub fn params<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_str(self.params.get())
+            .map_err(|err| Error::new(call::INVALID_PARAMS, format!("{}: {err}", self.method)))
+    }
+}
+
+/// What a local call is answered with.
+#[derive(Debug)]
+pub struct Reply {
+    result: Box<RawValue>,
+    fds: Vec<OwnedFd>,
+}
+
+impl Reply {
+    /// An answer without descriptors.
+    pub fn new<T: serde::Serialize>(result: &T) -> Result<Self, Error> {
+        Self::with_fds(result, Vec::new())
+    }
+
+    /// An answer with descriptors.
+    pub fn with_fds<T: serde::Serialize>(result: &T, fds: Vec<OwnedFd>) -> Result<Self, Error> {
+        let result = serde_json::value::to_raw_value(result)
+            .map_err(|err| Error::new(crate::fault::Fault::Bug.code(), format!("answer cannot be written: {err}")))?;
+        Ok(Reply { result, fds })
+    }
+}
+
+/// Both kinds of connections, sorted.
+pub struct Serving {
+    /// For tonic's `serve_with_incoming`.
+    pub grpc: ReceiverStream<io::Result<Connection>>,
+    /// For [`serve_calls`].
+    pub calls: mpsc::Receiver<(UnixStream, Guard)>,
+}
+
+/// Accepts until the service stops.
+pub fn sort_connections(listener: StdListener, parts: &Parts) -> io::Result<Serving> {
+    listener.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(listener)?;
+    let (grpc, grpc_incoming) = mpsc::channel(16);
+    let (calls, calls_incoming) = mpsc::channel(16);
+    let parts = parts.clone();
+    tokio::spawn(async move {
+        while let Some((stream, guard)) = accept(&listener, &parts).await {
+            let (grpc, calls) = (grpc.clone(), calls.clone());
+            tokio::spawn(async move {
+                match first_byte(&stream).await {
+                    Some(b'{') => drop(calls.send((stream, guard)).await),
+                    Some(_) => drop(grpc.send(Ok(Connection::new(stream, guard))).await),
+                    None => {}
+                }
+            });
+        }
+    });
+    Ok(Serving { grpc: ReceiverStream::new(grpc_incoming), calls: calls_incoming })
+}
+
+/// The next connection of the same user; `None` when the service stops.
+async fn accept(listener: &UnixListener, parts: &Parts) -> Option<(UnixStream, Guard)> {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = parts.shutdown.requested() => return None,
+        };
+        let (stream, _) = match accepted {
+            Ok(accepted) => accepted,
+            Err(err) => {
+                // Out of descriptors or memory: it passes, the backlog waits.
+                tracing::warn!(%err, "a connection cannot be accepted, trying again");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        if let Err(reason) = check_peer(&stream) {
+            tracing::warn!(reason, "a connection was refused");
+            refuse(&stream, &Error::new(call::VERSION, reason)).await;
+        } else if parts.idle.busy() >= limits::CONNECTIONS {
+            refuse(&stream, &Error::new(call::BUSY, "too many connections, try again later")).await;
+        } else {
+            let guard = parts.idle.guard();
+            return Some((stream, guard));
+        }
+    }
+}
+
+fn check_peer(stream: &UnixStream) -> Result<(), String> {
+    let own = rustix::process::geteuid().as_raw();
+    match stream.peer_cred() {
+        Ok(peer) if peer.uid() == own => Ok(()),
+        Ok(peer) => Err(format!("this service serves user {own} only, not user {}", peer.uid())),
+        Err(err) => Err(format!("the peer's user cannot be told: {err}")),
+    }
+}
+
+async fn refuse(stream: &UnixStream, error: &Error) {
+    // Words for a person at the other end; who does not read them is refused all the same.
+    let _ = send_line(stream, &call::error(None, error), Vec::new()).await;
+}
+
+async fn first_byte(stream: &UnixStream) -> Option<u8> {
+    let mut byte = [0];
+    let peek = stream.async_io(Interest::READABLE, || {
+        let (received, _) = rustix::net::recv(stream, &mut byte[..], rustix::net::RecvFlags::PEEK)?;
+        Ok(received)
+    });
+    match tokio::time::timeout(Duration::from_secs(60), peek).await {
+        Ok(Ok(1)) => Some(byte[0]),
+        _ => None,
+    }
+}
+
+async fn send_line(stream: &UnixStream, bytes: &[u8], fds: Vec<OwnedFd>) -> io::Result<()> {
+    let mut fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+    let mut sent = 0;
+    while sent < bytes.len() {
+        sent += stream.async_io(Interest::WRITABLE, || send_some(stream.as_fd(), &bytes[sent..], &fds)).await?;
+        fds.clear();
+    }
+    Ok(())
+}
+
+/// Answers local calls until the service stops or every connection ended. A connection that the
+/// client closes drops the call that runs on it.
+pub async fn serve_calls<H, F>(mut calls: mpsc::Receiver<(UnixStream, Guard)>, parts: Parts, handler: H)
+where
+    H: Fn(Call) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Reply, Error>> + Send + 'static,
+{
+    while let Some((stream, guard)) = calls.recv().await {
+        let (handler, shutdown) = (handler.clone(), parts.shutdown.clone());
+        tokio::spawn(async move {
+            let _guard = guard;
+            let mut receiver = Receiver::default();
+            loop {
+                let line = tokio::select! {
+                    line = next_line(&stream, &mut receiver) => line,
+                    () = shutdown.requested() => break,
+                };
+                let Ok(Some(line)) = line else { break };
+                let answered = tokio::select! {
+                    answered = answer(&stream, line, &handler) => answered,
+                    () = closed(&stream) => break,
+                };
+                if answered.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+}
+
+async fn next_line(stream: &UnixStream, receiver: &mut Receiver) -> io::Result<Option<Line>> {
+    loop {
+        if let Some(line) = receiver.line() {
+            return Ok(Some(line));
+        }
+        if stream.async_io(Interest::READABLE, || receiver.fill(stream.as_fd())).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+/// Returns when the client closed: calls alternate, so nothing else can arrive meanwhile.
+async fn closed(stream: &UnixStream) {
+    loop {
+        match stream.ready(Interest::READABLE).await {
+            Ok(ready) if ready.is_read_closed() => return,
+            Err(_) => return,
+            Ok(_) => {}
+        }
+        let mut byte = [0];
+        let peeked = stream.async_io(Interest::READABLE, || {
+            let (received, _) = rustix::net::recv(stream, &mut byte[..], rustix::net::RecvFlags::PEEK)?;
+            Ok(received)
+        });
+        match peeked.await {
+            Ok(0) | Err(_) => return,
+            // It sent ahead of its turn; that waits.
+            Ok(_) => std::future::pending().await,
+        }
+    }
+}
+
+async fn answer<H, F>(stream: &UnixStream, line: Line, handler: &H) -> io::Result<()>
+where
+    H: Fn(Call) -> F,
+    F: Future<Output = Result<Reply, Error>>,
+{
+    let request: Request<'_> = match serde_json::from_slice(&line.bytes) {
+        Ok(request) => request,
+        Err(err) => {
+            send_line(stream, &call::error(None, &Error::new(call::NO_JSON, err.to_string())), Vec::new()).await?;
+            return Err(io::Error::from(io::ErrorKind::InvalidData));
+        }
+    };
+    let id = request.id;
+    let params = request.params.map_or_else(|| RawValue::from_string("{}".to_owned()), |raw| Ok(raw.to_owned()));
+    let outcome = match params {
+        Ok(params) => handler(Call { method: request.method.into_owned(), params, fds: line.fds }).await,
+        Err(err) => Err(Error::new(call::INVALID_PARAMS, err.to_string())),
+    };
+    match outcome {
+        Ok(reply) => send_line(stream, &call::result(id, &reply.result), reply.fds).await,
+        Err(error) => send_line(stream, &call::error(id, &error), Vec::new()).await,
+    }
+}
+
+impl Connection {
+    fn new(stream: UnixStream, guard: Guard) -> Self {
+        Connection { stream, cure: Cure::default(), held: Vec::new(), whole: 0, given: 0, _guard: guard }
+    }
+
+    /// Hands on what is whole.
+    fn give(&mut self, buf: &mut ReadBuf<'_>) {
+        let count = (self.whole - self.given).min(buf.remaining());
+        buf.put_slice(&self.held[self.given..self.given + count]);
+        self.given += count;
+        if self.given == self.whole {
+            self.held.drain(..self.whole);
+            (self.whole, self.given) = (0, 0);
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        loop {
+            if this.given < this.whole {
+                this.give(buf);
+                return Poll::Ready(Ok(()));
+            }
+            if this.held.is_empty() && this.cure.through() > 0 {
+                let room = this.cure.through().min(buf.remaining());
+                let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
+                ready!(Pin::new(&mut this.stream).poll_read(cx, &mut part))?;
+                let received = part.filled().len();
+                buf.advance(received);
+                this.cure.passed(received);
+                return Poll::Ready(Ok(()));
+            }
+            match this.cure.step(&mut this.held) {
+                Step::Pass(count) if count > 0 => {
+                    this.cure.passed(count);
+                    this.whole = count;
+                    continue;
+                }
+                _ => {}
+            }
+            let mut chunk = [0; 4 << 10];
+            let mut part = ReadBuf::new(&mut chunk);
+            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut part))?;
+            if part.filled().is_empty() {
+                // The end, maybe within a frame: h2 says what is wrong with that.
+                this.whole = this.held.len();
+                this.give(buf);
+                return Poll::Ready(Ok(()));
+            }
+            this.held.extend_from_slice(part.filled());
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
