@@ -1,1 +1,8 @@
-//! Typed clients
+//! Typed clients of casd and execd over their local sockets. A lost service is waited for: the
+//! init system starts it again on the next connect.
+
+pub mod cas;
+pub mod exec;
+mod link;
+
+pub use link::{CallError, Link};

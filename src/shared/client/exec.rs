@@ -1,0 +1,219 @@
+//! The executor as its clients see it: actions by the standard API, and the local calls for the
+//! toolchain's identity and cargo's own questions.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use tonic::{Code, Status};
+
+use super::{CallError, Link, cas::status_is_lost};
+use crate::{
+    digest::Digest,
+    limits,
+    reapi::{
+        self, any, digest_to_proto,
+        longrunning::{self, Operation, operation},
+        v2::{self, execution_client::ExecutionClient},
+    },
+};
+
+/// Why an action has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// The executor says why.
+    #[error("executor: {}: {}", .0.code(), .0.message())]
+    Status(Box<Status>),
+    /// A local call failed.
+    #[error("executor: {0}")]
+    Call(#[from] CallError),
+    /// It answered with something that makes no sense.
+    #[error("executor: unexpected answer: {0}")]
+    Answer(&'static str),
+}
+
+impl From<Status> for ExecError {
+    fn from(status: Status) -> Self {
+        ExecError::Status(Box::new(status))
+    }
+}
+
+impl ExecError {
+    /// Whether the executor went away, so that trying again may help.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            ExecError::Status(status) => status_is_lost(status),
+            ExecError::Call(err) => err.is_lost(),
+            ExecError::Answer(_) => false,
+        }
+    }
+
+    /// Whether inputs or tools have to be brought again (REAPI: FAILED_PRECONDITION).
+    pub fn is_precondition(&self) -> bool {
+        matches!(self, ExecError::Status(status) if status.code() == Code::FailedPrecondition)
+    }
+}
+
+/// What runs cargo's own questions (`cargo.run`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CargoRun {
+    /// What is asked.
+    pub kind: CargoKind,
+    /// The toolchain's folder, absolute.
+    pub toolchain: PathBuf,
+    /// CARGO_HOME, absolute.
+    pub cargo_home: PathBuf,
+    /// The checkout that is shown, absolute.
+    pub root: PathBuf,
+    /// The working directory, absolute.
+    pub cwd: PathBuf,
+    /// The words after those that the kind stands for.
+    pub args: Vec<String>,
+    /// The environment, whole.
+    pub env: BTreeMap<String, String>,
+}
+
+/// The questions that cargo and rustc are asked outside any Action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CargoKind {
+    /// `cargo build --unit-graph`
+    UnitGraph,
+    /// `cargo metadata`
+    Metadata,
+    /// `cargo config get`
+    Config,
+    /// `rustc -` with `--print`s.
+    Probe,
+    /// `cargo locate-project`
+    Locate,
+    /// `cargo fetch`: with the network and a writable CARGO_HOME.
+    Fetch,
+}
+
+/// How such a run ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CargoEnded {
+    /// Its exit.
+    pub exit: Exit,
+    /// The sandbox's rung.
+    pub rung: String,
+    /// From start to end, milliseconds.
+    #[serde(default)]
+    pub wall_ms: u64,
+    /// User and system time, milliseconds.
+    #[serde(default)]
+    pub cpu_ms: u64,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exit {
+    /// By itself.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+/// What `toolchain.identify` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Of the toolchain's programs and libraries, hexadecimal.
+    pub toolchain: String,
+    /// Of the host's C tools, hexadecimal.
+    pub host: String,
+}
+
+/// A client of execd.
+#[derive(Clone, Debug)]
+pub struct Exec {
+    link: Link,
+    execution: ExecutionClient<tonic::transport::Channel>,
+    operations: longrunning::operations_client::OperationsClient<tonic::transport::Channel>,
+}
+
+/// A running action: its stream of states.
+#[derive(Debug)]
+pub struct Running {
+    stream: tonic::Streaming<Operation>,
+    /// The operation's name, once the first message came.
+    pub name: Option<String>,
+}
+
+impl Exec {
+    /// A client over a link.
+    pub fn new(link: Link) -> Self {
+        let channel = link.channel();
+        Exec {
+            execution: ExecutionClient::new(channel.clone()).max_decoding_message_size(limits::MESSAGE_BYTES),
+            operations: longrunning::operations_client::OperationsClient::new(channel),
+            link,
+        }
+    }
+
+    /// Starts (or joins) an action.
+    pub async fn execute(&self, action: Digest) -> Result<Running, ExecError> {
+        let request = v2::ExecuteRequest {
+            instance_name: String::new(),
+            skip_cache_lookup: false,
+            action_digest: Some(digest_to_proto(&action)),
+            digest_function: reapi::function_to_proto(action.function()),
+            inline_stdout: true,
+            inline_stderr: true,
+            ..Default::default()
+        };
+        let stream = self.execution.clone().execute(request).await?.into_inner();
+        Ok(Running { stream, name: None })
+    }
+
+    /// Ends a running action.
+    pub async fn cancel(&self, name: &str) -> Result<(), ExecError> {
+        let request = longrunning::CancelOperationRequest { name: name.to_owned() };
+        self.operations.clone().cancel_operation(request).await?;
+        Ok(())
+    }
+
+    /// The identity of a toolchain and of the host's C tools.
+    pub async fn identify(&self, toolchain: &Path) -> Result<Identity, ExecError> {
+        #[derive(Serialize)]
+        struct Params<'a> {
+            path: &'a Path,
+        }
+        Ok(self.link.call("toolchain.identify", &Params { path: toolchain }, &[]).await?.0)
+    }
+
+    /// Asks cargo or rustc something; `streams` are its standard output and error. Dropping the
+    /// future kills it.
+    pub async fn cargo(&self, run: &CargoRun, streams: &[OwnedFd; 2]) -> Result<CargoEnded, ExecError> {
+        Ok(self.link.call("cargo.run", run, streams).await?.0)
+    }
+}
+
+impl Running {
+    /// Waits for the end: the response, whose `status` may still say no.
+    pub async fn wait(&mut self) -> Result<v2::ExecuteResponse, ExecError> {
+        while let Some(operation) = self.stream.message().await? {
+            self.name = Some(operation.name);
+            if !operation.done {
+                continue;
+            }
+            return match operation.result {
+                Some(operation::Result::Response(response)) => {
+                    let response: v2::ExecuteResponse =
+                        any::unpack(&response).ok_or(ExecError::Answer("the response is no ExecuteResponse"))?;
+                    match response.status.as_ref().filter(|status| status.code != 0) {
+                        Some(status) => Err(Status::new(status.code.into(), status.message.clone()).into()),
+                        None => Ok(response),
+                    }
+                }
+                Some(operation::Result::Error(status)) => Err(Status::new(status.code.into(), status.message).into()),
+                None => Err(ExecError::Answer("an operation is done without a result")),
+            };
+        }
+        Err(Status::unavailable("the stream of states ended early").into())
+    }
+}
