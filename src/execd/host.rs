@@ -1,0 +1,101 @@
+//! What an action sees of the host: its programs and libraries and a minimal /etc, read-only.
+//! Nothing of a home, of /run, of anybody's sockets or of the configuration of the machine.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use shared::wire::text::Text;
+
+use crate::sandbox::{Access, Mount};
+
+/// Folders of programs and libraries, where the host has them.
+pub const SHOWN: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+/// What of the host's /etc is needed to run its programs: the loader's cache and the links by
+/// which Debian chooses `cc` among compilers.
+const SHOWN_ETC: &[&str] = &["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives"];
+/// What the network needs on top, for `cargo fetch` alone.
+const SHOWN_ETC_NETWORK: &[&str] = &["resolv.conf", "hosts", "nsswitch.conf", "ssl", "ca-certificates", "pki"];
+
+const PASSWD: &str = "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\nvx:x:1000:1000:vx:/vx/home:/bin/sh\n\
+                      nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
+const GROUP: &str = "root:x:0:\nvx:x:1000:\nnogroup:x:65534:\n";
+const HOSTS: &str = "127.0.0.1 localhost vx\n::1 localhost vx\n";
+const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files\n";
+
+/// The generated /etc, made once at start.
+#[derive(Clone, Debug)]
+pub struct Host {
+    etc: PathBuf,
+}
+
+/// Whose /etc is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Only the action itself has a name.
+    Own,
+    /// Name look-ups and certificates are the host's.
+    Network,
+}
+
+impl Host {
+    /// Writes the minimal /etc into `dir`.
+    pub fn prepare(dir: &Path) -> io::Result<Host> {
+        let host = Host { etc: dir.to_owned() };
+        fs::create_dir_all(dir)?;
+        for (name, text) in [("passwd", PASSWD), ("group", GROUP), ("hosts", HOSTS), ("nsswitch.conf", NSSWITCH)] {
+            fs::write(dir.join(name), text)?;
+        }
+        // Read-only once it is shown, so the places to mount on are made here.
+        for name in SHOWN_ETC.iter().chain(SHOWN_ETC_NETWORK) {
+            let (of_host, place) = (Path::new("/etc").join(name), dir.join(name));
+            if of_host.is_dir() {
+                fs::create_dir_all(&place)?;
+            } else if of_host.is_file() && !place.exists() {
+                fs::write(&place, "")?;
+            }
+        }
+        Ok(host)
+    }
+
+    /// The mounts that show it.
+    pub fn mounts(&self, names: Names) -> Vec<Mount> {
+        let mut mounts: Vec<_> = SHOWN.iter().filter_map(|dir| shown(Path::new(dir))).collect();
+        mounts.push(read_only(&self.etc, Path::new("/etc")));
+        let network: &[&str] = if names == Names::Network { SHOWN_ETC_NETWORK } else { &[] };
+        for name in SHOWN_ETC.iter().chain(network) {
+            let (of_host, place) = (Path::new("/etc").join(name), self.etc.join(name));
+            if of_host.exists() && place.exists() {
+                // Resolved here: resolv.conf is often a link into /run, which is not shown.
+                let of_host = fs::canonicalize(&of_host).unwrap_or(of_host);
+                mounts.push(read_only(&of_host, &Path::new("/etc").join(name)));
+            }
+        }
+        mounts
+    }
+}
+
+/// A read-only bind.
+pub fn read_only(from: &Path, at: &Path) -> Mount {
+    Mount::Bind { from: text(from), at: text(at), access: Access::ReadOnly }
+}
+
+/// A writable bind of an action's own folder.
+pub fn writable(from: &Path, at: &Path) -> Mount {
+    Mount::Bind { from: text(from), at: text(at), access: Access::Writable }
+}
+
+/// A path as the job carries it.
+pub fn text(path: &Path) -> Text {
+    Text::from(path.as_os_str().to_owned())
+}
+
+/// A folder of the host as it is there: most of these are links into /usr today.
+fn shown(dir: &Path) -> Option<Mount> {
+    let metadata = fs::symlink_metadata(dir).ok()?;
+    if metadata.is_symlink() {
+        return Some(Mount::Link { at: text(dir), to: text(&fs::read_link(dir).ok()?) });
+    }
+    metadata.is_dir().then(|| read_only(dir, dir))
+}

@@ -1,0 +1,214 @@
+//! An action's first process: makes the view, has the payload started, reaps everything that ends
+//! up with it, and at the payload's end (or execd's word, or execd's death) leaves nothing behind
+//! and reports. One thread, no runtime.
+
+use std::{
+    convert::Infallible,
+    ffi::{CString, OsStr},
+    fs::File,
+    io::{self, Read, Seek},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        resource::{UsageWho, getrusage},
+        signal::{SigSet, SigmaskHow, Signal, sigprocmask},
+        signalfd::{SfdFlags, SignalFd},
+        time::TimeValLike,
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    sched::{CloneFlags, unshare},
+    unistd::{Pid, execve, setsid},
+};
+use rustix::net::{RecvFlags, SendFlags};
+
+use super::{Ended, Fail, Job, Report, Sandbox, Status, Step, Usage, of, sys};
+use crate::child;
+
+/// The descriptors of one run, as the spawner received them.
+pub struct Handles {
+    /// The job, as JSON.
+    pub job: OwnedFd,
+    /// Packets to execd; its closing, or any packet from there, ends the run.
+    pub result: OwnedFd,
+    /// The payload's standard streams.
+    pub streams: [OwnedFd; 3],
+    /// `cgroup.procs` of the action's control group.
+    pub cgroup: Option<OwnedFd>,
+}
+
+/// What execd sends to end a run.
+pub const END: &[u8] = b"end";
+
+/// Runs one job to its end. What it returns is the first process's exit code.
+pub fn first(handles: Handles) -> i32 {
+    let Handles { job, result, streams, cgroup } = handles;
+    let ended = read(job).and_then(|job| {
+        let sandbox = of(job.rung);
+        set_up(&job, sandbox, cgroup)?;
+        start(&job, sandbox, &result, streams).map(|payload| watch(payload, sandbox, &result))
+    });
+    let report = match ended {
+        Ok(status) => Report::Ended(Ended { status, usage: usage() }),
+        Err(fail) => Report::Failed(fail),
+    };
+    send(&result, &report);
+    0
+}
+
+/// Sends one packet; execd being gone is not worth a word here.
+pub fn send(result: &OwnedFd, report: &Report) {
+    if let Ok(bytes) = serde_json::to_vec(report) {
+        let _nobody_listens = rustix::net::send(result, &bytes, SendFlags::NOSIGNAL);
+    }
+}
+
+fn read(job: OwnedFd) -> Result<Job, Fail> {
+    let fail = |err: io::Error| Fail::new(Step::Job, "of this run", err);
+    let mut file = File::from(job);
+    let mut bytes = Vec::new();
+    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(fail)?;
+    serde_json::from_slice(&bytes).map_err(|err| fail(io::Error::from(err)))
+}
+
+fn set_up(job: &Job, sandbox: &dyn Sandbox, cgroup: Option<OwnedFd>) -> Result<(), Fail> {
+    if let Some(procs) = cgroup {
+        let fail = |err: io::Error| Fail::new(Step::Cgroup, "of this action", err);
+        rustix::io::write(&procs, b"0").map_err(|err| fail(err.into()))?;
+        unshare(CloneFlags::CLONE_NEWCGROUP).map_err(|err| fail(err.into()))?;
+    }
+    // Better a payload than execd when memory runs out; a kernel without the file changes nothing.
+    let _best_effort = std::fs::write("/proc/self/oom_score_adj", "300");
+    sandbox.enter(job)?;
+    // After the maps: a process that cannot be dumped does not own its /proc files.
+    let _best_effort = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    Ok(())
+}
+
+fn start(job: &Job, sandbox: &dyn Sandbox, result: &OwnedFd, streams: [OwnedFd; 3]) -> Result<Pid, Fail> {
+    child::fork(|| {
+        let Err(fail) = payload(job, sandbox, &streams);
+        send(result, &Report::Failed(fail));
+        127
+    })
+    .map_err(|err| Fail::new(Step::Fork, "the payload", err))
+}
+
+/// In the payload: everything up to the program's first instruction.
+fn payload(job: &Job, sandbox: &dyn Sandbox, streams: &[OwnedFd; 3]) -> Result<Infallible, Fail> {
+    let fail = |err: Errno| Fail::new(Step::Program, "with its streams", err);
+    sys::default_signals();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(fail)?;
+    setsid().map_err(fail)?;
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .map_err(|err| Fail::new(Step::Program, "tied to its first process", err))?;
+    let [stdin, stdout, stderr] = streams;
+    let streams = nix::unistd::dup2_stdin(stdin)
+        .and_then(|()| nix::unistd::dup2_stdout(stdout))
+        .and_then(|()| nix::unistd::dup2_stderr(stderr));
+    streams.map_err(|err| Fail::new(Step::Program, "with its streams", err))?;
+    rustix::process::chdir(job.cwd.as_os())
+        .map_err(|err| Fail::new(Step::WorkingDirectory, job.cwd.as_os().to_string_lossy(), err))?;
+    sandbox.confine(job)?;
+    sys::close_on_exec_from(3).map_err(|err| Fail::new(Step::Program, "without other descriptors", err))?;
+    load(job)
+}
+
+fn load(job: &Job) -> Result<Infallible, Fail> {
+    let name = job.argv.first().map(|name| name.as_os()).unwrap_or_default();
+    let fail = |err: Errno| Fail::new(Step::Program, name.to_string_lossy(), err);
+    let text = |bytes: &[u8]| CString::new(bytes).map_err(|_| fail(Errno::EINVAL));
+    let argv = job.argv.iter().map(|word| text(&word.0)).collect::<Result<Vec<_>, _>>()?;
+    let env = job.env.iter().map(|(name, value)| text(&[&name.0, &b"="[..], &value.0].concat()));
+    let env = env.collect::<Result<Vec<_>, _>>()?;
+    if name.as_bytes().contains(&b'/') {
+        return execve(&text(name.as_bytes())?, &argv, &env).map_err(fail);
+    }
+    let path = job.env.iter().find(|(name, _)| name.0 == b"PATH").map(|(_, value)| value.as_os());
+    let mut last = Errno::ENOENT;
+    for dir in std::env::split_paths(path.unwrap_or(OsStr::new("/usr/bin:/bin"))) {
+        let program = text(Path::new(&dir).join(name).as_os_str().as_bytes())?;
+        let Err(err) = execve(&program, &argv, &env);
+        if !matches!(err, Errno::ENOENT | Errno::ENOTDIR) {
+            last = err;
+        }
+    }
+    Err(fail(last))
+}
+
+/// Reaps until the payload has ended or is to end, then takes everything down.
+fn watch(payload: Pid, sandbox: &dyn Sandbox, result: &OwnedFd) -> Status {
+    let status = match children_signal() {
+        Ok(signals) => until_end(payload, &signals, result),
+        // Without the signal, waiting in the call itself still ends; only "end" is not heard then,
+        // and execd kills the first process instead.
+        Err(_) => block(payload),
+    };
+    sandbox.sweep();
+    while waitpid(None, None).is_ok() {}
+    status
+}
+
+fn children_signal() -> nix::Result<SignalFd> {
+    let mut mask = SigSet::empty();
+    mask.add(Signal::SIGCHLD);
+    mask.thread_block()?;
+    SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+fn until_end(payload: Pid, signals: &SignalFd, result: &OwnedFd) -> Status {
+    loop {
+        // Before the first wait too: the payload may have ended before the signal was blocked.
+        if let Some(status) = reap(payload) {
+            return status;
+        }
+        let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(result.as_fd(), PollFlags::POLLIN)];
+        let _interrupted = poll(&mut fds, PollTimeout::NONE);
+        let [_, from_execd] = fds;
+        while let Ok(Some(_)) = signals.read_signal() {}
+        if from_execd.any() == Some(true) {
+            let mut packet = [0_u8; 16];
+            let _its_closing_means_the_same = rustix::net::recv(result, &mut packet, RecvFlags::DONTWAIT);
+            return Status::Killed;
+        }
+    }
+}
+
+fn reap(payload: Pid) -> Option<Status> {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) if pid == payload => return Some(Status::Exited(code)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == payload => return Some(Status::Signalled(signal as i32)),
+            Ok(WaitStatus::StillAlive) | Err(_) => return None,
+            Ok(_) => {}
+        }
+    }
+}
+
+fn block(payload: Pid) -> Status {
+    match waitpid(payload, None) {
+        Ok(WaitStatus::Exited(_, code)) => Status::Exited(code),
+        Ok(WaitStatus::Signaled(_, signal, _)) => Status::Signalled(signal as i32),
+        _ => Status::Killed,
+    }
+}
+
+/// Everything that was waited for, which by now is everything there was.
+fn usage() -> Usage {
+    let Ok(used) = getrusage(UsageWho::RUSAGE_CHILDREN) else {
+        return Usage::default();
+    };
+    let cpu_us = used.user_time().num_microseconds() + used.system_time().num_microseconds();
+    Usage {
+        cpu: Duration::from_micros(u64::try_from(cpu_us).unwrap_or(0)),
+        max_rss_bytes: u64::try_from(used.max_rss()).unwrap_or(0) * 1024,
+    }
+}
