@@ -1,1 +1,5 @@
+//! vx-casd.
+mod actions;
+mod store;
+
 fn main() {}

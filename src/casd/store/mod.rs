@@ -1,0 +1,28 @@
+//! The content-addressed store: blobs by digest, verified on the way in, never changed in place.
+//! `api` holds the promise, the rest keeps it on disk (FORMAT.md); protocols are `serve`'s.
+//! Blocking std code throughout: callers bring their own threads.
+
+mod api;
+mod checkpoint;
+mod commit;
+mod disk;
+mod files;
+mod folder;
+mod format;
+mod index;
+mod scan;
+mod segments;
+mod sync;
+#[cfg(test)]
+mod tests;
+
+pub use api::{Blob, Capabilities, Store, StoreError, Totals, Upload};
+pub use commit::{Committer, Job, Ticket};
+pub use disk::Disk;
+pub use folder::Folder;
+pub use format::{
+    CLOSURE_DIGEST, FILE_HEAD, Header, Kind, RECORD_HEADER, encode_record, function_byte, function_from_byte, padded, u32_at,
+    u64_at, write_file_head,
+};
+pub use index::DigestMap;
+pub use scan::Window;
