@@ -1,19 +1,26 @@
 //! Asks: each service over the session bus, else over its control socket, and the service manager
 //! about the units. Never starts a service by asking. What the answers mean is judged in state.rs.
 
-use std::{collections::HashMap, io, path::PathBuf};
+use std::{
+    collections::HashMap,
+    io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use shared::{
     control::{self, ControlError, Remote, Report},
-    limits::CONTROL_WAIT,
     paths::{self, Service},
 };
 use zbus::{
-    Connection, OwnedObjectPath, OwnedVariant, Variant, connection::Builder, fdo::PropertiesProxy,
-    names::InterfaceName, proxy::CacheProperties,
+    Connection, OwnedObjectPath, OwnedVariant, Variant, fdo::PropertiesProxy, names::InterfaceName,
+    proxy::CacheProperties,
 };
 
 const MANAGER: &str = "org.freedesktop.systemd1";
+
+/// How long a manager that runs may take to appear on a bus that has just been started.
+const MANAGER_WAIT: Duration = Duration::from_secs(1);
 
 /// A pair of units, as the manager has them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,7 +51,7 @@ pub enum Answer {
     /// It was not asked, because asking would start it or it is on its way up or down.
     NotAsked,
     /// No control socket lies there.
-    NoSocket(PathBuf),
+    NoSocket,
     /// A socket file lies there and nobody listens on it.
     Refused(PathBuf),
     /// Anything else.
@@ -84,7 +91,7 @@ impl Ways {
         let bus = control::session_bus().await.ok().flatten();
         let manager = match &bus {
             Some(bus) if has_manager(bus).await => Some(bus.clone()),
-            _ => private_manager().await,
+            _ => None,
         };
         Ways { bus, manager }
     }
@@ -106,10 +113,10 @@ impl Ways {
             return (units, Err(Answer::NotAsked));
         }
         let Some(path) = service.control_socket() else {
-            return (units, Err(Answer::NoSocket(PathBuf::from("$XDG_RUNTIME_DIR/vx"))));
+            return (units, Err(Answer::NoSocket));
         };
         let remote = Remote::on_socket(&path, service).await.map_err(|e| match e {
-            ControlError::Connect(e) if e.kind() == io::ErrorKind::NotFound => Answer::NoSocket(path),
+            ControlError::Connect(e) if e.kind() == io::ErrorKind::NotFound => Answer::NoSocket,
             ControlError::Connect(e) if e.kind() == io::ErrorKind::ConnectionRefused => Answer::Refused(path),
             e => Answer::Failed(e),
         });
@@ -141,21 +148,24 @@ fn may_connect(units: &Units) -> bool {
     }
 }
 
+/// Whether the service manager can be asked over this bus. A bus that was started by our own
+/// connect has the manager on it a moment later, so where one runs, it is waited for.
 async fn has_manager(bus: &Connection) -> bool {
     let Ok(names) = zbus::fdo::DBusProxy::new(bus).await else { return false };
-    let Ok(name) = MANAGER.try_into() else { return false };
-    names.name_has_owner(name).await.unwrap_or(false)
-}
-
-/// The user manager's own socket serves where it runs without a session bus.
-async fn private_manager() -> Option<Connection> {
-    let path = paths::runtime_dir()?.parent()?.join("systemd/private");
-    if !path.exists() {
-        return None;
+    let runs = paths::runtime_dir()
+        .and_then(|vx| Some(vx.parent()?.join("systemd/private")))
+        .is_some_and(|socket| socket.exists());
+    let asked = Instant::now();
+    loop {
+        let Ok(name) = MANAGER.try_into() else { return false };
+        if names.name_has_owner(name).await.unwrap_or(false) {
+            return true;
+        }
+        if !runs || asked.elapsed() > MANAGER_WAIT {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let address = format!("unix:path={}", path.to_str()?);
-    let build = Builder::address(address.as_str()).p2p().method_timeout(CONTROL_WAIT).build();
-    tokio::time::timeout(CONTROL_WAIT, build).await.ok()?.ok()
 }
 
 async fn units(manager: &Connection, service: Service) -> zbus::Result<Units> {

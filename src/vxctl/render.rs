@@ -15,10 +15,21 @@ pub fn people(rows: &[Row], now_usec: u64) -> String {
     let mut table = vec![head];
     table.extend(rows.iter().map(|row| cells(row, now_usec)));
     let mut text = align(&table);
+    // What is true of all three is said once.
+    let mut said: Vec<(String, Vec<&str>)> = Vec::new();
     for row in rows {
         for note in notes(row) {
-            let _ = write!(text, "\n{}: {note}\n", row.service.program());
+            match said.iter_mut().find(|(text, _)| *text == note) {
+                Some((_, programs)) => programs.push(row.service.program()),
+                None => said.push((note, vec![row.service.program()])),
+            }
         }
+    }
+    if !said.is_empty() {
+        text.push('\n');
+    }
+    for (note, programs) in said {
+        let _ = writeln!(text, "{}: {note}", programs.join(", "));
     }
     text
 }

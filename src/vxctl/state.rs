@@ -81,13 +81,15 @@ pub fn judge(facts: Facts) -> Row {
     let (state, cause) = match &answer {
         Answer::Report(report) => (State::Running, skew(service, report)),
         Answer::NotAsked => by_manager(service, units.as_ref()),
-        Answer::NoSocket(path) => {
-            (State::SocketOff, Some(socket_off(service, units.as_ref(), &path.to_string_lossy())))
+        Answer::NoSocket => (State::SocketOff, Some(socket_off(service, units.as_ref()))),
+        // A file that the manager's unit left behind says no more than the unit does.
+        Answer::Refused(_) if units.as_ref().is_some_and(|units| units.socket_load == "loaded") => {
+            (State::SocketOff, Some(socket_off(service, units.as_ref())))
         }
-        Answer::Refused(path) => (
-            State::Refused,
-            Some(format!("{} is there and nobody listens on it: what made it is gone", path.display())),
-        ),
+        Answer::Refused(path) => {
+            let path = path.display();
+            (State::Refused, Some(format!("{path} is there and nobody listens on it: what made it is gone")))
+        }
         Answer::Failed(e) => by_failure(service, e),
     };
     let report = match answer {
@@ -127,13 +129,12 @@ fn by_manager(service: Service, units: Option<&Units>) -> (State, Option<String>
     }
 }
 
-fn socket_off(service: Service, units: Option<&Units>, path: &str) -> String {
+fn socket_off(service: Service, units: Option<&Units>) -> String {
     let unit = service.unit();
     match units {
-        None => format!("no service manager here and no {path}: packaging/without-init starts the services"),
-        Some(units) if units.socket_load == "not-found" => {
-            format!("{unit}.socket is not installed: packaging/install puts it in place")
-        }
+        None => "no service manager can be asked and no socket is there: packaging/without-init starts the services"
+            .to_owned(),
+        Some(units) if units.socket_load == "not-found" => "not installed: see packaging/install".to_owned(),
         Some(units) if units.socket_active == "failed" => {
             format!(
                 "{unit}.socket has failed: systemctl --user reset-failed {unit}.socket && systemctl --user start {unit}.socket"
@@ -204,14 +205,20 @@ mod tests {
             (Some(failed), Answer::NotAsked, State::Failed, "ended by exit-code"),
             (
                 Some(units("inactive", "inactive")),
-                Answer::NoSocket(socket()),
+                Answer::NoSocket,
                 State::SocketOff,
                 "systemctl --user start vx-casd.socket",
             ),
-            (Some(units("failed", "inactive")), Answer::NoSocket(socket()), State::SocketOff, "reset-failed"),
-            (Some(missing), Answer::NoSocket(socket()), State::SocketOff, "not installed"),
-            (None, Answer::NoSocket(socket()), State::SocketOff, "packaging/without-init"),
+            (Some(units("failed", "inactive")), Answer::NoSocket, State::SocketOff, "reset-failed"),
+            (Some(missing), Answer::NoSocket, State::SocketOff, "not installed"),
+            (None, Answer::NoSocket, State::SocketOff, "packaging/without-init"),
             (None, Answer::Refused(socket()), State::Refused, "nobody listens"),
+            (
+                Some(units("inactive", "inactive")),
+                Answer::Refused(socket()),
+                State::SocketOff,
+                "systemctl --user start",
+            ),
             (None, Answer::Failed(ControlError::NoAnswer), State::NoAnswer, "no answer within 5 s"),
             (None, Answer::Failed(ControlError::Foreign { theirs: 0, own: 1000 }), State::Foreign, "uid 0"),
             (
