@@ -43,3 +43,12 @@ pub const CONTROL_WAIT: Duration = Duration::from_secs(5);
 pub const CONTROL_CONNECTIONS: usize = 16;
 /// How long a service waits before it looks for a session bus again that was missing or went away.
 pub const BUS_RETRY: Duration = Duration::from_secs(30);
+/// How often one run survives a restart of the daemon: a daemon that this very run kills must not
+/// be started by it for ever.
+pub const RESTARTS: u32 = 10;
+/// What a crate archive may unpack to, unless it is large itself (cargo's own bound).
+pub const ARCHIVE_BYTES: u64 = 512 << 20;
+/// How many times its own size a large archive may unpack to (cargo's own bound).
+pub const ARCHIVE_RATIO: u64 = 20;
+/// Entries in a crate archive; the largest on crates.io have some ten thousand.
+pub const ARCHIVE_ENTRIES: usize = 200_000;

@@ -1,1 +1,69 @@
-fn main() {}
+//! vx, the thin client: connects to the daemon, hands over its arguments, folder, environment and
+//! three descriptors, forwards signals, and exits with the code it is told. It parses nothing but
+//! `--version` and starts nothing.
+
+mod connect;
+mod signals;
+mod wait;
+
+use std::{
+    io::{IsTerminal, Write},
+    os::unix::ffi::OsStringExt,
+    process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use shared::{
+    fault::{Failure, exit},
+    paths,
+    wire::{
+        session::{Client, PROTOCOL, Start, Tty},
+        text::Text,
+    },
+};
+
+fn main() -> ExitCode {
+    let argv: Vec<_> = std::env::args_os().skip(1).collect();
+    if argv.len() == 1 && (argv[0] == "--version" || argv[0] == "-V") {
+        // A closed standard output is the caller's wish.
+        let _ = writeln!(std::io::stdout(), "vx {}", env!("CARGO_PKG_VERSION"));
+        return ExitCode::from(exit::OK);
+    }
+    let start = Start {
+        protocol: PROTOCOL,
+        run: run_name(),
+        argv: argv.into_iter().map(Text::from).collect(),
+        cwd: Text(std::env::current_dir().map(|cwd| cwd.into_os_string().into_vec()).unwrap_or_default()),
+        env: paths::environment().into_iter().map(|(name, value)| (Text(name), Text(value))).collect(),
+        tty: terminal(),
+        fds: ["stdin", "stdout", "stderr"].map(str::to_owned).to_vec(),
+        client: Client { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id() },
+    };
+    match wait::until_exit(&start) {
+        Ok(code) => ExitCode::from(code),
+        Err((code, failure)) => {
+            report(&failure);
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Words on standard error; when that is closed there is nobody to tell.
+fn report(failure: &Failure) {
+    let _ = writeln!(std::io::stderr(), "vx: {failure}");
+}
+
+/// A name that no other run of this user has: the clock and the process id.
+fn run_name() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}-{}", now.as_secs(), now.subsec_nanos(), std::process::id())
+}
+
+fn terminal() -> Option<Tty> {
+    let stderr = std::io::stderr();
+    if !stderr.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(&stderr).ok();
+    Some(size.map_or(Tty { rows: 24, cols: 80 }, |size| Tty { rows: size.ws_row, cols: size.ws_col }))
+}

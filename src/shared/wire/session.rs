@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::text::Text;
+use super::{call::Error, text::Text};
 
 /// The version of the client protocol.
 pub const PROTOCOL: u32 = 1;
@@ -68,4 +68,19 @@ pub struct Ended {
     pub exit: u8,
     /// The run's name.
     pub run: String,
+}
+
+/// Any line of the daemon, as the thin client reads it: one type, because each further one adds
+/// kilobytes to a program whose size is its speed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct FromDaemon {
+    /// Set on notifications; only `session.accepted` is for the client.
+    pub method: Option<String>,
+    /// That notification's parameters.
+    pub params: Option<Accepted>,
+    /// How the run ended.
+    pub result: Option<Ended>,
+    /// Why there is no run.
+    pub error: Option<Error>,
 }
