@@ -1,0 +1,48 @@
+//! What gets installed: the release that `VX_DIST_ROOT` names (tests/run sets it), else the programs that cargo built for this
+//! very test run, laid out by packaging/build.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// The top of the source tree.
+pub fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A folder that packaging/install takes.
+pub fn dist_root() -> &'static Path {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| match env::var_os("VX_DIST_ROOT") {
+        Some(root) => PathBuf::from(root),
+        None => lay_out(),
+    })
+}
+
+/// One folder a build of the programs serves every run of the tests until the next.
+fn lay_out() -> PathBuf {
+    let programs = Path::new(env!("CARGO_BIN_EXE_vx")).parent().expect("a program lies in a folder");
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dist-root-{}", std::process::id()));
+    let done = Command::new(top().join("packaging/build"))
+        .args(["--programs".as_ref(), programs.as_os_str(), "--into".as_ref(), root.as_os_str()])
+        .output()
+        .expect("packaging/build can be started");
+    assert!(done.status.success(), "packaging/build: {}", String::from_utf8_lossy(&done.stderr));
+    sweep(&root);
+    root
+}
+
+/// Runs that ended have no use for theirs any more.
+fn sweep(own: &Path) {
+    let Ok(entries) = fs::read_dir(env!("CARGO_TARGET_TMPDIR")) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(process) = name.strip_prefix("dist-root-") else { continue };
+        if entry.path() != own && !Path::new("/proc").join(process).exists() {
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+}
