@@ -1,12 +1,17 @@
 //! Runs a service: a runtime, signals, watchdog, idle time, and an orderly end.
 
-use std::{future::Future, process::ExitCode, time::Duration};
+use std::{future::Future, io, os::unix::net::UnixListener, process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Idle, notify};
-use crate::{fault::exit, limits, paths::Service};
+use crate::{
+    control::{self, Controlled},
+    fault::exit,
+    limits,
+    paths::Service,
+};
 
 /// Says when to stop: accept nothing new, finish what runs.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +51,17 @@ impl Parts {
         notify::status(status);
         notify::ready();
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "{} is ready: {status}", self.service.program());
+    }
+
+    /// Serves the control interface until the answer is dropped: keep it as long as the service
+    /// runs. Open control connections keep the service from leaving.
+    pub async fn control(
+        &self,
+        controlled: Arc<dyn Controlled>,
+        socket: Option<UnixListener>,
+    ) -> io::Result<control::Serving> {
+        let idle = self.idle.clone();
+        control::serve(self.service, controlled, socket, Arc::new(move || Box::new(idle.guard()))).await
     }
 
     /// Changes the line that the init system shows.
