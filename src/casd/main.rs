@@ -1,4 +1,5 @@
 //! vx-casd.
+mod acquire;
 mod actions;
 mod store;
 

@@ -1,0 +1,6 @@
+//! Brings what lies outside the store into it: crate archives now, toolchains later.
+//! Nothing is ever unpacked by path.
+
+mod crates;
+
+pub use crates::{Crate, acquire_crates};
