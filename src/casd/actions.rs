@@ -16,8 +16,8 @@ use std::{
 use shared::digest::Digest;
 
 use crate::store::{
-    CLOSURE_DIGEST, Committer, DigestMap, FILE_HEAD, Folder, Header, Job, Kind, RECORD_HEADER, Store, StoreError, Ticket,
-    Window, encode_record, function_byte, function_from_byte, padded, u32_at, u64_at, write_file_head,
+    CLOSURE_DIGEST, Committer, DigestMap, FILE_HEAD, Folder, Header, Job, Kind, RECORD_HEADER, Store, StoreError,
+    Ticket, Window, encode_record, function_byte, function_from_byte, padded, u32_at, u64_at, write_file_head,
 };
 
 /// Below this a log is not worth writing anew.
@@ -142,7 +142,8 @@ impl Log {
         let mut record = vec![0; RECORD_HEADER + known.payload];
         self.file.read_exact_at(&mut record, known.offset).map_err(StoreError::io("read the action cache"))?;
         let payload = &record[RECORD_HEADER..];
-        let whole = Header::parse(&record, known.offset).is_some_and(|header| header.digest == *key && header.is_whole(payload));
+        let whole = Header::parse(&record, known.offset)
+            .is_some_and(|header| header.digest == *key && header.is_whole(payload));
         let entry = if whole { decode(payload) } else { None };
         if entry.is_none() {
             tracing::error!(%key, "an entry of the action cache is damaged and was dropped");
@@ -266,7 +267,9 @@ fn rewrite(folder: &Folder, old: &File, tables: &Tables) -> Result<(), StoreErro
             encode_record(&mut bytes, offset, table.kind(), key, &payload);
         }
     }
-    folder.replace(&folder.actions(), &bytes).map_err(|error: io::Error| StoreError::io("rewrite the action cache")(error))
+    folder
+        .replace(&folder.actions(), &bytes)
+        .map_err(|error: io::Error| StoreError::io("rewrite the action cache")(error))
 }
 
 fn encode(entry: &Entry) -> Vec<u8> {
@@ -284,7 +287,8 @@ fn encode(entry: &Entry) -> Vec<u8> {
 fn decode(payload: &[u8]) -> Option<Entry> {
     let count = u32_at(payload, 0)? as usize;
     let (digests, value) = payload[4..].split_at_checked(count.checked_mul(CLOSURE_DIGEST)?)?;
-    let digest = |bytes: &[u8]| Some(Digest::new(function_from_byte(bytes[0])?, bytes[9..].try_into().ok()?, u64_at(bytes, 1)?));
+    let digest =
+        |bytes: &[u8]| Some(Digest::new(function_from_byte(bytes[0])?, bytes[9..].try_into().ok()?, u64_at(bytes, 1)?));
     let closure = digests.chunks_exact(CLOSURE_DIGEST).map(digest).collect::<Option<_>>()?;
     Some(Entry { closure, value: value.to_vec() })
 }

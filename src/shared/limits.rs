@@ -52,3 +52,7 @@ pub const ARCHIVE_BYTES: u64 = 512 << 20;
 pub const ARCHIVE_RATIO: u64 = 20;
 /// Entries in a crate archive; the largest on crates.io have some ten thousand.
 pub const ARCHIVE_ENTRIES: usize = 200_000;
+/// Large blobs that are received at once over gRPC; each holds a thread.
+pub const UPLOADS: usize = 64;
+/// Digests in one `blob.open`: each may need a descriptor on the answer.
+pub const OPEN_BLOBS: usize = 200;

@@ -100,12 +100,15 @@ fn work(
     let mut updates = Vec::new();
     while let Some(n) = next() {
         let closure = unpack(&mut batch, &crates[n]);
-        results.push((n, closure.map(|closure| {
-            let root = closure[0];
-            let entry = Entry { closure, value: Vec::new() };
-            updates.push(Update { table: Table::Crate, key: key(&crates[n]), entry });
-            root
-        })));
+        results.push((
+            n,
+            closure.map(|closure| {
+                let root = closure[0];
+                let entry = Entry { closure, value: Vec::new() };
+                updates.push(Update { table: Table::Crate, key: key(&crates[n]), entry });
+                root
+            }),
+        ));
     }
     if let Err(error) = batch.flush().and_then(|()| actions.put(updates)) {
         for (_, result) in results.iter_mut().filter(|(_, result)| result.is_ok()) {
@@ -152,7 +155,8 @@ fn unpack(batch: &mut Batch<'_>, one: &Crate) -> Result<Vec<Digest>, AcquireErro
     let path = || one.archive.clone();
     let io = |source| AcquireError::Archive { path: path(), source };
     // A fifo would block the open, and only a file is an archive.
-    let file = OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(&one.archive);
+    let file =
+        OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(&one.archive);
     let file = file.map_err(io)?;
     let meta = file.metadata().map_err(io)?;
     if !meta.is_file() {

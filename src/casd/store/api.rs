@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io,
-    os::{fd::BorrowedFd, fd::AsFd, unix::fs::FileExt},
+    os::{fd::AsFd, fd::BorrowedFd, unix::fs::FileExt},
     sync::Arc,
 };
 

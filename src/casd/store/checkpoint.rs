@@ -75,7 +75,10 @@ pub fn load(folder: &Folder, segments: &BTreeMap<u64, u64>) -> Option<(Index, Po
 fn parse(bytes: &[u8]) -> Option<(Position, Vec<(Digest, Place)>)> {
     let (head, entries) = bytes.split_at_checked(HEAD)?;
     let count = usize::try_from(u64_at(head, 24)?).ok()?;
-    if head[..8] != MAGIC || entries.len() != count.checked_mul(ENTRY)? || crc32(&[&head[..32], entries]) != u32_at(head, 32)? {
+    if head[..8] != MAGIC
+        || entries.len() != count.checked_mul(ENTRY)?
+        || crc32(&[&head[..32], entries]) != u32_at(head, 32)?
+    {
         return None;
     }
     let position = Position { number: u64_at(head, 8)?, offset: u64_at(head, 16)? };

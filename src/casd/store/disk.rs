@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::File,
     io,
     os::unix::fs::FileExt,
     path::Path,
@@ -151,7 +151,9 @@ impl Disk {
         // The index holds only sizes up to SMALL_BLOB_BYTES for segments.
         let mut bytes = vec![0; digest.size() as usize];
         match file.read_exact_at(&mut bytes, offset) {
-            Ok(()) if Digest::of(digest.function(), &bytes) == *digest => Ok(Some(Blob::small(bytes, Some((file, offset))))),
+            Ok(()) if Digest::of(digest.function(), &bytes) == *digest => {
+                Ok(Some(Blob::small(bytes, Some((file, offset)))))
+            }
             Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(StoreError::io("read a blob")(error)),
             _ => self.drop_damaged(digest, seen),
         }
@@ -240,7 +242,8 @@ impl Store for Disk {
         let mut results = Vec::with_capacity(waits.len());
         for wait in waits {
             results.push(wait.and_then(|(digest, ticket)| {
-                let ticket = if digest.size() > SMALL_BLOB_BYTES { ticket } else { tickets.next().transpose()?.flatten() };
+                let ticket =
+                    if digest.size() > SMALL_BLOB_BYTES { ticket } else { tickets.next().transpose()?.flatten() };
                 ticket.map_or(Ok(()), |ticket| ticket.wait()).map(|()| digest)
             }));
         }
@@ -327,7 +330,6 @@ impl Upload for Receiving<'_> {
     }
 }
 
-/// What a folder of blobs takes on disk is not asked of the file system: it is in the index.
 impl Drop for Disk {
     fn drop(&mut self) {
         self.files.close();
@@ -337,5 +339,5 @@ impl Drop for Disk {
 
 #[cfg(test)]
 pub fn remove_checkpoint(path: &Path) {
-    let _ = fs::remove_file(path.join("checkpoint"));
+    let _ = std::fs::remove_file(path.join("checkpoint"));
 }

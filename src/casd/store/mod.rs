@@ -16,13 +16,13 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-pub use api::{Blob, Capabilities, Store, StoreError, Totals, Upload};
+pub use api::{Blob, Store, StoreError};
 pub use commit::{Committer, Job, Ticket};
 pub use disk::Disk;
 pub use folder::Folder;
 pub use format::{
-    CLOSURE_DIGEST, FILE_HEAD, Header, Kind, RECORD_HEADER, encode_record, function_byte, function_from_byte, padded, u32_at,
-    u64_at, write_file_head,
+    CLOSURE_DIGEST, FILE_HEAD, Header, Kind, RECORD_HEADER, encode_record, function_byte, function_from_byte, padded,
+    u32_at, u64_at, write_file_head,
 };
 pub use index::DigestMap;
 pub use scan::Window;

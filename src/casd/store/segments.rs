@@ -97,7 +97,12 @@ pub fn list(folder: &Folder) -> Result<BTreeMap<u64, u64>, StoreError> {
 }
 
 /// Reads what follows `position` into the index. The last segment is cut after its last valid record.
-pub fn replay(folder: &Folder, index: &Index, segments: &BTreeMap<u64, u64>, position: Position) -> Result<(), StoreError> {
+pub fn replay(
+    folder: &Folder,
+    index: &Index,
+    segments: &BTreeMap<u64, u64>,
+    position: Position,
+) -> Result<(), StoreError> {
     let last = segments.keys().next_back().copied();
     for (&number, &length) in segments.range(position.number..) {
         let from = if number == position.number { position.offset } else { FILE_HEAD as u64 };
@@ -131,7 +136,10 @@ impl Writer {
     /// Goes on with the last segment, or begins the first one.
     pub fn open(common: Arc<Common>, last: Option<u64>) -> Result<Self, StoreError> {
         if let Some(number) = last {
-            let file = OpenOptions::new().write(true).open(common.folder.segment(number)).map_err(StoreError::io("open a segment"))?;
+            let file = OpenOptions::new()
+                .write(true)
+                .open(common.folder.segment(number))
+                .map_err(StoreError::io("open a segment"))?;
             let length = file.metadata().map_err(StoreError::io("stat a segment"))?.len();
             if length >= FILE_HEAD as u64 && length % 8 == 0 {
                 // What was read back may be in memory only: durable before anything is promised on it.

@@ -207,7 +207,8 @@ fn the_size_and_the_function_are_part_of_the_name() {
 fn many_writers_of_the_same_blobs_all_succeed() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    let blobs: Vec<Vec<u8>> = (0..40usize).map(|n| vec![n as u8; if n % 8 == 0 { 90_000 } else { n * 11 + 1 }]).collect();
+    let blobs: Vec<Vec<u8>> =
+        (0..40usize).map(|n| vec![n as u8; if n % 8 == 0 { 90_000 } else { n * 11 + 1 }]).collect();
     std::thread::scope(|scope| {
         for shift in 0..8 {
             let (store, blobs) = (&store, &blobs);
@@ -225,7 +226,8 @@ fn many_writers_of_the_same_blobs_all_succeed() {
         assert!(read(&store, &Digest::of(Function::Blake3, blob)).is_some());
     }
     // Each small blob was appended once.
-    let small: u64 = blobs.iter().map(|blob| if blob.len() < 65_536 { (blob.len() as u64 + 71) & !7 } else { 88 }).sum();
+    let small: u64 =
+        blobs.iter().map(|blob| if blob.len() < 65_536 { (blob.len() as u64 + 71) & !7 } else { 88 }).sum();
     assert_eq!(fs::metadata(segment(dir.path())).unwrap().len(), 16 + small);
 }
 

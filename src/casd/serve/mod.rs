@@ -1,0 +1,16 @@
+//! The Remote Execution API and vx's local calls, translated to and from `store`, `actions` and
+//! `acquire`. Every digest, name and tree of a client is checked here; nothing inward sees
+//! generated protobuf types or hashes as text.
+
+mod action_cache;
+mod bytestream;
+mod calls;
+mod capabilities;
+mod cas;
+mod edge;
+mod listen;
+mod resource;
+mod trees;
+
+pub use edge::Gate;
+pub use listen::{Casd, serve};
