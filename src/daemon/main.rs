@@ -1,1 +1,5 @@
+//! vx-daemon.
+
+mod cargo;
+
 fn main() {}

@@ -1,0 +1,206 @@
+//! What cargo's configuration means for rendering: rustflags, linker, `[env]`, target folder,
+//! profiles, script overrides, from the merged files and from CARGO_* variables. What vx does
+//! not follow is refused by name or ignored with a note; nothing is dropped in silence.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use cargo_platform::{Cfg, CfgExpr};
+
+use super::{
+    config_tree::{self, Looked, Node, Text},
+    files::Files,
+    rejections,
+};
+
+/// Why a configuration cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("read {}: {source}", path.display())]
+    Read { path: PathBuf, source: Box<std::io::Error> },
+    #[error("parse {}: {source}", path.display())]
+    Syntax { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("load what {} includes: {problem}", path.display())]
+    Include { path: PathBuf, problem: String },
+    #[error("follow cargo's configuration: `{key}` {problem}")]
+    Refused { key: String, problem: String },
+}
+
+impl ConfigError {
+    pub(super) fn include(path: &Path, problem: &str) -> Self {
+        ConfigError::Include { path: path.to_owned(), problem: problem.to_owned() }
+    }
+
+    pub(super) fn refused(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        ConfigError::Refused { key: key.into(), problem: problem.into() }
+    }
+}
+
+/// The person's configuration for one folder.
+#[derive(Debug)]
+pub struct Config {
+    pub(super) tree: Node,
+    /// Every file that decides: loaded or found absent.
+    pub looked_at: Vec<Looked>,
+    /// What the person should know, in one line each.
+    pub notes: Vec<String>,
+    environment: BTreeMap<String, String>,
+    cwd: PathBuf,
+}
+
+impl Config {
+    /// Loads and checks the configuration that cargo would have in `cwd` under `environment`.
+    pub fn load(
+        files: &dyn Files,
+        cwd: &Path,
+        cargo_home: &Path,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, ConfigError> {
+        let loaded = config_tree::load(files, cwd, cargo_home)?;
+        let mut notes = loaded.notes.clone();
+        rejections::check(&loaded, cargo_home, environment, &mut notes)?;
+        Ok(Config {
+            tree: loaded.tree,
+            looked_at: loaded.looked_at,
+            notes,
+            environment: environment.clone(),
+            cwd: cwd.to_owned(),
+        })
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str)
+    }
+
+    /// A list of words: the files' value, then the variable's words.
+    fn words(&self, path: &[&str]) -> Vec<String> {
+        let mut words = self.tree.get(path).and_then(Node::words).unwrap_or_default();
+        if let Some(value) = self.variable(&variable_name(path)) {
+            words.extend(value.split_whitespace().map(str::to_owned));
+        }
+        words
+    }
+
+    /// A text: the variable wins over the files, its paths start from the working folder.
+    fn text(&self, path: &[&str]) -> Option<Text> {
+        match self.variable(&variable_name(path)) {
+            Some(value) => Some(Text { text: value.to_owned(), base: self.cwd.clone() }),
+            None => self.tree.get(path).and_then(Node::text).cloned(),
+        }
+    }
+
+    /// The `[target]` tables whose `cfg()` holds, by name.
+    fn matching<'a>(&'a self, cfg: &'a [Cfg]) -> Result<Vec<(&'a str, &'a Node)>, ConfigError> {
+        let mut found = Vec::new();
+        for (key, node) in self.tree.get(&["target"]).and_then(Node::table).into_iter().flatten() {
+            let Some(inner) = key.strip_prefix("cfg(").and_then(|rest| rest.strip_suffix(')')) else { continue };
+            let expression = CfgExpr::from_str(inner)
+                .map_err(|error| ConfigError::refused(format!("target.'{key}'"), error.to_string()))?;
+            if expression.matches(cfg) {
+                found.push((key.as_str(), node));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Flags for every rustc call: the first source that has any wins. Without `cfg` the
+    /// `target.'cfg()'` tables are left out: cargo's first question to rustc goes without them.
+    pub fn rustflags(&self, triple: &str, cfg: Option<&[Cfg]>) -> Result<Vec<String>, ConfigError> {
+        if let Some(encoded) = self.variable("CARGO_ENCODED_RUSTFLAGS") {
+            let flags = encoded.split('\x1f').map(str::to_owned).collect();
+            return Ok(if encoded.is_empty() { Vec::new() } else { flags });
+        }
+        if let Some(plain) = self.variable("RUSTFLAGS") {
+            return Ok(plain.split(' ').map(str::trim).filter(|flag| !flag.is_empty()).map(str::to_owned).collect());
+        }
+        let mut flags = self.words(&["target", triple, "rustflags"]);
+        for (_, node) in self.matching(cfg.unwrap_or_default())? {
+            if cfg.is_some() {
+                flags.extend(node.get(&["rustflags"]).and_then(Node::words).unwrap_or_default());
+            }
+        }
+        if flags.is_empty() {
+            flags = self.words(&["build", "rustflags"]);
+        }
+        Ok(flags)
+    }
+
+    /// The linker: `target.TRIPLE`'s, else the one table's whose `cfg()` holds.
+    pub fn linker(&self, triple: &str, cfg: &[Cfg]) -> Result<Option<String>, ConfigError> {
+        if let Some(linker) = self.text(&["target", triple, "linker"]) {
+            return Ok(Some(program(&linker)));
+        }
+        let with_linker = |(key, node): (_, &Node)| Some((key, program(node.get(&["linker"])?.text()?)));
+        let mut matching: Vec<(&str, String)> = self.matching(cfg)?.into_iter().filter_map(with_linker).collect();
+        if let [(first, _), (second, _), ..] = matching[..] {
+            let problem = format!("and `target.'{second}'.linker` both match this target; keep one");
+            return Err(ConfigError::refused(format!("target.'{first}'.linker"), problem));
+        }
+        Ok(matching.pop().map(|(_, linker)| linker))
+    }
+
+    /// `[env]` as programs see it: the person's own variable wins unless `force` is set.
+    pub fn env(&self) -> Result<BTreeMap<String, String>, ConfigError> {
+        let mut resolved = BTreeMap::new();
+        for (name, node) in self.tree.get(&["env"]).and_then(Node::table).into_iter().flatten() {
+            if ["CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"].contains(&name.as_str()) {
+                return Err(ConfigError::refused(format!("env.{name}"), "cannot be set there; cargo refuses it too"));
+            }
+            let flag = |key: &str| matches!(node.get(&[key]), Some(Node::Bool(true)));
+            let text = node.text().or_else(|| node.get(&["value"])?.text());
+            let text = text.ok_or_else(|| ConfigError::refused(format!("env.{name}"), "is no string"))?;
+            let value = match self.variable(name) {
+                Some(own) if !flag("force") => own.to_owned(),
+                _ if flag("relative") => text.base.join(&text.text).to_string_lossy().into_owned(),
+                _ => text.text.clone(),
+            };
+            resolved.insert(name.clone(), value);
+        }
+        Ok(resolved)
+    }
+
+    /// Where the person expects the outputs.
+    pub fn target_dir(&self, workspace_root: &Path) -> PathBuf {
+        if let Some(dir) = self.variable("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
+            return self.cwd.join(dir);
+        }
+        match self.text(&["build", "target-dir"]) {
+            Some(dir) => dir.base.join(dir.text),
+            None => workspace_root.join("target"),
+        }
+    }
+
+    /// What a custom profile inherits, where the configuration says so.
+    pub fn profile_inherits(&self, profile: &str) -> Option<String> {
+        self.text(&["profile", profile, "inherits"]).map(|text| text.text)
+    }
+
+    /// The table that stands in for running the script of a package that `links` so.
+    pub fn links_override(&self, triple: &str, links: &str) -> Option<&BTreeMap<String, Node>> {
+        if ["ar", "linker", "runner", "rustflags", "rustdocflags"].contains(&links) {
+            return None;
+        }
+        self.tree.get(&["target", triple, links])?.table()
+    }
+}
+
+/// A program named by configuration: a path when it has a slash, else found through PATH.
+fn program(text: &Text) -> String {
+    if text.text.contains('/') {
+        return text.base.join(&text.text).to_string_lossy().into_owned();
+    }
+    text.text.clone()
+}
+
+/// `target.x86_64-unknown-linux-gnu.linker` → `CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER`.
+fn variable_name(path: &[&str]) -> String {
+    let words: Vec<String> = path.iter().map(|word| word.replace(['-', '.'], "_").to_uppercase()).collect();
+    format!("CARGO_{}", words.join("_"))
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,343 @@
+//! What rustc says on its standard error becomes what the person reads: rendered messages with
+//! the person's own paths, each shown once a session, and cargo's closing lines with its counts.
+
+use std::{
+    collections::HashSet,
+    fmt::Write as _,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    directives::Severity,
+    mounts::Mounts,
+    package::Package,
+    plan::{Kind, Plan, Unit},
+};
+
+/// Whether the person's terminal takes colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    On,
+    Off,
+}
+
+/// How much the person wants to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    Quiet,
+    Normal,
+    Verbose,
+}
+
+/// One line of rustc's standard error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    Diagnostic(Diagnostic),
+    /// An output is there: `metadata` may be used before the process ends.
+    Artifact {
+        path: String,
+        emit: String,
+    },
+    /// Counts of future-incompatibility reports: warnings and errors.
+    FutureIncompat {
+        warnings: usize,
+        errors: usize,
+    },
+    /// No message of rustc's: shown as it is.
+    Text(String),
+    /// rustc's own summary, for which cargo has its closing line.
+    Summary,
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    pub level: String,
+    /// With escape sequences, without a line break at the end.
+    pub rendered: String,
+    /// Whether it has a code that allows a machine to apply its suggestion.
+    pub is_fixable: bool,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    rendered: String,
+    message: String,
+    level: String,
+    children: Vec<Child>,
+}
+
+#[derive(Deserialize)]
+struct Child {
+    spans: Vec<Span>,
+}
+
+#[derive(Deserialize)]
+struct Span {
+    suggestion_applicability: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Artifact {
+    artifact: String,
+    #[serde(default)]
+    emit: String,
+}
+
+#[derive(Deserialize)]
+struct FutureIncompat {
+    future_incompat_report: Vec<FutureItem>,
+}
+
+#[derive(Deserialize)]
+struct FutureItem {
+    diagnostic: FutureDiagnostic,
+}
+
+#[derive(Deserialize)]
+struct FutureDiagnostic {
+    level: String,
+}
+
+/// Reads one line.
+pub fn read_line(line: &str) -> Line {
+    let text = || Line::Text(line.to_owned());
+    if !line.starts_with('{') {
+        return text();
+    }
+    let Ok(json) = serde_json::from_str::<&RawValue>(line) else { return text() };
+    if let Ok(message) = serde_json::from_str::<Message>(json.get()) {
+        let said = &message.message;
+        if said.starts_with("aborting due to")
+            || said.ends_with("warning emitted")
+            || said.ends_with("warnings emitted")
+        {
+            return Line::Summary;
+        }
+        let spans = message.children.iter().flat_map(|child| &child.spans);
+        let is_fixable =
+            spans.filter_map(|span| span.suggestion_applicability.as_deref()).any(|one| one == "MachineApplicable");
+        let rendered = message.rendered.strip_suffix('\n').unwrap_or(&message.rendered).to_owned();
+        return Line::Diagnostic(Diagnostic { level: message.level, rendered, is_fixable });
+    }
+    if let Ok(report) = serde_json::from_str::<FutureIncompat>(json.get()) {
+        let count =
+            |level: &str| report.future_incompat_report.iter().filter(|item| item.diagnostic.level == level).count();
+        return Line::FutureIncompat { warnings: count("warning"), errors: count("error") };
+    }
+    match serde_json::from_str::<Artifact>(json.get()) {
+        Ok(artifact) => Line::Artifact { path: artifact.artifact, emit: artifact.emit },
+        Err(_) => text(),
+    }
+}
+
+/// How a call ended, for the line about a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    Succeeded,
+    /// `exit status: 101`, `signal: 9, SIGKILL: kill`.
+    Failed(String),
+}
+
+/// The voice of one session: remembers what has been shown.
+#[derive(Debug)]
+pub struct Voice {
+    colour: Colour,
+    verbosity: Verbosity,
+    shown: HashSet<u64>,
+}
+
+#[derive(Default)]
+struct Tally {
+    warnings: usize,
+    duplicates: usize,
+    fixable: usize,
+    /// As the failure's line counts them, duplicates and reports included.
+    all_warnings: usize,
+    errors: usize,
+}
+
+impl Voice {
+    pub fn new(colour: Colour, verbosity: Verbosity) -> Self {
+        Voice { colour, verbosity, shown: HashSet::new() }
+    }
+
+    /// All that a finished compiler call has to say, closing lines included; the same for a run
+    /// and for a hit. Empty when there is nothing to show.
+    pub fn compiled(&mut self, plan: &Plan, unit: &Unit, stderr: &str, end: &End) -> String {
+        let package = plan.package(unit);
+        let mut out = String::new();
+        let mut tally = Tally::default();
+        for line in stderr.lines() {
+            match read_line(line) {
+                Line::Diagnostic(diagnostic) => self.diagnostic(&plan.mounts, diagnostic, &mut tally, &mut out),
+                Line::Text(text) => self.line(&plan.mounts.to_real(&text), &mut out),
+                Line::FutureIncompat { warnings, errors } => {
+                    tally.all_warnings += warnings;
+                    tally.errors += errors;
+                }
+                Line::Artifact { .. } | Line::Summary => {}
+            }
+        }
+        if tally.warnings > 0 && self.verbosity > Verbosity::Quiet {
+            self.report("warning", &generated(package, unit, &tally), &mut out);
+        }
+        if let End::Failed(how) = end {
+            let mut text = format!("could not compile {}", named(package, unit));
+            text.push_str(&counted(" due to ", tally.errors, "previous error", ""));
+            text.push_str(&counted("; ", tally.all_warnings, "warning", " emitted"));
+            if tally.errors == 0 {
+                let _ = write!(text, "\n\nCaused by:\n  process didn't exit successfully: `rustc` ({how})");
+            }
+            self.report("error", &text, &mut out);
+        }
+        out
+    }
+
+    /// What a finished script run has to say: its messages, and why it failed if it did.
+    pub fn scripted(
+        &mut self,
+        package: &Package,
+        messages: &[(Severity, String)],
+        failure: Option<&Failure<'_>>,
+    ) -> String {
+        let mut out = String::new();
+        let has_errors = messages.iter().any(|(severity, _)| *severity == Severity::Error);
+        if package.source.is_path() || has_errors || failure.is_some() {
+            for (severity, text) in messages {
+                let text = format!("{}@{}: {text}", package.name, package.version);
+                match severity {
+                    Severity::Error => self.report("error", &text, &mut out),
+                    Severity::Warning if self.verbosity > Verbosity::Quiet => self.report("warning", &text, &mut out),
+                    Severity::Warning => {}
+                }
+            }
+        }
+        match failure {
+            None => {}
+            Some(Failure::Said(why)) => self.report("error", why, &mut out),
+            Some(Failure::Ended { how, stdout, stderr }) => {
+                let mut text =
+                    format!("failed to run custom build command for `{}`\n\nCaused by:\n", package.described());
+                let _ = write!(text, "  process didn't exit successfully: `build-script-build` ({how})");
+                for (name, stream) in [("stdout", stdout), ("stderr", stderr)] {
+                    if !stream.trim_end().is_empty() {
+                        let _ = write!(text, "\n  --- {name}");
+                        for line in stream.trim_end().lines() {
+                            let _ = write!(text, "\n  {line}");
+                        }
+                    }
+                }
+                self.report("error", &text, &mut out);
+            }
+        }
+        out
+    }
+
+    /// `warning: TEXT` or `error: TEXT` in cargo's colours.
+    pub fn report(&self, level: &str, text: &str, out: &mut String) {
+        let colour = if level == "error" { "91" } else { "33" };
+        let line = format!("\u{1b}[1m\u{1b}[{colour}m{level}\u{1b}[0m\u{1b}[1m:\u{1b}[0m {text}");
+        self.line(&line, out);
+    }
+
+    fn diagnostic(&mut self, mounts: &Mounts, diagnostic: Diagnostic, tally: &mut Tally, out: &mut String) {
+        let mut hasher = DefaultHasher::new();
+        diagnostic.rendered.hash(&mut hasher);
+        let is_new = self.shown.insert(hasher.finish());
+        match diagnostic.level.as_str() {
+            "warning" => {
+                tally.warnings += 1;
+                tally.all_warnings += 1;
+                tally.duplicates += usize::from(!is_new);
+                tally.fixable += usize::from(is_new && diagnostic.is_fixable);
+            }
+            "error" => tally.errors += 1,
+            _ => {}
+        }
+        if is_new {
+            self.line(&mounts.to_real(&diagnostic.rendered), out);
+        }
+    }
+
+    fn line(&self, text: &str, out: &mut String) {
+        match self.colour {
+            Colour::On => out.push_str(text),
+            Colour::Off => out.push_str(&anstream::adapter::strip_str(text).to_string()),
+        }
+        out.push('\n');
+    }
+}
+
+/// Why a script run counts as failed.
+#[derive(Debug)]
+pub enum Failure<'a> {
+    /// What it printed is refused.
+    Said(&'a str),
+    Ended {
+        how: &'a str,
+        stdout: &'a str,
+        stderr: &'a str,
+    },
+}
+
+/// cargo's name of a unit in messages: `` `pkg` (bin "x") ``.
+pub fn named(package: &Package, unit: &Unit) -> String {
+    format!("`{}` ({})", package.name, unit.target.described())
+}
+
+fn generated(package: &Package, unit: &Unit, tally: &Tally) -> String {
+    let mut text = format!("{} generated", named(package, unit));
+    text.push_str(&counted(" ", tally.warnings, "warning", ""));
+    text.push_str(&counted(" (", tally.duplicates, "duplicate", ")"));
+    let can_fix = package.source.is_path() && unit.kind != Kind::BuildScriptCompile;
+    if can_fix && tally.errors == 0 && tally.fixable > 0 {
+        let command = format!("cargo fix --{} -p {}", unit.target.described(), package.name);
+        let _ = write!(text, " (run `{command}` to apply");
+        text.push_str(&counted(" ", tally.fixable, "suggestion", ")"));
+    }
+    text
+}
+
+/// `LEAD2 thingsTAIL`, with its singular, or nothing for none.
+fn counted(lead: &str, count: usize, thing: &str, tail: &str) -> String {
+    match count {
+        0 => String::new(),
+        1 => format!("{lead}1 {thing}{tail}"),
+        count => format!("{lead}{count} {thing}s{tail}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_rustc() {
+        let artifact = r#"{"$message_type":"artifact","artifact":"/vx/out/libx.rmeta","emit":"metadata"}"#;
+        assert_eq!(
+            read_line(artifact),
+            Line::Artifact { path: "/vx/out/libx.rmeta".to_owned(), emit: "metadata".to_owned() }
+        );
+        assert_eq!(read_line("noise"), Line::Text("noise".to_owned()));
+        assert_eq!(read_line("{noise"), Line::Text("{noise".to_owned()));
+        let summary = r#"{"message":"1 warning emitted","code":null,"level":"warning","spans":[],"children":[],"rendered":"x\n"}"#;
+        assert_eq!(read_line(summary), Line::Summary);
+        let future = r#"{"future_incompat_report":[{"diagnostic":{"message":"m","level":"warning","spans":[],"children":[],"rendered":"x","code":null}}]}"#;
+        assert_eq!(read_line(future), Line::FutureIncompat { warnings: 1, errors: 0 });
+        let warning = r#"{"message":"unused","code":{"code":"unused"},"level":"warning","spans":[],"rendered":"r\n",
+            "children":[{"message":"h","code":null,"level":"help","spans":[{"suggestion_applicability":"MachineApplicable"}],"children":[],"rendered":null}]}"#;
+        let Line::Diagnostic(diagnostic) = read_line(&warning.replace('\n', " ")) else { panic!("no diagnostic") };
+        assert!(diagnostic.is_fixable && diagnostic.rendered == "r");
+    }
+
+    #[test]
+    fn counts_have_singulars() {
+        assert_eq!(counted(" (", 0, "duplicate", ")"), "");
+        assert_eq!(counted(" (", 1, "duplicate", ")"), " (1 duplicate)");
+        assert_eq!(counted("; ", 2, "warning", " emitted"), "; 2 warnings emitted");
+    }
+}

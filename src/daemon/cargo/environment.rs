@@ -1,0 +1,126 @@
+//! Which of the person's variables a call sees. What is passed is part of the key, so it is a
+//! short list of what tools are steered by, and what a unit has been seen to ask for; never
+//! secrets, never the session's noise.
+
+use std::collections::BTreeMap;
+
+use super::mounts;
+
+/// Fixed for every call. Where a script asks for NUM_JOBS it gets the same number everywhere:
+/// the real bound is the executor's slots, and a machine's number would divide the keys.
+const FIXED: [(&str, &str); 3] = [("HOME", "/vx/home"), ("LANG", "C.UTF-8"), ("PATH", "")];
+/// See [`FIXED`].
+pub const NUM_JOBS: &str = "4";
+
+/// What rustc itself obeys.
+const RUSTC: [&str; 3] = ["RUSTC_BOOTSTRAP", "RUST_MIN_STACK", "SOURCE_DATE_EPOCH"];
+
+/// What scripts and macros are steered by; `*` stands for any end.
+const TOOLS: [&str; 25] = [
+    "AR",
+    "AR_*",
+    "ARFLAGS*",
+    "AS",
+    "ASFLAGS*",
+    "CC",
+    "CC_*",
+    "CFLAGS*",
+    "CMAKE_*",
+    "CPP",
+    "CPPFLAGS",
+    "CRATE_CC_*",
+    "CXX",
+    "CXX_*",
+    "CXXFLAGS*",
+    "CXXSTDLIB*",
+    "LD",
+    "LDFLAGS",
+    "NM",
+    "OPENSSL_*",
+    "PKG_CONFIG*",
+    "RANLIB*",
+    "RUSTC_BOOTSTRAP",
+    "SOURCE_DATE_EPOCH",
+    "TARGET_*",
+];
+
+/// Names that hold secrets, wherever these words stand in them.
+const SECRET: [&str; 8] = ["TOKEN", "SECRET", "PASSW", "CREDENTIAL", "PRIVATE_KEY", "API_KEY", "SSH_", "GPG_"];
+
+/// The person's environment, sorted by who may see what.
+#[derive(Debug, Clone, Default)]
+pub struct Ambient {
+    person: BTreeMap<String, String>,
+    /// Further names, from `[env] pass` of vx.toml.
+    pass: Vec<String>,
+}
+
+impl Ambient {
+    pub fn new(person: BTreeMap<String, String>, pass: Vec<String>) -> Self {
+        Ambient { person, pass }
+    }
+
+    /// For a compiler call without macros: fixed variables, what rustc obeys, and the `named`
+    /// ones that this unit's dep-info has named before.
+    pub fn for_rustc(&self, named: &[String]) -> BTreeMap<String, String> {
+        self.pick(|name| RUSTC.contains(&name) || named.iter().any(|one| one == name))
+    }
+
+    /// For scripts and for compiler calls that load macros, which may read any variable.
+    pub fn for_scripts(&self, named: &[String]) -> BTreeMap<String, String> {
+        self.pick(|name| {
+            let listed = TOOLS.iter().any(|pattern| matches(pattern, name));
+            listed || self.pass.iter().any(|pattern| matches(pattern, name)) || named.iter().any(|one| one == name)
+        })
+    }
+
+    /// A variable of the person's, for the rules that ask for one by name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.person.get(name).map(String::as_str)
+    }
+
+    fn pick(&self, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
+        let mut picked: BTreeMap<String, String> = self
+            .person
+            .iter()
+            .filter(|(name, _)| wanted(name) && !is_secret(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        picked.extend(FIXED.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let path = format!("{}/bin:/usr/local/bin:/usr/bin:/bin", mounts::TOOLCHAIN);
+        picked.insert("PATH".to_owned(), path);
+        picked
+    }
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => pattern == name,
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    SECRET.iter().any(|word| name.to_uppercase().contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_pass_noise_and_secrets_do_not() {
+        let person = ["CC", "CFLAGS_x", "TERM", "PKG_CONFIG_PATH", "CARGO_REGISTRY_TOKEN", "MINE", "PATH", "HOME"];
+        let person = person.map(|name| (name.to_owned(), "v".to_owned())).into();
+        let ambient = Ambient::new(person, vec!["MI*".to_owned()]);
+        let names = |vars: BTreeMap<String, String>| vars.into_keys().collect::<Vec<_>>();
+        let named = ["CARGO_REGISTRY_TOKEN".to_owned(), "TERM".to_owned()];
+        assert_eq!(names(ambient.for_rustc(&[])), ["HOME", "LANG", "PATH"]);
+        assert_eq!(names(ambient.for_rustc(&named)), ["HOME", "LANG", "PATH", "TERM"]);
+        assert_eq!(
+            names(ambient.for_scripts(&[])),
+            ["CC", "CFLAGS_x", "HOME", "LANG", "MINE", "PATH", "PKG_CONFIG_PATH"]
+        );
+        assert_eq!(ambient.for_rustc(&named)["HOME"], "/vx/home");
+    }
+}

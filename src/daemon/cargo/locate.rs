@@ -1,0 +1,148 @@
+//! Finds the manifest that a command means and the root of its workspace, by cargo's rules, so
+//! that the root is known before cargo is asked anything. What is wrong with either is cargo's to
+//! say.
+
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+use serde::Deserialize;
+use shared::fault::{Failure, Fault};
+
+/// The manifest and the folder of its workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The manifest that the command means, absolute.
+    pub manifest: PathBuf,
+    /// The folder of the workspace's root manifest, absolute.
+    pub root: PathBuf,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Manifest {
+    workspace: Option<WorkspaceTable>,
+    package: Option<PackageTable>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WorkspaceTable {
+    exclude: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PackageTable {
+    workspace: Option<toml::Value>,
+}
+
+/// The manifest `given` (or the nearest above `cwd`) and its workspace.
+pub fn locate(cwd: &Path, given: Option<&Path>) -> Result<Located, Failure> {
+    let manifest = match given {
+        Some(given) => {
+            let manifest = clean(&cwd.join(given));
+            if given.file_name().is_none_or(|name| name != "Cargo.toml") {
+                return Err(Failure::new(
+                    Fault::User,
+                    "the manifest-path must be a path to a Cargo.toml file".to_owned(),
+                ));
+            }
+            if !manifest.is_file() {
+                let what = format!("manifest path `{}` does not exist", given.display());
+                return Err(Failure::new(Fault::User, what));
+            }
+            manifest
+        }
+        None => {
+            cwd.ancestors().map(|folder| folder.join("Cargo.toml")).find(|file| file.is_file()).ok_or_else(|| {
+                let what = format!("could not find `Cargo.toml` in `{}` or any parent directory", cwd.display());
+                Failure::new(Fault::User, what)
+            })?
+        }
+    };
+    let root = root_of(&manifest);
+    Ok(Located { manifest, root })
+}
+
+fn root_of(manifest: &Path) -> PathBuf {
+    let folder = manifest.parent().unwrap_or(manifest);
+    let own = read(manifest);
+    if own.workspace.is_some() {
+        return folder.to_owned();
+    }
+    if let Some(toml::Value::String(path)) = own.package.and_then(|package| package.workspace) {
+        return clean(&folder.join(path));
+    }
+    for above in folder.ancestors().skip(1) {
+        let candidate = above.join("Cargo.toml");
+        if !candidate.is_file() {
+            continue;
+        }
+        if let Some(workspace) = read(&candidate).workspace {
+            let excluded = workspace.exclude.iter().any(|path| folder.starts_with(clean(&above.join(path))));
+            return if excluded { folder.to_owned() } else { above.to_owned() };
+        }
+    }
+    folder.to_owned()
+}
+
+/// A manifest that cannot be read has no workspace; cargo will say what is wrong with it.
+fn read(manifest: &Path) -> Manifest {
+    fs::read_to_string(manifest).ok().and_then(|text| toml::from_str(&text).ok()).unwrap_or_default()
+}
+
+/// Takes `.` and `..` out of an absolute path, as cargo does, without looking at links.
+fn clean(path: &Path) -> PathBuf {
+    let mut cleaned = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                cleaned.pop();
+            }
+            Component::CurDir => {}
+            other => cleaned.push(other),
+        }
+    }
+    cleaned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            fs::write(path, text).expect("a file");
+        }
+        folder
+    }
+
+    #[test]
+    fn members_find_their_root() {
+        let folder = tree(&[
+            ("Cargo.toml", "[workspace]\nmembers = [\"a\"]\nexclude = [\"out\"]\n"),
+            ("a/Cargo.toml", "[package]\nname = \"a\"\n"),
+            ("a/src/x.rs", ""),
+            ("out/b/Cargo.toml", "[package]\nname = \"b\"\n"),
+            ("c/Cargo.toml", "[package]\nname = \"c\"\nworkspace = \"../a\"\n"),
+        ]);
+        let root = |cwd: &str| locate(&folder.path().join(cwd), None).expect("a manifest").root;
+        assert_eq!(root("a/src"), folder.path());
+        assert_eq!(root("out/b"), folder.path().join("out/b"));
+        assert_eq!(root("c"), folder.path().join("a"));
+        assert_eq!(root(""), folder.path());
+    }
+
+    #[test]
+    fn a_missing_manifest_is_named() {
+        let folder = tree(&[("x", "")]);
+        let failure = locate(folder.path(), Some(Path::new("y/Cargo.toml"))).expect_err("it is not there");
+        assert_eq!(failure.what, "manifest path `y/Cargo.toml` does not exist");
+        assert!(locate(folder.path(), Some(Path::new("x"))).is_err());
+    }
+}

@@ -1,0 +1,36 @@
+//! Everything vx knows of cargo: its unit graph and metadata, its configuration, the calls it
+//! would make, the words it would print, the places where its users expect files. Pure: bytes and
+//! structs in, structs out; processes are run by others, and only `files` reads from disk.
+//!
+//! Order of use: `select` (words for cargo) → `unit_graph`, `metadata`, `config`, `probe` (what
+//! was answered) → `plan` → `rustc`, `script` (calls) → `directives`, `dep_info`, `diagnostics`
+//! (what came back) → `place` (what the person gets).
+
+pub mod call;
+mod closure;
+pub mod config;
+mod config_tree;
+pub mod dep_info;
+pub mod diagnostics;
+pub mod directives;
+pub mod environment;
+pub mod files;
+mod identity;
+mod links;
+mod lto;
+mod manifest;
+pub mod metadata;
+pub mod mounts;
+mod outputs;
+pub mod package;
+pub mod place;
+pub mod plan;
+pub mod probe;
+mod rejections;
+pub mod rustc;
+pub mod script;
+pub mod select;
+pub mod unit_graph;
+
+pub use closure::Said;
+pub use config_tree::Looked;

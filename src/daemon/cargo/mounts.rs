@@ -1,0 +1,129 @@
+//! The fixed mounts that every action sees, and the way back: real paths to fixed ones in what
+//! goes into a call, fixed paths to the person's own in what comes out.
+
+use std::path::{Path, PathBuf};
+
+/// The workspace.
+pub const WORKSPACE: &str = "/vx/ws";
+/// Registry packages, each in a folder NAME-VERSION.
+pub const CRATES: &str = "/vx/crates";
+/// Git checkouts by revision.
+pub const GIT: &str = "/vx/git";
+/// Path dependencies outside the workspace, numbered.
+pub const OUTSIDE: &str = "/vx/ext";
+/// All that `--extern` and `-L dependency` name.
+pub const DEPS: &str = "/vx/deps";
+/// What rustc writes.
+pub const OUT: &str = "/vx/out";
+/// Compiled scripts, and their OUT_DIRs as `NAME-HASH/out`.
+pub const BUILD: &str = "/vx/build";
+/// The Rust toolchain.
+pub const TOOLCHAIN: &str = "/vx/toolchain";
+
+/// Which real folder stands behind which mount.
+#[derive(Debug, Clone, Default)]
+pub struct Mounts {
+    /// (real, fixed), the longest real path first.
+    by_real: Vec<(String, String)>,
+    /// The same, the longest fixed path first.
+    by_fixed: Vec<(String, String)>,
+}
+
+impl Mounts {
+    /// From pairs of real folder and mount.
+    pub fn new(mut pairs: Vec<(String, String)>) -> Self {
+        pairs.retain(|(real, _)| real.len() > 1);
+        pairs.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
+        pairs.dedup();
+        let mut by_fixed = pairs.clone();
+        by_fixed.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.cmp(b)));
+        Mounts { by_real: pairs, by_fixed }
+    }
+
+    /// Replaces every real folder in `text` by its mount.
+    pub fn to_fixed(&self, text: &str) -> String {
+        replace(text, self.by_real.iter().map(|(real, fixed)| (real.as_str(), fixed.as_str())))
+    }
+
+    /// Replaces every mount in `text` by the real folder.
+    pub fn to_real(&self, text: &str) -> String {
+        if !text.contains("/vx/") {
+            return text.to_owned();
+        }
+        replace(text, self.by_fixed.iter().map(|(real, fixed)| (fixed.as_str(), real.as_str())))
+    }
+
+    /// The real path behind a fixed one.
+    pub fn real_path(&self, fixed: &str) -> PathBuf {
+        PathBuf::from(self.to_real(fixed))
+    }
+}
+
+/// Replaces prefixes of paths within a text in one pass, so that what was put in is not replaced
+/// again; a folder's name must end where the prefix ends.
+fn replace<'a>(text: &str, pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    'text: while let Some(at) = rest.find('/') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if !goes_on(&out) {
+            for (from, to) in pairs.clone() {
+                let Some(tail) = rest.strip_prefix(from) else { continue };
+                if !tail.starts_with(|next: char| next.is_alphanumeric() || matches!(next, '_' | '-' | '.')) {
+                    out.push_str(to);
+                    rest = tail;
+                    continue 'text;
+                }
+            }
+        }
+        out.push('/');
+        rest = &rest[1..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Whether a slash after `before` continues a path. It does not after a flag of one letter, as in
+/// `-L/usr/lib`.
+fn goes_on(before: &str) -> bool {
+    let in_name = |one: &char| one.is_alphanumeric() || matches!(one, '_' | '-' | '.' | '/');
+    let mut back = before.chars().rev();
+    match (back.next(), back.next(), back.next()) {
+        (Some(flag), Some('-'), None) if flag.is_alphabetic() => false,
+        (Some(flag), Some('-'), Some(first)) if flag.is_alphabetic() && !in_name(&first) => false,
+        (Some(last), _, _) => in_name(&last),
+        (None, _, _) => false,
+    }
+}
+
+/// `path` below `base` as text, empty for `base` itself.
+pub fn below(path: &Path, base: &Path) -> Option<String> {
+    path.strip_prefix(base).ok()?.to_str().map(str::to_owned)
+}
+
+/// Joins a mount and a relative path that may be empty.
+pub fn join(mount: &str, relative: &str) -> String {
+    if relative.is_empty() { mount.to_owned() } else { format!("{mount}/{relative}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_whole_folders_there_and_back() {
+        let mounts = Mounts::new(vec![
+            ("/w".to_owned(), WORKSPACE.to_owned()),
+            ("/w/vendor/a".to_owned(), "/vx/crates/a-1.0.0".to_owned()),
+        ]);
+        assert_eq!(
+            mounts.to_fixed("-L/w/lib:/w/vendor/a/x /world /x/w"),
+            "-L/vx/ws/lib:/vx/crates/a-1.0.0/x /world /x/w"
+        );
+        assert_eq!(mounts.to_fixed("native=/w/lib"), "native=/vx/ws/lib");
+        assert_eq!(mounts.to_fixed("/w"), "/vx/ws");
+        let shown = "\u{1b}[1m--> \u{1b}[0m/vx/crates/a-1.0.0/src/lib.rs:1:1 (/vx/ws/x) /vx/ws2";
+        assert_eq!(mounts.to_real(shown), "\u{1b}[1m--> \u{1b}[0m/w/vendor/a/src/lib.rs:1:1 (/w/x) /vx/ws2");
+    }
+}

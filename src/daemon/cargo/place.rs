@@ -1,0 +1,123 @@
+//! Where cargo's users expect the outputs of a build: the roots' files beside each other in
+//! `target/PROFILE`, each with a `.d` file that names all sources by absolute path.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use super::{
+    call::{RenderError, Role},
+    closure::Said,
+    dep_info::DepInfo,
+    outputs,
+    plan::{Kind, Plan, Unit, UnitId},
+};
+
+/// One file to put into the target folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    pub unit: UnitId,
+    /// The output's file name, as in its call.
+    pub output: String,
+    /// Relative to the target folder: `debug/rg`.
+    pub path: String,
+    /// Where its `.d` goes, likewise; none for files that have none.
+    pub dep_info: Option<String>,
+    pub role: Role,
+}
+
+/// The folder of a profile below the target folder.
+pub fn profile_folder(profile: &str) -> &str {
+    match profile {
+        "dev" | "test" => "debug",
+        "bench" => "release",
+        own => own,
+    }
+}
+
+/// All that the person gets: the roots' outputs, every binary, and Rust dynamic libraries, which
+/// the binaries load.
+pub fn placements(plan: &Plan) -> Result<Vec<Placement>, RenderError> {
+    let mut placed = Vec::new();
+    for unit in &plan.units {
+        if matches!(unit.kind, Kind::BuildScriptCompile | Kind::BuildScriptRun) {
+            continue;
+        }
+        let folder = profile_folder(&unit.profile.name);
+        let folder = if unit.kind == Kind::Example { format!("{folder}/examples") } else { folder.to_owned() };
+        for output in outputs::of(plan, unit)? {
+            let wanted = unit.is_root || unit.kind == Kind::Bin || output.role == Role::Dylib;
+            if !wanted || matches!(output.role, Role::Metadata | Role::DepInfo) {
+                continue;
+            }
+            let name = plain_name(plan, unit, &output.name);
+            let path = format!("{folder}/{name}");
+            let dep_info = (output.role != Role::DebugInfo)
+                .then(|| Path::new(&path).with_extension("d").to_string_lossy().into_owned());
+            placed.push(Placement { unit: unit.id, output: output.name, path, dep_info, role: output.role });
+        }
+    }
+    Ok(placed)
+}
+
+/// Without the hash; executables also get their hyphens back.
+fn plain_name(plan: &Plan, unit: &Unit, output: &str) -> String {
+    let plain = match outputs::extra_filename(plan, unit) {
+        Some(extra) => output.replacen(&extra, "", 1),
+        None => output.to_owned(),
+    };
+    let is_executable = unit.target.crate_types.iter().all(|one| one == "bin");
+    if is_executable { plain.replacen(&unit.target.crate_name(), &unit.target.name, 1) } else { plain }
+}
+
+/// The text of a `.d` file for `placement`: all files that it and the path packages below it
+/// read, and what their scripts asked to be rerun for, by the person's paths. Files that exist
+/// only inside actions (in an OUT_DIR) are left out: nothing is there for make to look at.
+pub fn dep_info(plan: &Plan, placement: &Placement, read: &BTreeMap<UnitId, DepInfo>, said: &Said) -> String {
+    let mut files = BTreeSet::new();
+    let mut seen = BTreeSet::from([placement.unit]);
+    let mut open = vec![placement.unit];
+    while let Some(id) = open.pop() {
+        let unit = plan.unit(id);
+        add_files(plan, unit, read.get(&id), said, &mut files);
+        let below = unit.dependencies.iter().map(|one| one.unit);
+        let below = below.filter(|one| plan.package(plan.unit(*one)).source.is_path());
+        open.extend(below.filter(|one| seen.insert(*one)));
+    }
+    let target = plan.target_dir.join(&placement.path);
+    let mut text = format!("{}:", escape(&target.to_string_lossy()));
+    for file in files {
+        text.push(' ');
+        text.push_str(&escape(&file));
+    }
+    text.push('\n');
+    text
+}
+
+fn add_files(plan: &Plan, unit: &Unit, read: Option<&DepInfo>, said: &Said, files: &mut BTreeSet<String>) {
+    let package = plan.package(unit);
+    for file in read.iter().flat_map(|info| &info.files) {
+        let real = match (file.starts_with('/'), package.source.is_path()) {
+            (true, _) => plan.mounts.to_real(file),
+            // Only path packages below the root name files relatively, and they do so from there.
+            (false, _) => plan.workspace_root.join(file).to_string_lossy().into_owned(),
+        };
+        if !real.starts_with("/vx/") {
+            files.insert(real);
+        }
+    }
+    for run in &unit.links.own {
+        for path in said.get(run).iter().flat_map(|said| &said.rerun_if_changed) {
+            let full = if path.is_empty() { package.real.clone() } else { package.real.join(path) };
+            let real = plan.mounts.to_real(&full.to_string_lossy());
+            if !real.starts_with("/vx/") {
+                files.insert(real);
+            }
+        }
+    }
+}
+
+fn escape(path: &str) -> String {
+    path.replace(' ', "\\ ")
+}

@@ -1,0 +1,321 @@
+//! The plan of one build: cargo's graph joined with metadata, manifests, configuration and
+//! rustc's answers, every unit with a path-free name of its own. Rendering calls from it is
+//! `rustc`'s and `script`'s.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    config::{Config, ConfigError},
+    directives::{self, DirectiveError, Directives},
+    files::Files,
+    identity,
+    links::{self, Links},
+    lto::{self, Lto},
+    manifest::{self, ManifestError},
+    metadata::{Lock, Metadata, MetadataPackage},
+    mounts::{self, Mounts},
+    package::{self, Package, Source, Surroundings},
+    probe::{Probe, Rustc},
+    unit_graph::{GraphUnit, Mode, Profile, Target, UnitGraph},
+};
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("apply the configuration's script override: {0}")]
+    Override(#[from] DirectiveError),
+    #[error("plan the build: package {0} is in cargo's unit graph and not in its metadata")]
+    NoPackage(String),
+    #[error("plan the build: {0} {1} comes from two sources, and vx shows both under one name")]
+    TwoSources(String, String),
+    #[error("plan the build: {what} of {package} is not supported yet")]
+    Unsupported { package: String, what: String },
+    #[error("plan the build: profile `{0}` inherits in a circle")]
+    ProfileCircle(String),
+}
+
+/// A unit's place in its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UnitId(pub usize);
+
+/// What a unit makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Lib,
+    ProcMacro,
+    Bin,
+    Example,
+    BuildScriptCompile,
+    BuildScriptRun,
+}
+
+/// An edge, with the name that the dependent's code uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependency {
+    pub unit: UnitId,
+    pub extern_name: String,
+}
+
+/// One call to make.
+#[derive(Debug, Clone)]
+pub struct Unit {
+    pub id: UnitId,
+    /// 16 hexadecimal digits, the same in every checkout; `-C metadata` and file names hold it.
+    pub hash: String,
+    /// `ripgrep v15.2.0 (bin "rg")`.
+    pub label: String,
+    pub kind: Kind,
+    /// Index into [`Plan::packages`].
+    pub package: usize,
+    pub target: Target,
+    pub profile: Profile,
+    pub features: Vec<String>,
+    pub dependencies: Vec<Dependency>,
+    /// Asked for by the person, not only needed.
+    pub is_root: bool,
+    /// Of a package that is selected: cargo's "primary".
+    pub is_primary: bool,
+    pub lto: Lto,
+    pub links: Links,
+    /// What configuration says in place of running this script.
+    pub stands_in: Option<Directives>,
+}
+
+impl Unit {
+    /// `NAME-HASH`: its folder under /vx/build.
+    pub fn folder(&self, plan: &Plan) -> String {
+        format!("{}-{}", plan.packages[self.package].name, self.hash)
+    }
+
+    /// Where its script's OUT_DIR is, for script runs.
+    pub fn out_dir(&self, plan: &Plan) -> String {
+        format!("{}/{}/out", mounts::BUILD, self.folder(plan))
+    }
+}
+
+/// Everything that calls are rendered from.
+#[derive(Debug)]
+pub struct Plan {
+    /// By [`UnitId`].
+    pub units: Vec<Unit>,
+    pub roots: Vec<UnitId>,
+    /// Every unit after all that it depends on.
+    pub order: Vec<UnitId>,
+    pub packages: Vec<Package>,
+    pub mounts: Mounts,
+    pub workspace_root: PathBuf,
+    /// Where the person expects the outputs.
+    pub target_dir: PathBuf,
+    pub rustc: Rustc,
+    pub probe: Probe,
+    /// As calls see them: paths at the fixed mounts.
+    pub rustflags: Vec<String>,
+    pub linker: Option<String>,
+    pub env_config: BTreeMap<String, String>,
+    /// PROFILE of scripts: `debug` or `release`.
+    pub profile_root: &'static str,
+}
+
+/// What a plan is made of.
+pub struct Sources<'a> {
+    pub graph: UnitGraph,
+    pub metadata: &'a Metadata,
+    pub lock: &'a Lock,
+    pub config: &'a Config,
+    pub rustc: &'a Rustc,
+    /// The last of cargo's probes.
+    pub probe: &'a Probe,
+    pub files: &'a dyn Files,
+    pub cargo_home: &'a Path,
+    /// The person's toolchain, for the way back to real paths.
+    pub toolchain: &'a Path,
+}
+
+impl Plan {
+    /// Joins the sources.
+    pub fn new(sources: Sources<'_>) -> Result<Plan, PlanError> {
+        let root = PathBuf::from(&sources.metadata.workspace_root);
+        for unit in &sources.graph.units {
+            check_supported(unit)?;
+        }
+        let (packages, index) = packages(&sources, &root)?;
+        let mounts = mounts(&packages, &root, sources.toolchain);
+        let fixed = |text: String| mounts.to_fixed(&text);
+        let host = &sources.rustc.host;
+        let mut plan = Plan {
+            units: Vec::with_capacity(sources.graph.units.len()),
+            roots: sources.graph.roots.iter().copied().map(UnitId).collect(),
+            order: sources.graph.order.iter().copied().map(UnitId).collect(),
+            target_dir: sources.config.target_dir(&root),
+            rustc: sources.rustc.clone(),
+            probe: sources.probe.clone(),
+            rustflags: sources.probe.rustflags.iter().cloned().map(fixed).collect(),
+            linker: sources.config.linker(host, &sources.probe.cfg)?.map(fixed),
+            env_config: sources.config.env()?.into_iter().map(|(name, value)| (name, fixed(value))).collect(),
+            profile_root: profile_root(&sources, &root)?,
+            packages,
+            mounts,
+            workspace_root: root,
+        };
+        plan.add_units(&sources, &index)?;
+        Ok(plan)
+    }
+
+    fn add_units(&mut self, sources: &Sources<'_>, index: &HashMap<&str, usize>) -> Result<(), PlanError> {
+        let graph = &sources.graph;
+        let lto = lto::walk(graph);
+        let selected: HashSet<&str> = graph.roots.iter().map(|root| graph.units[*root].pkg_id.as_str()).collect();
+        for (id, unit) in graph.units.iter().enumerate() {
+            let package = index[unit.pkg_id.as_str()];
+            let links = self.packages[package].links.as_deref();
+            let table = links.and_then(|links| {
+                let key = format!("target.{}.{links}", sources.rustc.host);
+                Some((sources.config.links_override(&sources.rustc.host, links)?, key))
+            });
+            let stands_in = match table {
+                Some((table, key)) if unit.mode == Mode::RunCustomBuild => Some(directives::from_table(table, &key)?),
+                _ => None,
+            };
+            self.units.push(Unit {
+                id: UnitId(id),
+                hash: String::new(),
+                label: label(unit, &self.packages[package]),
+                kind: kind(unit),
+                package,
+                target: unit.target.clone(),
+                profile: unit.profile.clone(),
+                features: unit.features.clone(),
+                dependencies: unit
+                    .dependencies
+                    .iter()
+                    .map(|one| Dependency { unit: UnitId(one.index), extern_name: one.extern_crate_name.clone() })
+                    .collect(),
+                is_root: graph.roots.contains(&id),
+                is_primary: selected.contains(unit.pkg_id.as_str()),
+                lto: lto[id].clone(),
+                links: Links::default(),
+                stands_in,
+            });
+        }
+        for id in self.order.clone() {
+            self.units[id.0].hash = identity::of(self, id);
+        }
+        for (id, links) in links::of_all(self).into_iter().enumerate() {
+            self.units[id].links = links;
+        }
+        Ok(())
+    }
+
+    pub fn unit(&self, id: UnitId) -> &Unit {
+        &self.units[id.0]
+    }
+
+    pub fn package(&self, unit: &Unit) -> &Package {
+        &self.packages[unit.package]
+    }
+}
+
+fn check_supported(unit: &GraphUnit) -> Result<(), PlanError> {
+    let refuse = |what: String| Err(PlanError::Unsupported { package: unit.pkg_id.clone(), what });
+    match unit.mode {
+        Mode::Build | Mode::RunCustomBuild => {}
+        mode => return refuse(format!("mode {mode:?}")),
+    }
+    if let Some(platform) = &unit.platform {
+        return refuse(format!("the target {platform}"));
+    }
+    if let Some(backend) = &unit.profile.codegen_backend {
+        return refuse(format!("the code generator {backend}"));
+    }
+    Ok(())
+}
+
+fn kind(unit: &GraphUnit) -> Kind {
+    match unit.mode {
+        Mode::RunCustomBuild => Kind::BuildScriptRun,
+        _ if unit.target.is_custom_build() => Kind::BuildScriptCompile,
+        _ if unit.target.is_proc_macro() => Kind::ProcMacro,
+        _ if unit.target.is_lib() => Kind::Lib,
+        _ if unit.target.is_bin() => Kind::Bin,
+        _ => Kind::Example,
+    }
+}
+
+fn label(unit: &GraphUnit, package: &Package) -> String {
+    let run = if unit.mode == Mode::RunCustomBuild { " run" } else { "" };
+    format!("{} v{} ({}{run})", package.name, package.version, unit.target.described())
+}
+
+/// The packages of the graph, and where each cargo id stands among them.
+fn packages<'a>(sources: &'a Sources<'_>, root: &Path) -> Result<(Vec<Package>, HashMap<&'a str, usize>), PlanError> {
+    let named: HashSet<&str> = sources.graph.units.iter().map(|unit| unit.pkg_id.as_str()).collect();
+    let used: Vec<&MetadataPackage> =
+        sources.metadata.packages.iter().filter(|package| named.contains(package.id.as_str())).collect();
+    let known: HashSet<&str> = used.iter().map(|package| package.id.as_str()).collect();
+    if let Some(missing) = named.iter().find(|id| !known.contains(*id)) {
+        return Err(PlanError::NoPackage((*missing).to_owned()));
+    }
+    let mut outside: Vec<&MetadataPackage> = used
+        .iter()
+        .copied()
+        .filter(|package| package.source.is_none() && !Path::new(&package.manifest_path).starts_with(root))
+        .collect();
+    outside.sort_by_key(|package| (&package.name, &package.version, &package.manifest_path));
+    let outside: Vec<&str> = outside.iter().map(|package| package.manifest_path.as_str()).collect();
+    let around =
+        Surroundings { workspace_root: root, cargo_home: sources.cargo_home, lock: sources.lock, outside: &outside };
+    let mut placed: Vec<Package> = Vec::with_capacity(used.len());
+    let mut index = HashMap::with_capacity(used.len());
+    let mut taken = HashSet::new();
+    for package in used {
+        let lints = manifest::lints(sources.files, Path::new(&package.manifest_path))?;
+        let one = package::place(package, lints, &around);
+        if !taken.insert(one.mount.clone()) {
+            return Err(PlanError::TwoSources(one.name, one.version));
+        }
+        index.insert(package.id.as_str(), placed.len());
+        placed.push(one);
+    }
+    Ok((placed, index))
+}
+
+fn mounts(packages: &[Package], root: &Path, toolchain: &Path) -> Mounts {
+    let pair = |real: &Path, fixed: &str| (real.to_string_lossy().into_owned(), fixed.to_owned());
+    let mut pairs = vec![pair(root, mounts::WORKSPACE), pair(toolchain, mounts::TOOLCHAIN)];
+    for package in packages {
+        if !matches!(package.source, Source::Member { .. }) {
+            pairs.push(pair(&package.input.1, &package.input.0));
+        }
+    }
+    Mounts::new(pairs)
+}
+
+/// Follows `inherits` from the profile of the build to one of cargo's own.
+fn profile_root(sources: &Sources<'_>, root: &Path) -> Result<&'static str, PlanError> {
+    let Some(unit) = sources.graph.units.first() else { return Ok("debug") };
+    let mut name = unit.profile.name.clone();
+    let mut seen = HashSet::new();
+    loop {
+        match name.as_str() {
+            "dev" | "test" => return Ok("debug"),
+            "release" | "bench" => return Ok("release"),
+            _ => {}
+        }
+        if !seen.insert(name.clone()) {
+            return Err(PlanError::ProfileCircle(name));
+        }
+        let inherits = match sources.config.profile_inherits(&name) {
+            Some(inherits) => Some(inherits),
+            None => manifest::profile_inherits(sources.files, root, &name)?,
+        };
+        // cargo has refused a custom profile that inherits nothing.
+        name = inherits.unwrap_or_else(|| "dev".to_owned());
+    }
+}

@@ -1,0 +1,274 @@
+//! A unit to compile becomes one rustc call: arguments in cargo's order, variables, working
+//! folder, at the fixed mounts. Where vx differs from cargo it says so beside the line.
+
+use std::collections::BTreeMap;
+
+use super::{
+    call::{Call, RenderError, Role},
+    closure::{self, Said, said},
+    environment::Ambient,
+    mounts::{self, DEPS},
+    outputs,
+    plan::{Kind, Plan, Unit},
+};
+
+/// Renders the call that compiles `unit`. `scripts` holds what the script runs it hears of have
+/// said; `named` are variables that its dep-info named in earlier runs.
+pub fn render(
+    plan: &Plan,
+    unit: &Unit,
+    scripts: &Said,
+    ambient: &Ambient,
+    named: &[String],
+) -> Result<Call, RenderError> {
+    let needs = closure::of_compile(plan, unit, scripts)?;
+    let (source, cwd) = source(plan, unit);
+    let mut args = base_args(unit, &source);
+    codegen_args(plan, unit, &mut args);
+    name_args(plan, unit, &mut args);
+    dependency_args(plan, unit, &mut args)?;
+    if !plan.package(unit).source.is_path() {
+        args.extend(["--cap-lints", "allow"].map(str::to_owned));
+    }
+    args.extend_from_slice(&plan.rustflags);
+    script_args(plan, unit, scripts, &mut args)?;
+    let ambient = if needs.reads_freely { ambient.for_scripts(named) } else { ambient.for_rustc(named) };
+    let env = environment(plan, unit, scripts, ambient)?;
+    Ok(Call {
+        program: format!("{}/bin/rustc", mounts::TOOLCHAIN),
+        args,
+        env,
+        cwd: cwd.trim_start_matches('/').to_owned(),
+        outputs: outputs::of(plan, unit)?,
+        needs,
+    })
+}
+
+/// Sources below the workspace's root are named relative to it and compiled there; all others by
+/// absolute path, in their package's root.
+fn source(plan: &Plan, unit: &Unit) -> (String, String) {
+    let package = plan.package(unit);
+    let fixed = plan.mounts.to_fixed(&unit.target.src_path);
+    if package.source.is_path()
+        && let Some(relative) = fixed.strip_prefix(mounts::WORKSPACE).and_then(|rest| rest.strip_prefix('/'))
+    {
+        return (relative.to_owned(), mounts::WORKSPACE.to_owned());
+    }
+    (fixed, package.mount.clone())
+}
+
+fn base_args(unit: &Unit, source: &str) -> Vec<String> {
+    let mut args = vec![
+        "--crate-name".to_owned(),
+        unit.target.crate_name(),
+        format!("--edition={}", unit.target.edition),
+        source.to_owned(),
+        "--error-format=json".to_owned(),
+        // No --diagnostic-width: it would put the terminal into the key.
+        "--json=diagnostic-rendered-ansi,artifacts,future-incompat".to_owned(),
+    ];
+    for crate_type in &unit.target.crate_types {
+        args.extend(["--crate-type".to_owned(), crate_type.clone()]);
+    }
+    let emit = if unit.target.needs_objects() { "dep-info,link" } else { "dep-info,metadata,link" };
+    args.push(format!("--emit={emit}"));
+    args
+}
+
+fn codegen_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
+    let profile = &unit.profile;
+    let mut codegen = |flag: String| args.extend(["-C".to_owned(), flag]);
+    if unit.kind == Kind::ProcMacro || (unit.target.has_type("dylib") && !unit.is_primary) {
+        codegen("prefer-dynamic".to_owned());
+    }
+    if profile.opt_level != "0" {
+        codegen(format!("opt-level={}", profile.opt_level));
+    }
+    if profile.panic != "unwind" {
+        codegen(format!("panic={}", profile.panic));
+    }
+    args.extend(unit.lto.args());
+    let mut codegen = |flag: String| args.extend(["-C".to_owned(), flag]);
+    if let Some(units) = profile.codegen_units {
+        codegen(format!("codegen-units={units}"));
+    }
+    if let Some(level) = profile.debuginfo.flag() {
+        codegen(format!("debuginfo={level}"));
+        let split = profile.split_debuginfo.as_ref().filter(|split| plan.probe.split_debuginfo.contains(split));
+        // Not "unpacked": its files lie beside the outputs under names that differ every time.
+        if let Some(split) = split.filter(|split| *split != "unpacked") {
+            codegen(format!("split-debuginfo={split}"));
+        }
+    }
+    remap_args(plan, unit, args);
+    let package = plan.package(unit);
+    args.extend_from_slice(&package.lints);
+    for flag in check_flags(unit) {
+        args.extend(["-C".to_owned(), flag.to_owned()]);
+    }
+}
+
+/// Names inside outputs follow cargo's trim-paths: `.` for the workspace, `NAME-VERSION` for
+/// other packages. Diagnostics keep their paths where rustc can tell the two apart.
+fn remap_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
+    if plan.rustc.has_remap_scope() {
+        args.push("--remap-path-scope=object".to_owned());
+    }
+    let (from, to) = plan.package(unit).remap();
+    args.push(format!("--remap-path-prefix={from}={to}"));
+}
+
+/// Debug assertions and overflow checks, said only where rustc's default differs.
+fn check_flags(unit: &Unit) -> Vec<&'static str> {
+    let profile = &unit.profile;
+    match (profile.opt_level != "0", profile.debug_assertions, profile.overflow_checks) {
+        (true, true, true) => vec!["debug-assertions=on"],
+        (true, true, false) => vec!["debug-assertions=on", "overflow-checks=off"],
+        (true, false, true) => vec!["overflow-checks=on"],
+        (true, false, false) => vec![],
+        (false, false, true) => vec!["debug-assertions=off", "overflow-checks=on"],
+        (false, false, false) => vec!["debug-assertions=off"],
+        (false, true, false) => vec!["overflow-checks=off"],
+        (false, true, true) => vec![],
+    }
+}
+
+fn name_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
+    for feature in &unit.features {
+        args.extend(["--cfg".to_owned(), format!("feature=\"{feature}\"")]);
+    }
+    let declared: Vec<String> = plan.package(unit).features.iter().map(|name| format!("\"{name}\"")).collect();
+    args.extend(["--check-cfg", "cfg(docsrs,test)", "--check-cfg"].map(str::to_owned));
+    args.push(format!("cfg(feature, values({}))", declared.join(", ")));
+    args.extend(["-C".to_owned(), format!("metadata={}", unit.hash)]);
+    if let Some(extra) = outputs::extra_filename(plan, unit) {
+        args.extend(["-C".to_owned(), format!("extra-filename={extra}")]);
+    }
+    if unit.profile.rpath {
+        args.extend(["-C", "rpath"].map(str::to_owned));
+    }
+    args.extend(["--out-dir".to_owned(), mounts::OUT.to_owned()]);
+    if let Some(linker) = &plan.linker {
+        args.extend(["-C".to_owned(), format!("linker={linker}")]);
+    }
+    // No -C incremental: state of that kind is not the store's, and rlibs made with it differ
+    // every time.
+    if let Some(strip) = unit.profile.strip.flag() {
+        args.extend(["-C".to_owned(), format!("strip={strip}")]);
+    }
+}
+
+fn dependency_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) -> Result<(), RenderError> {
+    args.extend(["-L".to_owned(), format!("dependency={DEPS}")]);
+    for dependency in &unit.dependencies {
+        let on = plan.unit(dependency.unit);
+        if on.kind == Kind::BuildScriptRun || !on.target.is_linkable() {
+            continue;
+        }
+        let by_metadata = !unit.target.needs_objects() && !on.target.needs_objects();
+        for output in outputs::of(plan, on)? {
+            let named = if by_metadata { output.role == Role::Metadata } else { output.role.is_linkable() };
+            if named {
+                args.extend(["--extern".to_owned(), format!("{}={DEPS}/{}", dependency.extern_name, output.name)]);
+            }
+        }
+    }
+    if unit.kind == Kind::ProcMacro {
+        args.extend(["--extern", "proc_macro"].map(str::to_owned));
+    }
+    Ok(())
+}
+
+/// What scripts add: `-L` of all that travel here, those in OUT_DIRs first; the rest of the own.
+fn script_args(plan: &Plan, unit: &Unit, scripts: &Said, args: &mut Vec<String>) -> Result<(), RenderError> {
+    let mut paths: Vec<(bool, &String)> = Vec::new();
+    for run in &unit.links.to_link {
+        let out_dir = plan.unit(*run).out_dir(plan);
+        for path in &said(plan, scripts, unit, *run)?.library_paths {
+            let outside = !is_below(folder_of(path), &out_dir) || plan.unit(*run).stands_in.is_some();
+            paths.push((outside, path));
+        }
+    }
+    paths.sort_by_key(|(outside, _)| *outside);
+    for (_, path) in paths {
+        args.extend(["-L".to_owned(), path.clone()]);
+    }
+    let package = plan.package(unit);
+    let takes_libraries = unit.target.is_lib() || package.library().is_none();
+    for run in &unit.links.to_link {
+        let heard = said(plan, scripts, unit, *run)?;
+        let is_own = plan.unit(*run).package == unit.package;
+        if is_own && takes_libraries {
+            args.extend(heard.libraries.iter().flat_map(|name| ["-l".to_owned(), name.clone()]));
+        }
+        for (which, arg) in &heard.link_args {
+            if which.applies_to(&unit.target) && (is_own || *which == super::directives::LinkArg::Cdylib) {
+                args.extend(["-C".to_owned(), format!("link-arg={arg}")]);
+            }
+        }
+    }
+    for run in &unit.links.own {
+        let heard = said(plan, scripts, unit, *run)?;
+        args.extend(heard.cfgs.iter().flat_map(|cfg| ["--cfg".to_owned(), cfg.clone()]));
+        args.extend(heard.check_cfgs.iter().flat_map(|cfg| ["--check-cfg".to_owned(), cfg.clone()]));
+    }
+    Ok(())
+}
+
+/// The folder of a `-L` value: without the kind in front.
+pub(super) fn folder_of(path: &str) -> &str {
+    match path.split_once('=') {
+        Some(("native" | "crate" | "dependency" | "framework" | "all", folder)) => folder,
+        _ => path,
+    }
+}
+
+pub(super) fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn environment(
+    plan: &Plan,
+    unit: &Unit,
+    scripts: &Said,
+    ambient: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, RenderError> {
+    let mut env = package_environment(plan, unit, vec![DEPS.to_owned()], scripts)?;
+    env.insert("CARGO_CRATE_NAME".to_owned(), unit.target.crate_name());
+    if unit.target.is_bin() || unit.target.is_exe_example() {
+        env.insert("CARGO_BIN_NAME".to_owned(), unit.target.name.clone());
+    }
+    if let Some(run) = unit.links.own.first() {
+        env.insert("OUT_DIR".to_owned(), plan.unit(*run).out_dir(plan));
+    }
+    if unit.is_primary {
+        env.insert("CARGO_PRIMARY_PACKAGE".to_owned(), "1".to_owned());
+    }
+    for run in &unit.links.own {
+        env.extend(said(plan, scripts, unit, *run)?.env.iter().cloned());
+    }
+    for (name, value) in ambient {
+        env.entry(name).or_insert(value);
+    }
+    Ok(env)
+}
+
+/// What rustc and scripts share: the package's variables, the loader's path with the OUT_DIRs of
+/// what runs on the host, and `[env]`, which never goes over what cargo sets.
+pub(super) fn package_environment(
+    plan: &Plan,
+    unit: &Unit,
+    mut loader_path: Vec<String>,
+    scripts: &Said,
+) -> Result<BTreeMap<String, String>, RenderError> {
+    let mut env = plan.package(unit).variables.clone();
+    for run in &unit.links.plugins {
+        let folders = said(plan, scripts, unit, *run)?.library_paths.iter().map(|path| folder_of(path));
+        loader_path.extend(folders.filter(|folder| is_below(folder, mounts::BUILD)).map(str::to_owned));
+    }
+    env.insert("LD_LIBRARY_PATH".to_owned(), loader_path.join(":"));
+    for (name, value) in &plan.env_config {
+        env.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    Ok(env)
+}

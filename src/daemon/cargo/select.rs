@@ -1,0 +1,158 @@
+//! The words that the person's selection becomes for cargo's own commands.
+
+/// Which profile is built.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ProfileChoice {
+    #[default]
+    Dev,
+    Release,
+    Named(String),
+}
+
+/// How far cargo may go to get what it lacks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Network {
+    #[default]
+    Allowed,
+    /// `--locked`: the lock file must stand as it is.
+    Locked,
+    /// `--offline`: nothing is fetched.
+    Offline,
+    /// `--frozen`: both.
+    Frozen,
+}
+
+/// What the person asked to build.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    pub profile: ProfileChoice,
+    pub packages: Vec<String>,
+    /// `--workspace`.
+    pub workspace: Option<Workspace>,
+    pub targets: Vec<TargetChoice>,
+    pub features: Vec<String>,
+    pub feature_defaults: FeatureDefaults,
+    pub manifest_path: Option<String>,
+    pub network: Network,
+}
+
+/// `--workspace` with its `--exclude`s.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Workspace {
+    pub exclude: Vec<String>,
+}
+
+/// One of the target words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetChoice {
+    Lib,
+    Bins,
+    Bin(String),
+}
+
+/// `--all-features` and `--no-default-features`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FeatureDefaults {
+    #[default]
+    Default,
+    NoDefault,
+    All,
+    /// Both words; cargo lets `all` win.
+    AllNoDefault,
+}
+
+impl Selection {
+    /// For `cargo build --unit-graph`. Always offline: what is missing is fetched before, by the
+    /// one command that has the network.
+    pub fn graph_args(&self) -> Vec<String> {
+        let mut args = Vec::new();
+        match &self.profile {
+            ProfileChoice::Dev => {}
+            ProfileChoice::Release => args.push("--release".to_owned()),
+            ProfileChoice::Named(name) => args.push(format!("--profile={name}")),
+        }
+        args.extend(self.packages.iter().map(|spec| format!("--package={spec}")));
+        if let Some(workspace) = &self.workspace {
+            args.push("--workspace".to_owned());
+            args.extend(workspace.exclude.iter().map(|spec| format!("--exclude={spec}")));
+        }
+        for target in &self.targets {
+            args.push(match target {
+                TargetChoice::Lib => "--lib".to_owned(),
+                TargetChoice::Bins => "--bins".to_owned(),
+                TargetChoice::Bin(name) => format!("--bin={name}"),
+            });
+        }
+        self.common_args(&mut args);
+        args
+    }
+
+    /// For `cargo metadata --format-version 1`: without the filter it wants packages of other
+    /// platforms, which may never have been fetched.
+    pub fn metadata_args(&self, host: &str) -> Vec<String> {
+        let mut args = vec![format!("--filter-platform={host}")];
+        self.common_args(&mut args);
+        args
+    }
+
+    /// For `cargo fetch`, which may write the lock file unless told not to. All platforms'
+    /// packages, or the next command misses the ones that dependencies on this platform name.
+    pub fn fetch_args(&self) -> Vec<String> {
+        let mut args = Vec::new();
+        args.extend(self.manifest_path.iter().map(|path| format!("--manifest-path={path}")));
+        args.extend(match self.network {
+            Network::Allowed => None,
+            Network::Locked => Some("--locked".to_owned()),
+            Network::Offline => Some("--offline".to_owned()),
+            Network::Frozen => Some("--frozen".to_owned()),
+        });
+        args
+    }
+
+    fn common_args(&self, args: &mut Vec<String>) {
+        args.extend(self.features.iter().map(|feature| format!("--features={feature}")));
+        let (all, no_default) = match self.feature_defaults {
+            FeatureDefaults::Default => (false, false),
+            FeatureDefaults::NoDefault => (false, true),
+            FeatureDefaults::All => (true, false),
+            FeatureDefaults::AllNoDefault => (true, true),
+        };
+        args.extend(all.then(|| "--all-features".to_owned()));
+        args.extend(no_default.then(|| "--no-default-features".to_owned()));
+        args.extend(self.manifest_path.iter().map(|path| format!("--manifest-path={path}")));
+        args.push("--offline".to_owned());
+        if matches!(self.network, Network::Locked | Network::Frozen) {
+            args.push("--locked".to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_for_cargo() {
+        let selection = Selection {
+            profile: ProfileChoice::Named("fast".to_owned()),
+            packages: vec!["a".to_owned()],
+            workspace: Some(Workspace { exclude: vec!["b".to_owned()] }),
+            targets: vec![TargetChoice::Bin("x".to_owned()), TargetChoice::Lib],
+            features: vec!["f g".to_owned()],
+            feature_defaults: FeatureDefaults::NoDefault,
+            manifest_path: Some("m/Cargo.toml".to_owned()),
+            network: Network::Frozen,
+        };
+        assert_eq!(
+            selection.graph_args().join(" "),
+            "--profile=fast --package=a --workspace --exclude=b --bin=x --lib --features=f g --no-default-features \
+             --manifest-path=m/Cargo.toml --offline --locked"
+        );
+        assert_eq!(
+            selection.metadata_args("h").join(" "),
+            "--filter-platform=h --features=f g --no-default-features --manifest-path=m/Cargo.toml --offline --locked"
+        );
+        assert_eq!(selection.fetch_args().join(" "), "--manifest-path=m/Cargo.toml --frozen");
+        assert_eq!(Selection::default().graph_args(), ["--offline"]);
+    }
+}
