@@ -103,12 +103,15 @@ fn mend(block: &mut [u8]) -> Option<bool> {
             integer(block, &mut at, 5)?;
             continue;
         }
-        let name = integer(block, &mut at, if first & 0x40 != 0 { 6 } else { 4 })?;
-        if name == 0 {
-            string(block, &mut at)?;
+        let index = integer(block, &mut at, if first & 0x40 != 0 { 6 } else { 4 })?;
+        let mut is_authority = index == AUTHORITY;
+        if index == 0 {
+            // grpc's C core (Python, C++) spells the name out.
+            let name = string(block, &mut at)?;
+            is_authority = !name.huffman && block.get(name.range)? == b":authority";
         }
         let value = string(block, &mut at)?;
-        if name == AUTHORITY {
+        if is_authority {
             let text = block.get_mut(value.range)?;
             return Some(if value.huffman { huffman::replace(text, &CURE) } else { replace_plain(text) });
         }
@@ -183,6 +186,19 @@ mod tests {
         assert_eq!(cure.step(&mut frame), Step::Pass(frame.len()));
         assert_eq!(frame, headers(b"tmp.2Fcas-sock"));
         assert_eq!(cure.through(), frame.len());
+    }
+
+    #[test]
+    fn a_name_that_is_spelled_out_is_found() {
+        let spelled = |authority: &[u8]| {
+            let mut block = b"\x40\x05:path\x02/x\x40\x0a:authority".to_vec();
+            block.push(authority.len() as u8);
+            block.extend_from_slice(authority);
+            block
+        };
+        let mut block = spelled(b"tmp%2Fx%2Fcas.sock");
+        assert_eq!(mend(&mut block), Some(true));
+        assert_eq!(block, spelled(b"tmp.2Fx.2Fcas.sock"));
     }
 
     #[test]
