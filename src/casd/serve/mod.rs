@@ -10,6 +10,8 @@ mod cas;
 mod edge;
 mod listen;
 mod resource;
+#[cfg(test)]
+mod tests;
 mod trees;
 
 pub use edge::Gate;

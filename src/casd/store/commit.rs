@@ -18,26 +18,30 @@ const GROUP: usize = 512;
 
 /// The acknowledgement of one job, for any number of waiters.
 #[derive(Clone, Default)]
-pub struct Ticket(Arc<(Mutex<Option<Result<(), StoreError>>>, Condvar)>);
+pub struct Ticket(Arc<Ending>);
+
+#[derive(Default)]
+struct Ending {
+    result: Mutex<Option<Result<(), StoreError>>>,
+    known: Condvar,
+}
 
 impl Ticket {
     /// Blocks until the job is durable or has failed.
     pub fn wait(&self) -> Result<(), StoreError> {
-        let (state, done) = &*self.0;
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut result = self.0.result.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(result) = &*state {
+            if let Some(result) = &*result {
                 return result.clone();
             }
-            state = done.wait(state).unwrap_or_else(PoisonError::into_inner);
+            result = self.0.known.wait(result).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Says how it ended; the first word counts.
     pub fn complete(&self, result: Result<(), StoreError>) {
-        let (state, done) = &*self.0;
-        state.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(result);
-        done.notify_all();
+        self.0.result.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(result);
+        self.0.known.notify_all();
     }
 }
 
