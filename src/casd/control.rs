@@ -58,12 +58,12 @@ impl Controlled for Control {
             Ok(config) => {
                 self.parts.idle.set_timeout(config.cas.idle_timeout());
                 *error = None;
-                if folder(&config).as_ref() != Some(&self.folder) {
-                    // Another store: opened by the next instance, which the next connect starts.
-                    tracing::info!("vx.toml names another folder for the store; leaving, to begin again with it");
-                    self.parts.shutdown.request();
-                } else if self.casd.is_some() {
+                if self.casd.is_some() && folder(&config).as_ref() == Some(&self.folder) {
                     self.gate.open();
+                } else {
+                    // Another store, or another try: opened by the next instance, which the next connect starts.
+                    tracing::info!("leaving, to begin again with the store that vx.toml names");
+                    self.parts.shutdown.request();
                 }
                 Ok(())
             }

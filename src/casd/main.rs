@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -29,6 +30,9 @@ use crate::{
     serve::{Casd, Gate},
     store::Disk,
 };
+
+/// Without a store it leaves this soon when nobody asks, so that the next connect tries again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// The store of vx. The init system starts it on the first connect to its socket.
 #[derive(Parser)]
@@ -91,6 +95,7 @@ async fn run(
             tracing::error!("the store cannot be opened: {error:#}");
             notes.push(format!("the store cannot be opened: {error:#}"));
             gate.close(format!("the store cannot be opened: {error:#}"));
+            parts.idle.set_timeout(RETRY);
             (None, None)
         }
     };
@@ -103,9 +108,7 @@ async fn run(
         gate: gate.clone(),
         parts: parts.clone(),
     };
-    let idle = parts.idle.clone();
-    let busy: shared::control::Busy = Arc::new(move || Box::new(idle.guard()));
-    let _control = shared::control::serve(Service::Cas, Arc::new(control), sockets.control, busy).await?;
+    let _control = parts.control(Arc::new(control), sockets.control).await?;
     parts.ready(if disk.is_some() { "Serving" } else { "The store cannot be opened" });
     serve::serve(sockets.main, casd.clone(), gate, &parts).await?;
     tokio::task::spawn_blocking(move || {

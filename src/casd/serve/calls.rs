@@ -93,10 +93,16 @@ enum Root {
 
 /// Answers one call.
 pub async fn answer(casd: Option<Arc<Casd>>, gate: Gate, call: Call) -> Result<Reply, Error> {
-    if let Some(why) = gate.closed() {
+    let closed = gate.closed();
+    let Some(casd) = casd else {
+        return Err(Error::new(
+            Fault::Environment.code(),
+            closed.unwrap_or_else(|| "the store is not open".to_owned()),
+        ));
+    };
+    if let Some(why) = closed {
         return Err(Error::new(CONFIG_INVALID, why));
     }
-    let Some(casd) = casd else { return Err(Error::new(Fault::Environment.code(), "the store is not open")) };
     let done = tokio::task::spawn_blocking(move || match call.method.as_str() {
         "blob.open" => open(&casd, call.params()?),
         "blob.put" => put(&casd, call.params()?, call.fds),

@@ -215,10 +215,16 @@ impl Writer {
             encode_record(&mut bytes, offset, append.kind(), &append.digest, payload);
             offsets.push(offset);
         }
-        let written = self.file.write_all_at(&bytes, self.tail).and_then(|()| self.file.sync_data());
-        if let Err(error) = written {
+        if let Err(error) = self.file.write_all_at(&bytes, self.tail) {
+            // What was written before the space ran out is cut off; the segment is as it was.
+            if self.file.set_len(self.tail).is_err() {
+                self.spoiled = Spoiled::Yes;
+            }
+            return Err(StoreError::io("write a segment")(error));
+        }
+        if let Err(error) = self.file.sync_data() {
             // The kernel may have dropped the pages and will not say so again: never append here again.
-            tracing::error!(segment = self.number, %error, "a segment cannot be written; its last group is dropped");
+            tracing::error!(segment = self.number, %error, "a segment cannot be made durable; its last group is dropped");
             self.spoiled = Spoiled::Yes;
             let _ = self.file.set_len(self.tail);
             return Err(StoreError::io("write a segment")(error));
