@@ -14,6 +14,7 @@
 //! | `store_bytes`, `blobs`, `results` | t | cas | size of the store, blobs and action results in it |
 //! | `note` | s or as | all | what an administrator should know (a store that was set aside …) |
 //! | `slots`, `ran` | t | exec | actions at once; actions run since the start |
+//! | `stage_bytes` | t | exec | inputs staged for the next action |
 //! | `rung`, `rung_why` | s | exec | the isolation reached, and why it is not higher |
 //!
 //! Keys that nobody knows are shown by `vxctl status --json` only, so that a newer service and an
