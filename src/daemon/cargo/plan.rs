@@ -149,6 +149,7 @@ impl Plan {
         let mounts = mounts(&packages, &root, sources.toolchain);
         let fixed = |text: String| mounts.to_fixed(&text);
         let host = &sources.rustc.host;
+        let flags = sources.config.rustflags(host, Some(&sources.probe.cfg))?;
         let mut plan = Plan {
             units: Vec::with_capacity(sources.graph.units.len()),
             roots: sources.graph.roots.iter().copied().map(UnitId).collect(),
@@ -156,7 +157,7 @@ impl Plan {
             target_dir: sources.config.target_dir(&root),
             rustc: sources.rustc.clone(),
             probe: sources.probe.clone(),
-            rustflags: sources.probe.rustflags.iter().cloned().map(fixed).collect(),
+            rustflags: flags.into_iter().map(fixed).collect(),
             linker: sources.config.linker(host, &sources.probe.cfg)?.map(fixed),
             env_config: sources.config.env()?.into_iter().map(|(name, value)| (name, fixed(value))).collect(),
             profile_root: profile_root(&sources, &root)?,

@@ -102,7 +102,9 @@ impl Probe {
         }
         lines.next().ok_or_else(|| ProbeError::Target("no sysroot".to_owned()))?;
         let split_debuginfo = lines.by_ref().take_while(|line| *line != NAME).map(str::to_owned).collect();
-        let cfg = lines.map(|line| Ok(Cfg::from_str(line)?)).collect::<Result<_, ProbeError>>()?;
+        // Said because the question names proc-macro among the crate types, not of the target.
+        let of_target = lines.filter(|line| *line != "proc_macro");
+        let cfg = of_target.map(|line| Ok(Cfg::from_str(line)?)).collect::<Result<_, ProbeError>>()?;
         Ok(Probe { rustflags: rustflags.to_vec(), cfg, split_debuginfo, files })
     }
 

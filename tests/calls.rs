@@ -1,0 +1,64 @@
+//! The rendered calls beside cargo's own: real projects are built by cargo under a recording
+//! RUSTC_WRAPPER, planned and rendered by the daemon's code, and every call is compared:
+//! arguments in order, working folder, variables with their values. `record` makes the
+//! recordings, `compare` holds the list of allowed differences with their reasons.
+
+#[allow(dead_code, unused_imports, clippy::all)]
+#[path = "../src/daemon/cargo/mod.rs"]
+mod cargo;
+
+mod compare;
+mod fixture;
+mod record;
+
+use record::{Project, Recording};
+
+/// Builds, renders, compares, and says how many of how many calls are equal.
+fn assert_same(project: &Project, words: &[&str], least: usize) {
+    let recording = Recording::of(project, words);
+    let outcome = compare::all(project, &recording);
+    println!("{} {words:?}: {} of {} calls equal", project.name, outcome.equal, outcome.total);
+    assert!(
+        outcome.differences.is_empty(),
+        "{} of {} calls equal; the first that differ:\n{}",
+        outcome.equal,
+        outcome.total,
+        outcome.differences.iter().take(3).cloned().collect::<Vec<_>>().join("\n\n")
+    );
+    assert!(outcome.total >= least, "only {} calls were recorded", outcome.total);
+}
+
+#[test]
+fn ripgrep_dev() {
+    assert_same(&Project::from_registry("ripgrep", "15.2.0"), &[], 50);
+}
+
+#[test]
+fn ripgrep_release() {
+    assert_same(&Project::from_registry("ripgrep", "15.2.0"), &["--release"], 50);
+}
+
+#[test]
+fn fd_find() {
+    assert_same(&Project::from_registry("fd-find", "10.5.0"), &[], 60);
+}
+
+#[test]
+fn hyperfine() {
+    assert_same(&Project::from_registry("hyperfine", "1.20.0"), &[], 90);
+}
+
+#[test]
+fn fixture_workspace() {
+    assert_same(&fixture::project(), &["--workspace", "--exclude", "uses-dy"], 15);
+}
+
+#[test]
+fn fixture_custom_profile() {
+    assert_same(&fixture::project(), &["--profile=fast", "-p", "app", "--features", "extra"], 10);
+}
+
+#[test]
+fn fixture_dylib_of_another_package() {
+    assert_same(&fixture::project(), &["--release", "-p", "uses-dy"], 2);
+}

@@ -1,0 +1,208 @@
+//! Projects to build, and what cargo did: each rustc call and each script run with arguments,
+//! working folder and environment, written down by small shell programs in their place.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::cargo::probe::{Probe, Rustc};
+
+/// A source tree to build.
+pub struct Project {
+    pub name: String,
+    pub root: PathBuf,
+    /// The person's own variables beside the usual ones.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// What one process was started with.
+#[derive(Debug, Clone)]
+pub struct Started {
+    pub cwd: String,
+    pub args: Vec<String>,
+    pub env: BTreeMap<String, String>,
+}
+
+/// One recorded build, and cargo's and rustc's answers about it.
+pub struct Recording {
+    pub calls: Vec<Started>,
+    pub runs: Vec<Started>,
+    /// cargo's target folder of this build.
+    pub target: PathBuf,
+    pub graph: Vec<u8>,
+    pub metadata: Vec<u8>,
+    pub rustc: Rustc,
+}
+
+/// Where test projects and their builds are kept, so that a second run of the tests is cheap.
+fn base() -> PathBuf {
+    let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("calls");
+    fs::create_dir_all(&base).expect("a folder for the builds");
+    base
+}
+
+fn home() -> PathBuf {
+    PathBuf::from(std::env::var_os("HOME").expect("HOME is set"))
+}
+
+pub fn cargo_home() -> PathBuf {
+    std::env::var_os("CARGO_HOME").map_or(home().join(".cargo"), PathBuf::from)
+}
+
+/// The toolchain's own folder: its programs are run directly, without rustup's proxies.
+pub fn sysroot() -> PathBuf {
+    let printed = Command::new("rustc").args(["--print", "sysroot"]).output().expect("rustc runs");
+    PathBuf::from(String::from_utf8(printed.stdout).expect("a path").trim())
+}
+
+impl Project {
+    /// The package as its registry archive has it, lock file included.
+    pub fn from_registry(name: &str, version: &str) -> Project {
+        let folder = format!("{name}-{version}");
+        let root = base().join("src").join(&folder);
+        if !root.join("Cargo.lock").exists() {
+            let archive = archive(&folder).unwrap_or_else(|| {
+                // Looking at a package makes cargo fetch it, and nothing else.
+                let spec = format!("{name}@{version}");
+                Command::new("cargo").args(["info", "-q", &spec]).stdout(Stdio::null()).status().expect("cargo runs");
+                archive(&folder).expect("cargo has fetched the archive")
+            });
+            fs::create_dir_all(base().join("src")).expect("a folder");
+            let into = base().join("src");
+            let done = Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(into).status().expect("tar runs");
+            assert!(done.success(), "tar has unpacked {folder}");
+        }
+        Project { name: folder, root, variables: BTreeMap::new() }
+    }
+
+    /// A tree written by the test itself.
+    pub fn at(name: &str, files: &[(&str, &str)], variables: &[(&str, &str)]) -> Project {
+        let root = base().join("src").join(name);
+        for (path, text) in files {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("a folder");
+            // Unchanged files keep their times, so that cargo has nothing to do again.
+            if fs::read_to_string(&path).ok().as_deref() != Some(text) {
+                fs::write(&path, text).expect("a file of the fixture");
+            }
+        }
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Project { name: name.to_owned(), root: root.join("ws"), variables }
+    }
+
+    /// A command with nothing of this process's environment.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        let path = format!("{}/bin:/usr/local/bin:/usr/bin:/bin", sysroot().display());
+        command.current_dir(&self.root).env_clear().env("PATH", path).env("HOME", home());
+        command.env("CARGO_HOME", cargo_home()).envs(&self.variables).stdin(Stdio::null());
+        command
+    }
+
+    fn cargo(&self) -> Command {
+        self.command(&sysroot().join("bin/cargo"))
+    }
+
+    /// cargo's probe of rustc, as often as the flags need it.
+    pub fn probe(&self, config: &super::cargo::config::Config, rustc: &Rustc) -> Probe {
+        let mut known = Vec::new();
+        while let Some(flags) = Probe::next(config, rustc, &known).expect("flags") {
+            let mut command = self.command(&sysroot().join("bin/rustc"));
+            let done = command.args(Probe::args(&flags)).output().expect("rustc runs");
+            let (stdout, stderr) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+            known.push(Probe::parse(&flags, &stdout, &stderr).expect("an answer"));
+        }
+        known.pop().expect("one answer at least")
+    }
+}
+
+fn archive(folder: &str) -> Option<PathBuf> {
+    let indexes = fs::read_dir(cargo_home().join("registry/cache")).ok()?;
+    indexes.flatten().map(|index| index.path().join(format!("{folder}.crate"))).find(|path| path.exists())
+}
+
+impl Recording {
+    /// Builds with cargo where that has not been done yet, and reads what was recorded.
+    pub fn of(project: &Project, words: &[&str]) -> Recording {
+        let version = project.command(&sysroot().join("bin/rustc")).args(Rustc::ARGS).output().expect("rustc runs");
+        let rustc = Rustc::parse(&String::from_utf8_lossy(&version.stdout)).expect("a version");
+        // Another compiler makes other calls: a folder for each.
+        let words_name = words.join("").replace(['-', '='], "");
+        let folder = base().join(format!("{}{words_name}-{}", project.name.replace(' ', "_"), rustc.version));
+        let (target, records) = (folder.join("target"), folder.join("records"));
+        fs::create_dir_all(&records).expect("a folder");
+        let wrapper = write_wrapper(&folder, &records);
+        let mut build = project.cargo();
+        build.arg("build").args(words).arg("-q").env("CARGO_TARGET_DIR", &target).env("RUSTC_WRAPPER", wrapper);
+        let done = build.output().expect("cargo runs");
+        assert!(done.status.success(), "cargo builds {}: {}", project.name, String::from_utf8_lossy(&done.stderr));
+        fs::create_dir_all(base().join("query")).expect("a folder");
+        let mut graph = project.cargo();
+        graph.args(["build", "--unit-graph", "-Zunstable-options"]).args(words);
+        graph.env("__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS", "nightly");
+        let mut metadata = project.cargo();
+        metadata.args(["metadata", "--format-version", "1", "--filter-platform", &rustc.host]);
+        if let Some(at) = words.iter().position(|word| *word == "--features") {
+            metadata.args(&words[at..at + 2]);
+        }
+        let [graph, metadata] = [graph, metadata].map(|mut command| {
+            let done = command.env("CARGO_TARGET_DIR", base().join("query")).output().expect("cargo runs");
+            assert!(done.status.success(), "cargo answers: {}", String::from_utf8_lossy(&done.stderr));
+            done.stdout
+        });
+        Recording { calls: read(&records, "call."), runs: read(&records, "run."), target, graph, metadata, rustc }
+    }
+}
+
+/// Writes down what rustc is called with; a compiled script is moved aside and a program put in
+/// its place that writes down how it is run.
+fn write_wrapper(folder: &Path, records: &Path) -> PathBuf {
+    let records = records.display();
+    let text = format!(
+        r#"#!/bin/sh
+case "$*" in *"--json=diagnostic-rendered-ansi,artifacts,future-incompat"*) ;; *) exec "$@" ;; esac
+file=$(mktemp '{records}/call.XXXXXXXXXX')
+{{ printf '%s\0' "$(pwd -P)" "$(($# - 1))"; (shift; printf '%s\0' "$@"); env -0; }} > "$file"
+case " $* " in *" --crate-name build_script_"*) ;; *) exec "$@" ;; esac
+"$@" || exit $?
+for word; do
+    case "$before" in --out-dir) out=$word ;; --crate-name) name=$word ;; esac
+    case "$word" in extra-filename=*) extra=${{word#extra-filename=}} ;; esac
+    before=$word
+done
+mv "$out/$name$extra" "$out/$name$extra.real"
+cat > "$out/$name$extra" <<END
+#!/bin/sh
+file=\$(mktemp '{records}/run.XXXXXXXXXX')
+{{ printf '%s\0' "\$(pwd -P)" 0; env -0; }} > "\$file"
+exec '$out/$name$extra.real' "\$@"
+END
+chmod +x "$out/$name$extra"
+"#
+    );
+    let wrapper = folder.join("wrapper");
+    fs::write(&wrapper, text).expect("the wrapper");
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("the wrapper can run");
+    wrapper
+}
+
+fn read(records: &Path, start: &str) -> Vec<Started> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(records).expect("records").flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(start) {
+            continue;
+        }
+        let text = String::from_utf8(fs::read(entry.path()).expect("a record")).expect("text");
+        let mut fields = text.split('\0');
+        let cwd = fields.next().expect("a folder").to_owned();
+        let count: usize = fields.next().and_then(|count| count.parse().ok()).expect("a count of arguments");
+        let args = fields.by_ref().take(count).map(str::to_owned).collect();
+        let env = fields.filter_map(|pair| pair.split_once('=')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
+        found.push(Started { cwd, args, env });
+    }
+    found
+}
