@@ -15,7 +15,7 @@
 //! | `note` | s or as | all | what an administrator should know (a store that was set aside …) |
 //! | `slots`, `ran` | t | exec | actions at once; actions run since the start |
 //! | `stage_bytes` | t | exec | inputs staged for the next action |
-//! | `rung`, `rung_why` | s | exec | the isolation reached, and why it is not higher |
+//! | `rung`, `rung_why` | s | exec | the isolation reached; the next rung and what it lacks, as `full: no cgroup` |
 //!
 //! Keys that nobody knows are shown by `vxctl status --json` only, so that a newer service and an
 //! older vxctl get along.

@@ -92,7 +92,7 @@ fn notes(row: &Row) -> Vec<String> {
     if let (Some(Value::Str(rung)), Some(Value::Str(why))) = (report.status.get("rung"), report.status.get("rung_why"))
         && !why.is_empty()
     {
-        notes.push(format!("sandbox {rung}: {why}"));
+        notes.push(format!("sandbox {rung}, not {why}"));
     }
     match report.status.get("note") {
         Some(Value::Str(note)) if !note.is_empty() => notes.push(note.clone()),
