@@ -108,15 +108,17 @@ fn own_group() -> Result<PathBuf, String> {
         return Err("execd is in the root control group, which cannot be delegated".to_owned());
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|err| format!("/proc/self/mountinfo: {err}"))?;
-    let mounted = mounts.lines().find_map(|line| {
+    let mut mounted = mounts.lines().filter_map(|line| {
         let (before, after) = line.split_once(" - ")?;
         let mut before = before.split(' ').skip(3);
         let (root, at) = (before.next()?, before.next()?);
-        (after.starts_with("cgroup2 ")).then(|| (root.to_owned(), at.to_owned()))
+        let below = path.strip_prefix(root.trim_end_matches('/')).unwrap_or(path).trim_start_matches('/');
+        after.starts_with("cgroup2 ").then(|| Path::new(at).join(below))
     });
-    let (root, at) = mounted.ok_or("version 2 control groups are not mounted")?;
-    let below = path.strip_prefix(root.trim_end_matches('/')).unwrap_or(path);
-    Ok(Path::new(&at).join(below.trim_start_matches('/')))
+    // A mount that a later one covers stays in the list, so the one that is there counts.
+    mounted
+        .find(|dir| dir.join("cgroup.procs").exists())
+        .ok_or_else(|| "version 2 control groups are not mounted".to_owned())
 }
 
 /// systemd marks what it delegates; root may write everywhere, so for root only the mark counts.
