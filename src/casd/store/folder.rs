@@ -29,6 +29,7 @@ impl Folder {
     /// Opens or makes the folder, alone.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         make(path)?;
+        refuse_foreign(path)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -141,14 +142,36 @@ fn check_format(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     Ok(aside)
 }
 
+/// What a store of any format is made of.
+fn is_ours(name: &std::ffi::OsStr) -> bool {
+    ["FORMAT", "segments", "blobs", "checkpoint", "actions.log", "tmp"].iter().any(|ours| name == *ours)
+}
+
+/// A folder with other things in it and no format number is the person's, not ours.
+fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+    if path.join("FORMAT").exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(StoreError::io("list the store's folder"))? {
+        let name = entry.map_err(StoreError::io("list the store's folder"))?.file_name();
+        let left = name == "LOCK" || name == "FORMAT.new" || name.to_string_lossy().starts_with("set-aside-");
+        if !left && !is_ours(&name) {
+            return Err(StoreError::Folder(format!(
+                "{} holds {} and is no store: name an empty folder for it, or one that is not there yet",
+                path.display(),
+                name.to_string_lossy()
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn set_aside(path: &Path, format: u64) -> Result<Option<PathBuf>, StoreError> {
     let io = StoreError::io;
     let mut old = Vec::new();
     for entry in fs::read_dir(path).map_err(io("list the store's folder"))? {
         let entry = entry.map_err(io("list the store's folder"))?;
-        let name = entry.file_name();
-        let ours = name == "LOCK" || name == "FORMAT.new" || name.to_string_lossy().starts_with("set-aside-");
-        if !ours {
+        if is_ours(&entry.file_name()) {
             old.push(entry.path());
         }
     }

@@ -311,3 +311,11 @@ fn one_store_a_folder_and_only_known_formats() {
     let aside = store.folder().set_aside.clone().unwrap();
     assert!(aside.join("segments/00000001.seg").exists());
 }
+
+#[test]
+fn a_folder_of_somebody_else_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("letter.txt"), "dear").unwrap();
+    assert!(matches!(Disk::open(dir.path()), Err(StoreError::Folder(text)) if text.contains("letter.txt")));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
