@@ -37,6 +37,7 @@ const REQUEST_FDS: usize = 6;
 #[derive(Debug)]
 pub struct Spawner {
     requests: OwnedFd,
+    pid: Pid,
 }
 
 /// One request: the namespaces wanted, and the descriptors of [`Handles`] in their order.
@@ -60,15 +61,19 @@ impl Spawner {
     pub fn start() -> io::Result<Spawner> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let parent = rustix::process::getpid();
-        fork(move || {
+        let pid = fork(|| {
             let dies_with_parent = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
             if dies_with_parent.is_err() || rustix::process::getppid() != Some(parent) {
                 return 1;
             }
-            drop(ours_in_child(&theirs));
-            i32::from(serve(&theirs).is_err())
+            i32::from(ours_in_child(&theirs).and_then(|()| serve(&theirs)).is_err())
         })?;
-        Ok(Spawner { requests: ours })
+        Ok(Spawner { requests: ours, pid })
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw().unsigned_abs()
     }
 
     /// Hands one request over; what becomes of it comes back on its result socket.

@@ -1,0 +1,132 @@
+//! Everything an action needs, opened once at start, and what is counted over all of them.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use shared::{
+    client::cas::Cas,
+    config::{Config, ConfigError, Rung},
+    service::Parts,
+};
+use tonic::Code;
+
+use crate::{
+    launch::Launcher,
+    operations::Operations,
+    refusal::Refusal,
+    sandbox::{cgroup::Delegation, probe::Ladder},
+    slots::Slots,
+    view::Sources,
+};
+
+/// The executor.
+#[derive(Debug)]
+pub struct Executor {
+    /// The shell's parts: idle time and shutdown.
+    pub parts: Parts,
+    /// The store.
+    pub cas: Cas,
+    /// What starts processes.
+    pub launcher: Launcher,
+    /// What views are made from.
+    pub sources: Sources,
+    /// The isolation reached.
+    pub ladder: Ladder,
+    /// The delegated control group, or why there is none.
+    pub delegation: Result<Delegation, String>,
+    /// Actions at once.
+    pub slots: Slots,
+    /// Operations by name.
+    pub operations: Operations,
+    /// Where `cargo.run` keeps its target folders.
+    pub queries: std::path::PathBuf,
+    /// What may be asked now.
+    pub rules: Mutex<Rules>,
+    /// Actions that run, ran, and were answered from the cache.
+    pub running: Arc<AtomicU64>,
+    /// Since the start.
+    pub ran: AtomicU64,
+    /// Since the start.
+    pub hits: AtomicU64,
+}
+
+/// What vx.toml says, as last read.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The lowest rung on which anything runs.
+    pub minimum: Rung,
+    /// Whether that is all there is to say.
+    pub file: File,
+}
+
+/// How the configuration in use and vx.toml agree.
+#[derive(Clone, Debug)]
+pub enum File {
+    /// They do.
+    Valid,
+    /// It was broken at the start, so nothing is known of what the person wants: nothing runs.
+    BrokenAtStart(ConfigError),
+    /// It was broken at a reload; what was read before stays in use.
+    BrokenSince(ConfigError),
+}
+
+/// Counts one running action until it is dropped.
+#[derive(Debug)]
+pub struct Counted(Arc<AtomicU64>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Executor {
+    /// Counts an action as running.
+    pub fn counted(&self) -> Counted {
+        self.ran.fetch_add(1, Ordering::Relaxed);
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(&self.running))
+    }
+
+    /// Refuses work that may not be started now: a broken configuration, a drain, an isolation
+    /// below what the person asked for.
+    pub fn admit(&self) -> Result<(), Refusal> {
+        if self.parts.shutdown.is_requested() {
+            return Err(Refusal::new(Code::Unavailable, "the executor is stopping; try again"));
+        }
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let File::BrokenAtStart(error) = &rules.file {
+            return Err(Refusal::new(Code::FailedPrecondition, error.to_string()));
+        }
+        if self.ladder.rung >= rules.minimum {
+            return Ok(());
+        }
+        let reached = self.ladder.rung.name();
+        let why = self.why().unwrap_or_default();
+        Err(Refusal::new(
+            Code::FailedPrecondition,
+            format!(
+                "the sandbox reached only rung {reached}, and sandbox.minimum is {}: {why}\n  \
+                 to run anyway put [sandbox] minimum = \"{reached}\" into vx.toml and type: vxctl reload",
+                rules.minimum.name()
+            ),
+        ))
+    }
+
+    /// Why the rung is not higher.
+    pub fn why(&self) -> Option<String> {
+        let missed = self.ladder.missed.iter().map(|(rung, why)| format!("{}: {why}", rung.name()));
+        Some(missed.collect::<Vec<_>>().join("; ")).filter(|why| !why.is_empty())
+    }
+
+    /// Takes over a configuration.
+    pub fn configure(&self, config: &Config) {
+        self.parts.idle.set_timeout(config.exec.idle_timeout());
+        self.slots.resize(config.exec.slots);
+        self.sources.stage.set_budget(config.exec.stage_bytes);
+        let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        *rules = Rules { minimum: config.sandbox.minimum, file: File::Valid };
+    }
+}

@@ -1,0 +1,80 @@
+//! Local calls: what gRPC cannot carry (descriptors) or has no word for. `toolchain.identify`,
+//! `cargo.run`, `action.cancel`.
+
+use std::{path::PathBuf, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    client::exec::{CargoRun, Identity},
+    fault::{Failure, Fault},
+    service::{Call, Reply},
+    wire::call::{self, Error},
+};
+use tonic::Code;
+
+use crate::{executor::Executor, refusal::Refusal, toolchain::ToolchainError, tools};
+
+#[derive(Deserialize)]
+struct Identify {
+    path: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Cancel {
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+/// Answers one call.
+pub async fn answer(executor: Arc<Executor>, call: Call) -> Result<Reply, Error> {
+    match call.method.as_str() {
+        "toolchain.identify" => identify(executor, &call.params::<Identify>()?).await,
+        "cargo.run" => {
+            executor.admit()?;
+            let run: CargoRun = call.params()?;
+            Reply::new(&tools::run(&executor, &run, &call.fds).await?)
+        }
+        "action.cancel" => {
+            let Cancel { name } = call.params()?;
+            let operation = executor.operations.get(&name);
+            let operation = operation.ok_or_else(|| Failure::new(Fault::User, format!("no operation {name:?}")))?;
+            operation.cancel.cancel();
+            Reply::new(&Nothing {})
+        }
+        other => Err(Error::new(call::UNKNOWN_METHOD, format!("vx-execd has no method {other:?}"))),
+    }
+}
+
+async fn identify(executor: Arc<Executor>, params: &Identify) -> Result<Reply, Error> {
+    let path = params.path.clone();
+    let identify = move || executor.sources.toolchains.identify(&path);
+    let identities = tokio::task::spawn_blocking(identify).await;
+    let identities = identities.map_err(|err| Failure::new(Fault::Bug, err.to_string()))??;
+    Reply::new(&Identity { toolchain: identities.toolchain, host: identities.host })
+}
+
+impl From<ToolchainError> for Error {
+    fn from(err: ToolchainError) -> Error {
+        Failure::new(Fault::Environment, err.to_string()).into()
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        if refusal.code == Code::Unavailable {
+            return Error::new(call::BUSY, refusal.message);
+        }
+        let fault = match refusal.code {
+            Code::InvalidArgument => Fault::User,
+            Code::Internal => Fault::Bug,
+            _ => Fault::Environment,
+        };
+        let (what, hint) = match refusal.message.split_once("\n  ") {
+            Some((what, hint)) => (what.to_owned(), Some(hint.to_owned())),
+            None => (refusal.message, None),
+        };
+        Failure { fault, what, hint }.into()
+    }
+}

@@ -1,0 +1,76 @@
+//! The Remote Execution API on the socket: Execute, WaitExecution, Operations, Capabilities,
+//! health. Translates and calls inward; what an action is and how it runs is `action`'s.
+
+mod execution;
+mod operations;
+
+use std::{io, os::unix::net::UnixListener, sync::Arc};
+
+use shared::{
+    limits::MESSAGE_BYTES,
+    reapi::{
+        function_to_proto,
+        longrunning::operations_server::OperationsServer,
+        semver::SemVer,
+        v2::{
+            self,
+            capabilities_server::{Capabilities, CapabilitiesServer},
+            execution_server::ExecutionServer,
+        },
+    },
+    service::{Parts, serve_calls, sort_connections},
+};
+use shared::digest::Function;
+use tonic::{Request, Response, Status, transport::Server};
+
+use crate::{executor::Executor, local};
+use execution::Execute;
+use operations::Control;
+
+/// Serves until the service is asked to stop.
+pub async fn serve(listener: UnixListener, executor: Arc<Executor>, parts: &Parts) -> io::Result<()> {
+    let serving = sort_connections(listener, parts)?;
+    let local = Arc::clone(&executor);
+    let calls = serve_calls(serving.calls, parts.clone(), move |call| local::answer(Arc::clone(&local), call));
+    let calls = tokio::spawn(calls);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<ExecutionServer<Execute>>().await;
+    let execution = ExecutionServer::new(Execute { executor: Arc::clone(&executor) });
+    let served = Server::builder()
+        .add_service(health)
+        .add_service(execution.max_decoding_message_size(MESSAGE_BYTES))
+        .add_service(OperationsServer::new(Control { executor }))
+        .add_service(CapabilitiesServer::new(Offer))
+        .serve_with_incoming_shutdown(serving.grpc, parts.shutdown.requested())
+        .await;
+    let ended = calls.await;
+    served.map_err(io::Error::other)?;
+    ended.map_err(io::Error::other)
+}
+
+/// What this executor offers, and nothing that it does not.
+struct Offer;
+
+#[tonic::async_trait]
+impl Capabilities for Offer {
+    async fn get_capabilities(
+        &self,
+        _: Request<v2::GetCapabilitiesRequest>,
+    ) -> Result<Response<v2::ServerCapabilities>, Status> {
+        let functions: Vec<_> = [Function::Sha256, Function::Blake3].map(function_to_proto).into();
+        let execution = v2::ExecutionCapabilities {
+            digest_function: functions[0],
+            digest_functions: functions,
+            exec_enabled: true,
+            ..Default::default()
+        };
+        // Bazel 4 stops at a server whose low version is above 2.0.
+        let version = |minor| Some(SemVer { major: 2, minor, ..Default::default() });
+        Ok(Response::new(v2::ServerCapabilities {
+            execution_capabilities: Some(execution),
+            low_api_version: version(0),
+            high_api_version: version(3),
+            ..Default::default()
+        }))
+    }
+}

@@ -1,0 +1,137 @@
+//! Execute and WaitExecution: a stream of an operation's states, the first at once, the last with
+//! the response. What a client wants inlined is decided for each stream.
+
+use std::{pin::Pin, sync::{Arc, atomic::Ordering}};
+
+use shared::{
+    digest::Digest,
+    reapi::{self, any, longrunning, v2},
+};
+use tokio_stream::Stream;
+use tonic::{Code, Request, Response, Status};
+use v2::{execution_server::Execution, execution_stage::Value as Phase};
+
+use crate::{
+    action,
+    executor::Executor,
+    operations::{Joining, Operation, Progress},
+    refusal::Refusal,
+};
+
+type States = Pin<Box<dyn Stream<Item = Result<longrunning::Operation, Status>> + Send>>;
+
+/// The Execution service.
+pub struct Execute {
+    pub executor: Arc<Executor>,
+}
+
+/// Which streams the client wants inside the response.
+#[derive(Clone, Copy, Debug)]
+struct Inline {
+    stdout: bool,
+    stderr: bool,
+}
+
+#[tonic::async_trait]
+impl Execution for Execute {
+    type ExecuteStream = States;
+    type WaitExecutionStream = States;
+
+    async fn execute(&self, request: Request<v2::ExecuteRequest>) -> Result<Response<States>, Status> {
+        let request = request.into_inner();
+        let inline = Inline { stdout: request.inline_stdout, stderr: request.inline_stderr };
+        let operation = self.begin(&request).await.map_err(|refusal| refusal.status())?;
+        Ok(Response::new(states(operation, inline)))
+    }
+
+    async fn wait_execution(&self, request: Request<v2::WaitExecutionRequest>) -> Result<Response<States>, Status> {
+        let name = request.into_inner().name;
+        let operation = self.executor.operations.get(&name);
+        let operation = operation.ok_or_else(|| Status::not_found(format!("no operation {name:?}; execute again")))?;
+        // The first caller said what it wants; small streams are there anyway.
+        Ok(Response::new(states(operation, Inline { stdout: true, stderr: true })))
+    }
+}
+
+impl Execute {
+    async fn begin(&self, request: &v2::ExecuteRequest) -> Result<Arc<Operation>, Refusal> {
+        let executor = &self.executor;
+        executor.admit()?;
+        let invalid = |what: String| Refusal::new(Code::InvalidArgument, what);
+        let function = reapi::function_from_proto(request.digest_function)
+            .ok_or_else(|| invalid("digest functions are SHA256 and BLAKE3".to_owned()))?;
+        let digest = reapi::digest_from_proto(function, request.action_digest.as_ref())
+            .map_err(|err| invalid(format!("action_digest: {err}")))?;
+        let action = action::read(executor, digest).await?;
+        let joining = if action.cacheable { Joining::Allowed } else { Joining::Refused };
+        if action.cacheable && !request.skip_cache_lookup
+            && let Some(response) = action::cached(executor, &action).await?
+        {
+            executor.hits.fetch_add(1, Ordering::Relaxed);
+            let (operation, _) = executor.operations.join_or_begin(digest, Joining::Refused);
+            executor.operations.end(&operation, response);
+            return Ok(operation);
+        }
+        let (operation, new) = executor.operations.join_or_begin(digest, joining);
+        if new {
+            action::begin(executor, action, Arc::clone(&operation));
+        }
+        Ok(operation)
+    }
+}
+
+/// An operation's states from now to its end.
+fn states(operation: Arc<Operation>, inline: Inline) -> States {
+    let follower = operation.follow();
+    let first = (operation, follower, true, false);
+    Box::pin(futures_util::stream::unfold(first, move |(operation, mut follower, first, ended)| async move {
+        if ended || (!first && follower.changed().await.is_err()) {
+            return None;
+        }
+        let progress = follower.borrow_and_update().clone();
+        let message = message(&operation.name, operation.action, &progress, inline);
+        let ended = matches!(progress, Progress::Ended(_));
+        Some((Ok(message), (operation, follower, false, ended)))
+    }))
+}
+
+/// One state as the API writes it.
+fn message(name: &str, action: Digest, progress: &Progress, inline: Inline) -> longrunning::Operation {
+    let stage = match progress {
+        Progress::In(phase) => *phase,
+        Progress::Ended(_) => Phase::Completed,
+    };
+    let metadata = v2::ExecuteOperationMetadata {
+        stage: stage as i32,
+        action_digest: Some(reapi::digest_to_proto(&action)),
+        digest_function: reapi::function_to_proto(action.function()),
+        ..Default::default()
+    };
+    let result = match progress {
+        Progress::In(_) => None,
+        Progress::Ended(response) => {
+            let response = trimmed(response, inline);
+            Some(longrunning::operation::Result::Response(any::pack(&response)))
+        }
+    };
+    let done = result.is_some();
+    longrunning::Operation { name: name.to_owned(), metadata: Some(any::pack(&metadata)), done, result }
+}
+
+fn trimmed(response: &v2::ExecuteResponse, inline: Inline) -> v2::ExecuteResponse {
+    let mut response = response.clone();
+    if let Some(result) = &mut response.result {
+        if !inline.stdout {
+            result.stdout_raw.clear();
+        }
+        if !inline.stderr {
+            result.stderr_raw.clear();
+        }
+    }
+    response
+}
+
+/// An operation as it is now, for the Operations service.
+pub fn snapshot(operation: &Operation) -> longrunning::Operation {
+    message(&operation.name, operation.action, &operation.progress(), Inline { stdout: true, stderr: true })
+}

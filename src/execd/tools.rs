@@ -1,0 +1,199 @@
+//! Questions to cargo and rustc outside any Action (`cargo.run`). The kind decides the program,
+//! its first words, what is shown and whether there is a network; the caller adds only words after
+//! them. Paths inside are the host's own, so that what is printed makes sense to the person.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use shared::{
+    client::exec::{CargoEnded, CargoKind, CargoRun, Exit},
+    config::Rung,
+    wire::text::Text,
+};
+use tonic::Code;
+
+use crate::{
+    executor::Executor,
+    host::{self, Names},
+    refusal::Refusal,
+    sandbox::{Identity, Job, Mount, Network, Root, Status},
+};
+
+/// Where the kept target folder is seen.
+const TARGET: &str = "/vx/target";
+/// Only cargo reads it, and only then does a stable cargo print its graph.
+const CHANNEL: (&str, &str) = ("__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS", "nightly");
+
+/// What a kind stands for.
+struct Kind {
+    program: &'static str,
+    words: &'static [&'static str],
+    /// Whether it needs options that cargo calls unstable.
+    unstable: bool,
+    network: Network,
+}
+
+fn kind(kind: CargoKind) -> Kind {
+    let (program, words, unstable): (_, &[&str], _) = match kind {
+        CargoKind::UnitGraph => ("cargo", &["build", "--unit-graph", "-Zunstable-options"], true),
+        CargoKind::Metadata => ("cargo", &["metadata", "--format-version=1"], false),
+        CargoKind::Config => ("cargo", &["-Zunstable-options", "config", "get", "--format=json"], true),
+        CargoKind::Probe => ("rustc", &[], false),
+        CargoKind::Locate => ("cargo", &["locate-project"], false),
+        CargoKind::Fetch => ("cargo", &["fetch"], false),
+    };
+    let network = if kind == CargoKind::Fetch { Network::Host } else { Network::None };
+    Kind { program, words, unstable, network }
+}
+
+/// Runs one question to its end. `fds` are standard output and error.
+pub async fn run(executor: &Executor, run: &CargoRun, fds: &[OwnedFd]) -> Result<CargoEnded, Refusal> {
+    let [stdout, stderr] = fds else {
+        return Err(Refusal::new(Code::InvalidArgument, "cargo.run takes two descriptors: standard output and error"));
+    };
+    check(run)?;
+    let started = Instant::now();
+    let fail = |what: &Path, err: io::Error| Refusal::new(Code::Internal, format!("{}: {err}", what.display()));
+    let scratch = executor.sources.scratch.own().map_err(|err| fail(Path::new("a scratch folder"), err))?;
+    let tmp = scratch.make("tmp").map_err(|err| fail(Path::new("/tmp"), err))?;
+    let target = target(&executor.queries, &run.toolchain);
+    fs::create_dir_all(&target).map_err(|err| fail(&target, err))?;
+    let job = job(executor, run, &tmp, &target);
+    let null = File::open("/dev/null").map_err(|err| fail(Path::new("/dev/null"), err))?;
+    let group = match (&executor.delegation, job.rung) {
+        (Ok(delegation), Rung::Full) => Some(delegation.group().map_err(|err| fail(Path::new("a control group"), err))?),
+        _ => None,
+    };
+    let procs = group.as_ref().map(|group| group.procs()).transpose();
+    let procs = procs.map_err(|err| fail(Path::new("a control group"), err))?;
+    let streams = [null.as_fd(), stdout.as_fd(), stderr.as_fd()];
+    let mut running = executor.launcher.launch(&job, streams, procs.as_ref().map(File::as_fd))?;
+    let ended = running.wait().await?;
+    let exit = match ended.status {
+        Status::Exited(code) => Exit::Code(code),
+        Status::Signalled(signal) => Exit::Signal(signal),
+        Status::Killed => Exit::Signal(libc::SIGKILL),
+    };
+    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Ok(CargoEnded {
+        exit,
+        rung: job.rung.name().to_owned(),
+        wall_ms: millis(started.elapsed()),
+        cpu_ms: millis(ended.usage.cpu),
+    })
+}
+
+/// Refuses what would make another command of it, or show more than a checkout.
+fn check(run: &CargoRun) -> Result<(), Refusal> {
+    let invalid = |what: String| Err(Refusal::new(Code::InvalidArgument, format!("cargo.run: {what}")));
+    for path in [&run.toolchain, &run.cargo_home, &run.root, &run.cwd] {
+        let plain = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
+        if !path.is_absolute() || !plain || path.parent().is_none() {
+            return invalid(format!("{} is not an absolute path below /", path.display()));
+        }
+    }
+    if !run.cwd.starts_with(&run.root) {
+        return invalid(format!("{} is not in {}", run.cwd.display(), run.root.display()));
+    }
+    let first = run.args.first().map_or("", String::as_str);
+    match run.kind {
+        CargoKind::Probe if first != "-" => return invalid("a probe reads from standard input: -".to_owned()),
+        CargoKind::Probe => {}
+        // A word that is no option could name another command where the kind ends in one.
+        CargoKind::Config => {}
+        _ if !first.is_empty() && !first.starts_with('-') => return invalid(format!("{first:?} is no option")),
+        _ => {}
+    }
+    let configures = |word: &&String| *word == "--config" || word.starts_with("--config=");
+    if run.kind == CargoKind::Fetch
+        && let Some(word) = run.args.iter().find(configures)
+    {
+        return invalid(format!("{word} has no place where the network is"));
+    }
+    Ok(())
+}
+
+/// A kept folder a toolchain, so that cargo asks rustc about itself once.
+fn target(queries: &Path, toolchain: &Path) -> PathBuf {
+    let hash = blake3::hash(toolchain.as_os_str().as_encoded_bytes());
+    queries.join(&hash.to_hex()[..16])
+}
+
+fn job(executor: &Executor, run: &CargoRun, tmp: &Path, target: &Path) -> Job {
+    let (kind, rung) = (kind(run.kind), executor.ladder.rung);
+    let isolated = rung >= Rung::Namespaces;
+    let program = run.toolchain.join("bin").join(kind.program);
+    let mut argv = vec![host::text(&program)];
+    argv.extend(kind.words.iter().map(|&word| Text::from(word)));
+    argv.extend(run.args.iter().map(|word| Text::from(word.as_str())));
+    let target = if isolated { Path::new(TARGET).to_owned() } else { target.to_owned() };
+    let root = if isolated { Root::Empty(host::text(&executor.sources.root)) } else { Root::Host };
+    Job {
+        rung,
+        outside: Identity::own(),
+        root,
+        mounts: if isolated { mounts(executor, run, tmp, &kind) } else { Vec::new() },
+        argv,
+        env: environment(run, &kind, &target),
+        cwd: host::text(&run.cwd),
+        network: kind.network,
+        file_bytes: 0,
+        processes: 0,
+    }
+}
+
+fn mounts(executor: &Executor, run: &CargoRun, tmp: &Path, kind: &Kind) -> Vec<Mount> {
+    let (names, show): (_, fn(&Path, &Path) -> Mount) = match kind.network {
+        Network::None => (Names::Own, host::read_only),
+        Network::Host => (Names::Network, host::writable),
+    };
+    let mut mounts = executor.sources.host.mounts(names);
+    mounts.extend([Mount::Proc, Mount::Devices, Mount::Dir("/vx/home".into())]);
+    mounts.push(host::writable(tmp, Path::new("/tmp")));
+    mounts.push(host::writable(&self::target(&executor.queries, &run.toolchain), Path::new(TARGET)));
+    let mut own = vec![(run.cargo_home.as_path(), show), (run.root.as_path(), show)];
+    if run.toolchain != Path::new("/usr") {
+        own.push((run.toolchain.as_path(), host::read_only));
+    }
+    // What holds another comes first, or it would cover it.
+    own.sort_by_key(|(path, _)| path.components().count());
+    mounts.extend(configurations(run).iter().map(|file| host::read_only(file, file)));
+    mounts.extend(own.into_iter().filter(|(path, _)| path.exists()).map(|(path, show)| show(path, path)));
+    mounts.push(Mount::Dir(host::text(&run.cwd)));
+    mounts
+}
+
+/// cargo reads configuration in every folder above the checkout too.
+fn configurations(run: &CargoRun) -> Vec<PathBuf> {
+    let above = run.root.ancestors().skip(1).map(|folder| folder.join(".cargo"));
+    let files = above.filter(|folder| *folder != run.cargo_home).flat_map(|folder| [folder.join("config"), folder.join("config.toml")]);
+    files.filter(|file| file.is_file()).collect()
+}
+
+fn environment(run: &CargoRun, kind: &Kind, target: &Path) -> Vec<(Text, Text)> {
+    let bin = run.toolchain.join("bin");
+    let mut env: BTreeMap<Text, Text> =
+        run.env.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect();
+    let mut set = |name: &str, value: Text| drop(env.insert(name.into(), value));
+    set("PATH", format!("{}:/usr/bin:/bin", bin.display()).as_str().into());
+    set("HOME", "/vx/home".into());
+    set("CARGO_HOME", host::text(&run.cargo_home));
+    set("CARGO_TARGET_DIR", host::text(target));
+    // Wrappers are programs of the checkout's choice; vx asks the compiler itself.
+    for wrapper in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
+        set(wrapper, "".into());
+    }
+    if kind.unstable {
+        set(CHANNEL.0, CHANNEL.1.into());
+    }
+    if kind.network == Network::None {
+        set("CARGO_NET_OFFLINE", "true".into());
+    }
+    env.into_iter().collect()
+}

@@ -1,0 +1,161 @@
+//! From an Action to what its process sees: which style of view its properties ask for, where its
+//! inputs are mounted, what is writable, and where outputs are to be looked for afterwards. How a
+//! view is made is `sandbox`'s, what is in a staged folder is `stage`'s.
+
+mod fixed;
+mod foreign;
+pub mod paths;
+
+use std::{path::PathBuf, sync::Arc};
+
+use shared::{config::Rung, digest::Digest, reapi::v2};
+
+use crate::{
+    folder::{Own, Scratch},
+    host::Host,
+    sandbox::{Mount, Root},
+    stage::{Lease, Stage, StageError},
+    toolchain::Toolchains,
+};
+use paths::Output;
+
+/// How an action sees its inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Not vx's own: the host's programs, the input root as a writable working tree.
+    Foreign,
+    /// Not vx's own, and the input root is `/`: nothing of the host.
+    ForeignRoot,
+    /// vx's own: inputs at fixed places, read-only.
+    Fixed {
+        /// The toolchain shown at /vx/toolchain.
+        toolchain: Option<String>,
+        /// The host's C tools.
+        host: Option<String>,
+    },
+}
+
+/// Why an action's view cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// The request makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// Something the client can bring about is not so.
+    #[error("{0}")]
+    Precondition(String),
+    /// Inputs cannot be staged.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+}
+
+/// What views are made from.
+#[derive(Debug)]
+pub struct Sources {
+    /// Staged inputs.
+    pub stage: Arc<Stage>,
+    /// Scratch folders.
+    pub scratch: Scratch,
+    /// The host's programs and /etc.
+    pub host: Host,
+    /// Toolchains by identity.
+    pub toolchains: Toolchains,
+    /// An empty folder that empty roots are mounted on.
+    pub root: PathBuf,
+}
+
+/// A view, ready to be entered.
+#[derive(Debug)]
+pub struct View {
+    /// What `/` is.
+    pub root: Root,
+    /// What is mounted.
+    pub mounts: Vec<Mount>,
+    /// The working directory as the payload sees it.
+    pub cwd: PathBuf,
+    /// Where outputs may be, longest place first.
+    pub places: Vec<Place>,
+    /// The outputs asked for.
+    pub outputs: Vec<Output>,
+    /// The view class for the record: `fixed` or `path`.
+    pub class: &'static str,
+    _leases: Vec<Lease>,
+    _scratch: Own,
+}
+
+/// A writable place of the view, and the folder behind it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// As the payload sees it.
+    pub at: PathBuf,
+    /// On the host.
+    pub dir: PathBuf,
+}
+
+impl Style {
+    /// Reads the properties; the Action's win over the Command's.
+    pub fn of(action: &v2::Action, command: &v2::Command) -> Result<Style, ViewError> {
+        use shared::reapi::property::{HOST, KEY, ROOT, TOOLCHAIN, VIEW};
+        let platform = action.platform.as_ref().or(platform_of(command));
+        let (mut root, mut key, mut toolchain, mut host) = (false, false, None, None);
+        for property in platform.iter().flat_map(|platform| &platform.properties) {
+            match (property.name.as_str(), property.value.as_str()) {
+                (ROOT, "input") => root = true,
+                (KEY, _) => key = true,
+                (TOOLCHAIN, identity) => toolchain = Some(identity.to_owned()),
+                (HOST, identity) => host = Some(identity.to_owned()),
+                (VIEW, "fixed") => {}
+                (VIEW, "path") => {
+                    return Err(ViewError::Precondition(
+                        "vx-view=path is for executors without namespaces, and this one has them".to_owned(),
+                    ));
+                }
+                (name, value) if name.starts_with("vx-") => {
+                    return Err(ViewError::Invalid(format!("the platform property {name}={value} is unknown")));
+                }
+                _ => {}
+            }
+        }
+        match (root, key) {
+            (true, true) => Ok(Style::Fixed { toolchain, host }),
+            _ if toolchain.is_some() || host.is_some() => Err(ViewError::Invalid(
+                "vx-toolchain and vx-host go with vx-root=input and vx-key".to_owned(),
+            )),
+            (true, false) => Ok(Style::ForeignRoot),
+            (false, _) => Ok(Style::Foreign),
+        }
+    }
+}
+
+/// Makes the view of one action.
+pub async fn make(
+    sources: &Sources,
+    style: &Style,
+    command: &v2::Command,
+    root: Digest,
+    rung: Rung,
+) -> Result<View, ViewError> {
+    match style {
+        Style::Foreign => foreign::tree(sources, command, root, rung).await,
+        _ if rung < Rung::Namespaces => Err(ViewError::Precondition(format!(
+            "an Action with vx-root=input needs namespaces, and this executor reached only rung {} \
+             (vxctl status exec says why)",
+            rung.name()
+        ))),
+        Style::ForeignRoot => foreign::root(sources, command, root).await,
+        Style::Fixed { toolchain, host } => {
+            fixed::make(sources, toolchain.as_deref(), host.as_deref(), command, root).await
+        }
+    }
+}
+
+impl Sources {
+    fn own(&self) -> Result<Own, ViewError> {
+        self.scratch.own().map_err(|err| StageError::io(std::path::Path::new("a scratch folder"))(err).into())
+    }
+}
+
+#[allow(deprecated, reason = "clients of API 2.0 send the platform in the Command")]
+fn platform_of(command: &v2::Command) -> Option<&v2::Platform> {
+    command.platform.as_ref()
+}

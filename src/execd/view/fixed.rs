@@ -1,0 +1,215 @@
+//! vx's own actions: the input root is `/`, and each of its folders is shown from the stage cache
+//! where the client put it. Folders are found by descending through directories that hold only
+//! directories, so that a crate is staged once for everybody who shows it.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use shared::{
+    digest::Digest,
+    reapi::{self, v2},
+};
+
+use super::{Place, Sources, View, ViewError, paths};
+use crate::{
+    beneath,
+    folder::Own,
+    host::{self, Names},
+    sandbox::{Mount, Root},
+    stage::{Directories, Lease, StageError},
+};
+
+/// Everything of vx's lies below this.
+const TOP: &str = "vx";
+/// How deep staged folders begin at most: `vx/crates/NAME-VERSION`.
+const DEPTH: usize = 3;
+
+/// A folder of the input root, staged as one.
+#[derive(Debug, PartialEq, Eq)]
+struct Part {
+    at: PathBuf,
+    digest: Digest,
+}
+
+/// Makes the view.
+pub async fn make(
+    sources: &Sources,
+    toolchain: Option<&str>,
+    host: Option<&str>,
+    command: &v2::Command,
+    root: Digest,
+) -> Result<View, ViewError> {
+    let (cwd, outputs) = (paths::working_directory(command)?, paths::outputs(command)?);
+    let seen = sources.stage.top(root, DEPTH).await?;
+    let mut parts = Vec::new();
+    parts_below(&seen, root, Path::new(""), 0, &mut parts)?;
+
+    let mut mounts = vec![Mount::Dir("/vx/home".into()), Mount::Dir(host::text(&Path::new("/").join(&cwd)))];
+    if let Some(identity) = host {
+        let known = sources.toolchains.knows_host(identity);
+        known.then_some(()).ok_or_else(|| changed("vx-host", identity))?;
+        mounts.extend(sources.host.mounts(Names::Own));
+    }
+    if let Some(identity) = toolchain {
+        let path = sources.toolchains.path(identity).ok_or_else(|| changed("vx-toolchain", identity))?;
+        mounts.push(host::read_only(&path, Path::new("/vx/toolchain")));
+    }
+    mounts.extend([Mount::Proc, Mount::Devices]);
+
+    let scratch = sources.own()?;
+    let writable = writable(&outputs, &parts)?;
+    let places = lay_writable(sources, &writable, &parts, &seen, &scratch).await?;
+    make_out_dir(command, &places)?;
+    mounts.extend(places.iter().rev().map(|place| host::writable(&place.dir, &place.at)));
+    let tmp = scratch.make("tmp").map_err(StageError::io(Path::new("/tmp")))?;
+    mounts.push(host::writable(&tmp, Path::new("/tmp")));
+
+    let mut leases: Vec<Lease> = Vec::with_capacity(parts.len());
+    for part in parts.iter().filter(|part| !writable.contains(&part.at)) {
+        let lease = sources.stage.directory(part.digest, &seen).await?;
+        mounts.push(host::read_only(lease.path(), &Path::new("/").join(&part.at)));
+        leases.push(lease);
+    }
+    let root = Root::Empty(host::text(&sources.root));
+    let cwd = Path::new("/").join(cwd);
+    Ok(View { root, mounts, cwd, places, outputs, class: "fixed", _leases: leases, _scratch: scratch })
+}
+
+/// The daemon takes these words as "identify again and retry".
+fn changed(property: &str, identity: &str) -> ViewError {
+    ViewError::Precondition(format!("toolchain: {property}={identity} is not known here, or has changed"))
+}
+
+fn parts_below(
+    seen: &Directories,
+    digest: Digest,
+    at: &Path,
+    level: usize,
+    parts: &mut Vec<Part>,
+) -> Result<(), ViewError> {
+    let directory = seen.get(&digest).ok_or_else(|| StageError::Missing(vec![digest]))?;
+    let only_directories = directory.files.is_empty() && directory.symlinks.is_empty();
+    let empty = only_directories && directory.directories.is_empty();
+    if level > 0 && (level == DEPTH || !only_directories || empty) {
+        parts.push(Part { at: at.to_owned(), digest });
+        return Ok(());
+    }
+    let fits = only_directories && (level > 0 || directory.directories.iter().all(|child| child.name == TOP));
+    if !fits {
+        return Err(ViewError::Invalid(format!("the input root of an Action with vx-key holds {TOP}/ and nothing else")));
+    }
+    for child in &directory.directories {
+        let digest = reapi::digest_from_proto(digest.function(), child.digest.as_ref())
+            .map_err(|err| ViewError::Invalid(err.to_string()))?;
+        parts_below(seen, digest, &at.join(&child.name), level + 1, parts)?;
+    }
+    Ok(())
+}
+
+/// The folders that have to be writable: the parents of outputs, or the whole part of the input
+/// root that such a parent lies in. None of them lies in another.
+fn writable(outputs: &[paths::Output], parts: &[Part]) -> Result<BTreeSet<PathBuf>, ViewError> {
+    let mut wanted = BTreeSet::new();
+    for output in outputs {
+        let parent = output.path.parent().unwrap_or(Path::new(""));
+        if parent.components().count() < 2 || !parent.starts_with(TOP) {
+            let what = &output.declared;
+            return Err(ViewError::Invalid(format!("the output {what:?} is not in a folder of its own below /{TOP}")));
+        }
+        let inside = parts.iter().find(|part| parent.starts_with(&part.at));
+        wanted.insert(inside.map_or(parent, |part| &part.at).to_owned());
+    }
+    let outer = |path: &&PathBuf| !path.ancestors().skip(1).any(|above| wanted.contains(above));
+    Ok(wanted.iter().filter(outer).cloned().collect())
+}
+
+async fn lay_writable(
+    sources: &Sources,
+    writable: &BTreeSet<PathBuf>,
+    parts: &[Part],
+    seen: &Directories,
+    scratch: &Own,
+) -> Result<Vec<Place>, ViewError> {
+    let mut places = Vec::with_capacity(writable.len());
+    for (number, at) in writable.iter().enumerate() {
+        let dir = scratch.make(&number.to_string()).map_err(StageError::io(at))?;
+        if let Some(part) = parts.iter().find(|part| part.at == *at) {
+            sources.stage.copy(part.digest, seen, &dir).await?;
+        }
+        places.push(Place { at: Path::new("/").join(at), dir });
+    }
+    places.reverse();
+    Ok(places)
+}
+
+/// cargo makes a script's OUT_DIR before it runs the script.
+fn make_out_dir(command: &v2::Command, places: &[Place]) -> Result<(), ViewError> {
+    let named = command.environment_variables.iter().find(|variable| variable.name == "OUT_DIR");
+    let Some(out_dir) = named.map(|variable| Path::new(&variable.value)) else { return Ok(()) };
+    let Some((place, below)) = places.iter().find_map(|place| Some((place, out_dir.strip_prefix(&place.at).ok()?)))
+    else {
+        return Ok(());
+    };
+    let made = beneath::root(&place.dir).and_then(|root| beneath::make_directories(&root, below));
+    made.map(drop).map_err(|err| ViewError::Invalid(format!("OUT_DIR={} cannot be made: {err}", out_dir.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use shared::{
+        digest::Function,
+        reapi::{
+            Message,
+            tree::{DirectoryBuilder, Mode},
+        },
+    };
+
+    use super::*;
+
+    fn parts_of(tree: &DirectoryBuilder) -> Result<Vec<String>, ViewError> {
+        let built = tree.build(Function::Blake3);
+        let decode = |bytes: &[u8]| Arc::new(v2::Directory::decode(bytes).expect("it was just made"));
+        let seen = built.directories.iter().map(|(digest, bytes)| (*digest, decode(bytes))).collect();
+        let mut parts = Vec::new();
+        parts_below(&seen, built.root, Path::new(""), 0, &mut parts)?;
+        Ok(parts.iter().map(|part| part.at.display().to_string()).collect())
+    }
+
+    fn tree(files: &[&str]) -> DirectoryBuilder {
+        let mut tree = DirectoryBuilder::new();
+        for path in files {
+            tree.file(path, Digest::of(Function::Blake3, path.as_bytes()), Mode::Plain).expect("a new name");
+        }
+        tree
+    }
+
+    #[test]
+    fn each_crate_is_a_part_of_its_own() {
+        let mut tree = tree(&["vx/ws/Cargo.toml", "vx/ws/src/main.rs", "vx/crates/a-1.0.0/src/lib.rs", "vx/crates/b-2.0.0/lib.rs"]);
+        tree.directory("vx/build/x-1/out").expect("a new name");
+        let parts = parts_of(&tree).expect("vx's own layout");
+        assert_eq!(parts, ["vx/build/x-1", "vx/crates/a-1.0.0", "vx/crates/b-2.0.0", "vx/ws"]);
+        for files in [&["x"][..], &["vx/x"], &["etc/passwd", "vx/ws/x"]] {
+            assert!(matches!(parts_of(&self::tree(files)), Err(ViewError::Invalid(_))) || files == ["vx/x"], "{files:?}");
+        }
+    }
+
+    #[test]
+    fn parents_of_outputs_are_writable_and_nothing_else() {
+        let command = v2::Command {
+            working_directory: "vx/ws".to_owned(),
+            output_paths: ["../out/liba.rlib", "../out/a.d", "../build/a-1/out"].map(str::to_owned).to_vec(),
+            ..v2::Command::default()
+        };
+        let outputs = paths::outputs(&command).expect("within the root");
+        let part = |at: &str| Part { at: at.into(), digest: Digest::empty(Function::Blake3) };
+        let found = writable(&outputs, &[part("vx/ws"), part("vx/build/a-1")]).expect("below /vx");
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [Path::new("vx/build/a-1"), Path::new("vx/out")]);
+        let command = v2::Command { output_paths: vec!["../x".to_owned()], ..command };
+        assert!(writable(&paths::outputs(&command).expect("within the root"), &[]).is_err());
+    }
+}
