@@ -10,6 +10,7 @@ pub mod call;
 mod closure;
 pub mod config;
 mod config_tree;
+pub mod decides;
 pub mod dep_info;
 pub mod diagnostics;
 pub mod directives;
@@ -17,11 +18,13 @@ pub mod environment;
 pub mod files;
 mod identity;
 mod links;
+pub mod locate;
 mod lto;
 mod manifest;
 pub mod metadata;
 pub mod mounts;
 mod outputs;
+mod outside;
 pub mod package;
 pub mod place;
 pub mod plan;
@@ -30,7 +33,11 @@ mod rejections;
 pub mod rustc;
 pub mod script;
 pub mod select;
+pub mod toolchain;
 pub mod unit_graph;
+
+/// The name of a package's manifest.
+pub const MANIFEST: &str = "Cargo.toml";
 
 pub use closure::Said;
 pub use config_tree::Looked;

@@ -317,12 +317,7 @@ impl Cas {
 
     /// Stores whole files, which are read from their descriptors' beginning. `sizes` and `fds` go
     /// together. Answered when they are durable.
-    pub async fn put_files(
-        &self,
-        function: Function,
-        sizes: &[u64],
-        fds: &[OwnedFd],
-    ) -> Result<Vec<Digest>, CasError> {
+    pub async fn put_files(&self, function: Function, sizes: &[u64], fds: &[OwnedFd]) -> Result<Vec<Digest>, CasError> {
         let files = sizes.iter().map(|&size| PutFile { size }).collect();
         let params = PutParams { files, function: function.name() };
         let (answer, _): (PutAnswer, _) = self.link.call("blob.put", &params, fds).await?;

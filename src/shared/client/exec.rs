@@ -74,6 +74,10 @@ pub struct CargoRun {
     pub args: Vec<String>,
     /// The environment, whole.
     pub env: BTreeMap<String, String>,
+    /// Files and folders outside the checkout that are shown read-only at their own places:
+    /// configuration above it, path dependencies beside it.
+    #[serde(default)]
+    pub show: Vec<PathBuf>,
 }
 
 /// The questions that cargo and rustc are asked outside any Action.

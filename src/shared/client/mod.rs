@@ -2,6 +2,7 @@
 //! init system starts it again on the next connect.
 
 pub mod cas;
+pub mod copy;
 pub mod exec;
 mod link;
 

@@ -7,7 +7,7 @@ pub mod tree;
 
 pub use bazel_remote_apis::{
     build::bazel::{remote::execution::v2, semver},
-    google::{bytestream, longrunning, rpc},
+    google::{bytestream, longrunning, protobuf, rpc},
 };
 pub use prost::Message;
 

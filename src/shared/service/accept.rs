@@ -118,8 +118,9 @@ pub fn sort_connections(listener: StdListener, parts: &Parts) -> io::Result<Serv
     Ok(Serving { grpc: ReceiverStream::new(grpc_incoming), calls: calls_incoming })
 }
 
-/// The next connection of the same user; `None` when the service stops.
-async fn accept(listener: &UnixListener, parts: &Parts) -> Option<(UnixStream, Guard)> {
+/// The next connection of the same user; `None` when the service stops. Others are refused in
+/// words.
+pub async fn accept(listener: &UnixListener, parts: &Parts) -> Option<(UnixStream, Guard)> {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -172,7 +173,8 @@ async fn first_byte(stream: &UnixStream) -> Option<u8> {
     }
 }
 
-async fn send_line(stream: &UnixStream, bytes: &[u8], fds: Vec<OwnedFd>) -> io::Result<()> {
+/// Sends one line, the descriptors with its first byte.
+pub async fn send_line(stream: &UnixStream, bytes: &[u8], fds: Vec<OwnedFd>) -> io::Result<()> {
     let mut fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
     let mut sent = 0;
     while sent < bytes.len() {

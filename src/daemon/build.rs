@@ -1,0 +1,133 @@
+//! `vx build` from words to files: toolchain, plan, inputs, the build, the placing, the last line.
+
+use std::{sync::Arc, time::Instant};
+
+use shared::{
+    config::Config,
+    fault::{Failure, exit},
+};
+
+use crate::{
+    cargo::{
+        decides::Question,
+        diagnostics::{self, Voice},
+        environment::Ambient,
+        locate::locate,
+        plan::Plan,
+        toolchain,
+    },
+    cli::BuildArgs,
+    daemon::Daemon,
+    events::Listener,
+    inputs::Inputs,
+    output::Colour,
+    place::place,
+    run::{Runner, Surroundings, Verdict},
+    services::persist,
+    session::Session,
+    terminal::Terminal,
+    workspace::NoPlan,
+};
+
+/// Runs the word; the exit code.
+pub async fn run(daemon: &Daemon, config: &Config, session: &Session, args: &BuildArgs) -> u8 {
+    let began = Instant::now();
+    daemon.counters.build();
+    let outcome = tokio::select! {
+        outcome = build(daemon, config, session, args, began) => outcome,
+        // Before the dispatcher runs there is nothing that has to end in order.
+        () = cancelled_early(session) => Ok(exit::INTERRUPTED),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(NoPlan::Said(text, code)) => {
+            session.output.err(text).await;
+            code
+        }
+        Err(NoPlan::Failure(failure, code)) => {
+            session.output.error(&failure.to_string()).await;
+            code
+        }
+    }
+}
+
+/// The dispatcher ends its actions when the build is cancelled; only what does not end by itself
+/// within a moment is dropped.
+async fn cancelled_early(session: &Session) {
+    session.cancel.cancelled().await;
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+}
+
+async fn build(
+    daemon: &Daemon,
+    config: &Config,
+    session: &Session,
+    args: &BuildArgs,
+    began: Instant,
+) -> Result<u8, NoPlan> {
+    let question = question(session, args)?;
+    let identify = async || daemon.services.exec.identify(&question.toolchain.path).await;
+    let identity = persist(identify).await.map_err(Failure::from)?;
+    let question = Question { toolchain_identity: identity.toolchain.clone(), ..question };
+    let planned = daemon.plans.plan(&daemon.services, &question, &session.stderr).await?;
+    for note in &planned.notes {
+        session.output.warning(note).await;
+    }
+    let plan = planned.plan;
+    let inputs = Arc::new(Inputs::gather(&daemon.services, &daemon.hashes, &plan).await?);
+    let verbosity = args.verbosity();
+    let terminal = Arc::new(Terminal::new(session.output.clone(), verbosity, &plan, began));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let around = Surroundings {
+        services: daemon.services.clone(),
+        identity,
+        executing: Arc::clone(&daemon.executing),
+        listeners: vec![Arc::clone(&daemon.counters) as Arc<dyn Listener>, Arc::clone(&terminal) as _],
+        ambient: Ambient::new(session.environment.clone(), config.env.pass.clone()),
+        jobs: args.jobs(cores).map_err(|what| usage(&what))?,
+        cancel: session.cancel.clone(),
+    };
+    let colour = match session.output.colour {
+        Colour::Always => diagnostics::Colour::On,
+        Colour::Never => diagnostics::Colour::Off,
+    };
+    let mut runner = Runner::new(&around, &plan, &inputs, Voice::new(colour, verbosity));
+    match runner.run(terminal.as_ref()).await? {
+        Verdict::Failed => Ok(exit::CARGO_FAILED),
+        Verdict::Cancelled => Ok(exit::INTERRUPTED),
+        Verdict::Built => {
+            finish(daemon, session, &plan, &runner, &terminal).await?;
+            Ok(exit::OK)
+        }
+    }
+}
+
+async fn finish(
+    daemon: &Daemon,
+    session: &Session,
+    plan: &Plan,
+    runner: &Runner<'_>,
+    terminal: &Terminal,
+) -> Result<(), Failure> {
+    place(&daemon.services, &daemon.hashes, plan, runner, &session.output).await?;
+    terminal.close(plan).await;
+    Ok(())
+}
+
+fn usage(what: &str) -> NoPlan {
+    NoPlan::Failure(Failure::new(shared::fault::Fault::User, what), exit::CARGO_FAILED)
+}
+
+fn question(session: &Session, args: &BuildArgs) -> Result<Question, Failure> {
+    let located = locate(&session.cwd, args.manifest_path.as_deref())?;
+    let toolchain = toolchain::find(&session.environment, &session.cwd, session.plus.as_deref())?;
+    let selection = args.selection(&located.manifest);
+    Ok(Question {
+        located,
+        cwd: session.cwd.clone(),
+        toolchain,
+        toolchain_identity: String::new(),
+        environment: session.environment.clone(),
+        selection,
+    })
+}

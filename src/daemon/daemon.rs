@@ -1,0 +1,57 @@
+//! What all sessions of one daemon share.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use shared::{
+    config::{Config, ConfigError},
+    fault::Failure,
+    paths,
+};
+
+use crate::{events::Counters, execute::Executing, services::Services, sources::Hashes, workspace::Plans};
+
+/// The daemon's state.
+pub struct Daemon {
+    /// casd and execd.
+    pub services: Services,
+    /// Plans of workspaces.
+    pub plans: Plans,
+    /// Digests of files.
+    pub hashes: Arc<Hashes>,
+    /// Actions that builds wait for.
+    pub executing: Arc<Executing>,
+    /// For status.
+    pub counters: Arc<Counters>,
+    config: RwLock<Result<Arc<Config>, ConfigError>>,
+}
+
+impl Daemon {
+    /// A daemon with the configuration that was read at start, broken or not.
+    pub fn new(config: Result<Config, ConfigError>) -> Result<Self, Failure> {
+        Ok(Daemon {
+            services: Services::local()?,
+            plans: Plans::default(),
+            hashes: Arc::default(),
+            executing: Arc::default(),
+            counters: Arc::default(),
+            config: RwLock::new(config.map(Arc::new)),
+        })
+    }
+
+    /// The configuration in use, or why there is none.
+    pub fn config(&self) -> Result<Arc<Config>, ConfigError> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads vx.toml again. A broken one changes nothing.
+    pub fn reload(&self) -> Result<Arc<Config>, ConfigError> {
+        let config = Arc::new(read_config()?);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Ok(Arc::clone(&config));
+        Ok(config)
+    }
+}
+
+/// vx.toml as it is now.
+pub fn read_config() -> Result<Config, ConfigError> {
+    paths::config_file().map_or_else(|| Ok(Config::default()), |file| Config::load(&file))
+}

@@ -1,0 +1,99 @@
+//! The one stream of what happens in builds. The terminal, the counters behind status and later
+//! readers all get the same events; nothing in a build talks to any of them directly.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use crate::cargo::plan::UnitId;
+
+/// Something happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A unit's action was handed to the executor.
+    Started(UnitId),
+    /// A unit's result was found.
+    Hit(UnitId),
+    /// A unit was run well.
+    Built(UnitId),
+    /// A unit was run and failed.
+    Failed(UnitId),
+}
+
+/// Who is told.
+pub trait Listener: Send + Sync {
+    /// Must not block.
+    fn tell(&self, event: &Event);
+}
+
+/// Counts over the daemon's life, for status.
+#[derive(Debug, Default)]
+pub struct Counters {
+    hits: AtomicU64,
+    built: AtomicU64,
+    failed: AtomicU64,
+    running: AtomicU64,
+    builds: AtomicU64,
+    sessions: AtomicU64,
+}
+
+/// A session that is counted as long as this lives.
+#[derive(Debug)]
+pub struct Counted(Arc<Counters>);
+
+impl Counters {
+    /// Counts a session.
+    pub fn session(self: &Arc<Self>) -> Counted {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(self))
+    }
+
+    /// Counts a build.
+    pub fn build(&self) {
+        self.builds.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Names and values, as status shows them.
+    pub fn values(&self) -> [(&'static str, u64); 6] {
+        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [
+            ("sessions", value(&self.sessions)),
+            ("builds", value(&self.builds)),
+            ("actions", value(&self.running)),
+            ("hits", value(&self.hits)),
+            ("misses", value(&self.built) + value(&self.failed)),
+            ("failed", value(&self.failed)),
+        ]
+    }
+}
+
+impl Listener for Counters {
+    fn tell(&self, event: &Event) {
+        let add = |counter: &AtomicU64| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        };
+        let end = || {
+            // A build that was cancelled has taken back its running actions already.
+            let _ = self.running.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |running| running.checked_sub(1));
+        };
+        match event {
+            Event::Started(_) => add(&self.running),
+            Event::Hit(_) => add(&self.hits),
+            Event::Built(_) => {
+                end();
+                add(&self.built);
+            }
+            Event::Failed(_) => {
+                end();
+                add(&self.failed);
+            }
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+}

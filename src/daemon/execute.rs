@@ -1,0 +1,142 @@
+//! One action from "not there" to its result: inputs brought, executed (or joined), what the
+//! executor misses brought again, a lost service waited for, cancelled when the last build that
+//! wants it is.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use shared::{
+    client::exec::{ExecError, Identity},
+    digest::Digest,
+    fault::{Failure, Fault},
+    reapi::v2,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    action::Action,
+    inputs::{Again, Inputs},
+    services::{ServiceError, Services, persist},
+};
+
+/// How often inputs are brought again before the executor is believed.
+const ATTEMPTS: u32 = 3;
+
+/// Actions that builds of this daemon wait for.
+#[derive(Debug, Default)]
+pub struct Executing(Mutex<HashMap<Digest, usize>>);
+
+/// One build's interest in an action.
+struct Interest<'a> {
+    executing: &'a Executing,
+    action: Digest,
+}
+
+impl Executing {
+    fn join(&self, action: Digest) -> Interest<'_> {
+        *self.lock().entry(action).or_default() += 1;
+        Interest { executing: self, action }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Interest<'_> {
+    fn is_the_last(&self) -> bool {
+        self.executing.lock().get(&self.action).is_none_or(|count| *count <= 1)
+    }
+}
+
+impl Drop for Interest<'_> {
+    fn drop(&mut self) {
+        let mut executing = self.executing.lock();
+        if let Some(count) = executing.get_mut(&self.action) {
+            *count -= 1;
+            if *count == 0 {
+                executing.remove(&self.action);
+            }
+        }
+    }
+}
+
+/// What running an action takes.
+pub struct Work {
+    /// casd and execd.
+    pub services: Services,
+    /// Who else waits.
+    pub executing: Arc<Executing>,
+    /// The trees of packages.
+    pub inputs: Arc<Inputs>,
+    /// Those that this action sees.
+    pub packages: Vec<usize>,
+    /// Where the toolchain lies.
+    pub toolchain: PathBuf,
+    /// Its identity when the build began.
+    pub identity: Identity,
+    /// Ends it.
+    pub cancel: CancellationToken,
+}
+
+impl Work {
+    /// The action's result; `None` when it was cancelled.
+    pub async fn run(&self, action: &Action) -> Result<Option<v2::ActionResult>, Failure> {
+        let interest = self.executing.join(action.digest);
+        let mut again = Again::No;
+        for attempt in 1.. {
+            self.bring(action, again).await?;
+            match self.execute(action.digest, &interest).await {
+                Ok(result) => return Ok(result),
+                Err(ServiceError::Exec(err)) if err.is_precondition() && attempt < ATTEMPTS => {
+                    tracing::info!(%err, "the executor lacks something, bringing it again");
+                    self.identify_again(&err).await?;
+                    again = Again::Yes;
+                }
+                Err(err) => return Err(err.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn bring(&self, action: &Action, again: Again) -> Result<(), Failure> {
+        self.inputs.upload(&self.services, &self.packages, again).await?;
+        persist(async || self.services.cas.put_missing(&action.blobs).await).await?;
+        Ok(())
+    }
+
+    /// A restarted executor has to be told where the toolchain lies; a changed toolchain would
+    /// make results under the wrong key.
+    async fn identify_again(&self, err: &ExecError) -> Result<(), Failure> {
+        let ExecError::Status(status) = err else { return Ok(()) };
+        if !status.message().starts_with("toolchain") {
+            return Ok(());
+        }
+        let now = persist(async || self.services.exec.identify(&self.toolchain).await).await?;
+        if now == self.identity {
+            return Ok(());
+        }
+        Err(Failure::new(Fault::User, "the toolchain or the C tools changed during the build").hint("build again"))
+    }
+
+    async fn execute(&self, action: Digest, interest: &Interest<'_>) -> Result<Option<v2::ActionResult>, ServiceError> {
+        persist(async || {
+            let mut running = self.services.exec.execute(action).await?;
+            let response = tokio::select! {
+                response = running.wait() => response?,
+                () = self.cancel.cancelled() => {
+                    if let Some(name) = running.name.as_ref().filter(|_| interest.is_the_last()) {
+                        // An executor that is gone has ended its actions too.
+                        let _ = self.services.exec.cancel(name).await;
+                    }
+                    return Ok(None);
+                }
+            };
+            Ok::<_, ExecError>(response.result)
+        })
+        .await
+    }
+}

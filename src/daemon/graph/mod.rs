@@ -1,0 +1,8 @@
+//! Pure data and decisions of one build: which unit may go next. No clock, no I/O, no async; what a
+//! unit is and how it runs is not known here.
+
+mod build;
+mod weight;
+
+pub use build::Build;
+pub use weight::weights;

@@ -1,0 +1,157 @@
+//! The input tree of every package of a plan: archives by the checksum in the lock file, all else
+//! read from disk. What has to be uploaded for them is known here, and uploaded once a build.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use shared::{
+    client::cas::CrateArchive,
+    digest::{Digest, Function},
+    fault::{Failure, Fault},
+};
+use tokio::sync::Mutex;
+
+use crate::{
+    cargo::{package::Source, plan::Plan},
+    services::{ServiceError, Services, persist},
+    sources::{self, Hashes, Nested, Scope, Tree},
+};
+
+/// The inputs of one plan.
+#[derive(Debug)]
+pub struct Inputs {
+    /// By package: where it is mounted, and its root.
+    roots: Vec<(String, Digest)>,
+    trees: HashMap<Digest, Tree>,
+    archives: HashMap<Digest, CrateArchive>,
+    uploaded: Mutex<HashSet<Digest>>,
+}
+
+impl Inputs {
+    /// Takes archives into the store (a look-up where they are there) and reads the rest.
+    pub async fn gather(services: &Services, hashes: &Arc<Hashes>, plan: &Plan) -> Result<Self, Failure> {
+        let mut inputs = Inputs {
+            roots: Vec::with_capacity(plan.packages.len()),
+            trees: HashMap::new(),
+            archives: HashMap::new(),
+            uploaded: Mutex::default(),
+        };
+        let archives: Vec<Option<CrateArchive>> = plan.packages.iter().map(archive).collect();
+        let wanted: Vec<CrateArchive> = archives.iter().flatten().cloned().collect();
+        let acquired = acquire(services, &wanted).await?;
+        let mut acquired = wanted.into_iter().zip(acquired);
+        for (package, archive) in plan.packages.iter().zip(&archives) {
+            let root = if archive.is_some() {
+                let Some((archive, root)) = acquired.next() else {
+                    return Err(Failure::new(Fault::Bug, "fewer archives than asked for"));
+                };
+                inputs.archives.insert(root, archive);
+                root
+            } else {
+                let nested = match package.source {
+                    Source::Git { .. } => Nested::Kept,
+                    _ => Nested::LeftOut,
+                };
+                let folder = package.input.1.clone();
+                let (hashes, target_dir) = (Arc::clone(hashes), plan.target_dir.clone());
+                let read = move || sources::tree(&hashes, &folder, Scope { target_dir: &target_dir, nested });
+                let tree = tokio::task::spawn_blocking(read)
+                    .await
+                    .map_err(|err| Failure::new(Fault::Bug, format!("reading sources: {err}")))??;
+                let root = tree.root;
+                inputs.trees.insert(root, tree);
+                root
+            };
+            inputs.roots.push((package.input.0.clone(), root));
+        }
+        Ok(inputs)
+    }
+
+    /// Where a package is mounted, and its root.
+    pub fn of(&self, package: usize) -> (&str, Digest) {
+        let (mount, root) = &self.roots[package];
+        (mount, *root)
+    }
+
+    /// Makes sure that packages' trees are in the store. `again` brings also what was brought
+    /// before, since the store says that it is gone.
+    pub async fn upload(&self, services: &Services, packages: &[usize], again: Again) -> Result<(), Failure> {
+        let mut uploaded = self.uploaded.lock().await;
+        for &package in packages {
+            let root = self.roots[package].1;
+            if again == Again::No && uploaded.contains(&root) {
+                continue;
+            }
+            if let Some(tree) = self.trees.get(&root) {
+                upload_tree(services, tree).await?;
+            } else if let Some(archive) = self.archives.get(&root).filter(|_| again == Again::Yes) {
+                acquire(services, std::slice::from_ref(archive)).await?;
+            }
+            uploaded.insert(root);
+        }
+        Ok(())
+    }
+}
+
+/// Whether what was uploaded before is uploaded again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// It is there.
+    No,
+    /// The executor missed it.
+    Yes,
+}
+
+fn archive(package: &crate::cargo::package::Package) -> Option<CrateArchive> {
+    match &package.source {
+        Source::Registry { checksum: Some(checksum), archive: Some(archive) } if archive.is_file() => {
+            Some(CrateArchive {
+                name: package.name.clone(),
+                version: package.version.clone(),
+                checksum: checksum.clone(),
+                archive: archive.to_string_lossy().into_owned(),
+            })
+        }
+        _ => None,
+    }
+}
+
+async fn acquire(services: &Services, archives: &[CrateArchive]) -> Result<Vec<Digest>, Failure> {
+    if archives.is_empty() {
+        return Ok(Vec::new());
+    }
+    let acquired = persist(async || services.cas.acquire_crates(archives).await).await?;
+    let named = |(root, archive): (Result<Digest, String>, &CrateArchive)| {
+        root.map_err(|err| {
+            Failure::new(Fault::User, format!("{} {}: {err}", archive.name, archive.version))
+                .hint(format!("remove {} and build again: it will be fetched anew", archive.archive))
+        })
+    };
+    acquired.into_iter().zip(archives).map(named).collect()
+}
+
+async fn upload_tree(services: &Services, tree: &Tree) -> Result<(), Failure> {
+    let directories: HashMap<Digest, Vec<u8>> = tree.directories.iter().cloned().collect();
+    persist(async || services.cas.put_missing(&directories).await).await?;
+    let digests: Vec<Digest> = tree.files.keys().copied().collect();
+    let missing = persist(async || services.cas.find_missing(&digests).await).await?;
+    let mut blobs = HashMap::new();
+    for digest in missing {
+        let path = tree.files[&digest].clone();
+        let read = path.clone();
+        let bytes = tokio::task::spawn_blocking(move || std::fs::read(read))
+            .await
+            .map_err(std::io::Error::other)
+            .flatten()
+            .map_err(|err| Failure::new(Fault::User, format!("failed to read `{}`: {err}", path.display())))?;
+        if Digest::of(Function::Blake3, &bytes) != digest {
+            return Err(Failure::new(Fault::User, format!("`{}` changed while it was built", path.display()))
+                .hint("build again"));
+        }
+        blobs.insert(digest, bytes);
+    }
+    let put = async || services.cas.put(blobs.iter().map(|(digest, bytes)| (*digest, bytes.as_slice()))).await;
+    persist(put).await.map_err(|err: ServiceError| err.into())
+}

@@ -1,0 +1,213 @@
+//! Puts the outputs that the person asked for into their target folder: a reflink or copy beside
+//! the place, then a rename, under cargo's own lock. What is there already is left alone.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::{self, File},
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::PermissionsExt,
+    },
+    path::Path,
+    sync::Arc,
+};
+
+use rustix::fs::{FlockOperation, flock};
+use shared::{
+    client::cas::Opened,
+    digest::{Digest, Function},
+    fault::{Failure, Fault},
+    reapi::tree::Mode,
+};
+
+use crate::{
+    cargo::{
+        call::Role,
+        dep_info::DepInfo,
+        place::{Placement, dep_info, placements},
+        plan::{Plan, UnitId},
+    },
+    output::Output,
+    run::Runner,
+    services::{Services, persist},
+    sources::Hashes,
+};
+
+/// A file to put somewhere.
+struct Item {
+    path: std::path::PathBuf,
+    digest: Digest,
+    mode: Mode,
+    dep_info: Option<(std::path::PathBuf, String)>,
+}
+
+/// Places everything that the plan's roots left.
+pub async fn place(
+    services: &Services,
+    hashes: &Arc<Hashes>,
+    plan: &Plan,
+    runner: &Runner<'_>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let placed = placements(plan).map_err(|err| Failure::new(Fault::Bug, err.to_string()))?;
+    if placed.is_empty() {
+        return Ok(());
+    }
+    let read = dep_infos(plan, runner).await?;
+    let items = items(plan, runner, &placed, &read);
+    let folders: std::collections::BTreeSet<String> = plan
+        .units
+        .iter()
+        .map(|unit| crate::cargo::place::profile_folder(&unit.profile.name).to_owned())
+        .filter(|folder| placed.iter().any(|one| one.path.starts_with(&format!("{folder}/"))))
+        .collect();
+    let mut locks = Vec::new();
+    for folder in folders {
+        locks.push(lock(&plan.target_dir, &folder, output).await?);
+    }
+    let stale = {
+        let hashes = Arc::clone(hashes);
+        blocking(move || Ok(items.into_iter().filter(|item| !is_placed(&hashes, item)).collect::<Vec<_>>())).await?
+    };
+    let digests: Vec<Digest> = stale.iter().map(|item| item.digest).collect();
+    let (opened, fds) = persist(async || services.cas.open(&digests).await).await?;
+    blocking(move || {
+        for (item, opened) in stale.into_iter().zip(opened) {
+            put(&item, opened, &fds)?;
+        }
+        drop(locks);
+        Ok(())
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|err| Failure::new(Fault::Bug, format!("placing: {err}")))?
+}
+
+/// What the path packages' units read, for the `.d` files.
+async fn dep_infos(plan: &Plan, runner: &Runner<'_>) -> Result<BTreeMap<UnitId, DepInfo>, Failure> {
+    let mut digests = HashMap::new();
+    for (unit, outcome) in plan.units.iter().zip(runner.outcomes()) {
+        let Some(outcome) = outcome.as_ref().filter(|_| plan.package(unit).source.is_path()) else { continue };
+        if let Some((_, (digest, _))) = outcome.files.iter().find(|(name, _)| is_dep_info(name)) {
+            digests.insert(unit.id, *digest);
+        }
+    }
+    let wanted: Vec<Digest> = digests.values().copied().collect();
+    let texts = runner.read_many(&wanted).await?;
+    let parse = |digest| texts.get(digest).map(|text| DepInfo::parse(&String::from_utf8_lossy(text)));
+    Ok(digests.iter().filter_map(|(unit, digest)| Some((*unit, parse(digest)?))).collect())
+}
+
+fn is_dep_info(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "d")
+}
+
+fn items(plan: &Plan, runner: &Runner<'_>, placed: &[Placement], read: &BTreeMap<UnitId, DepInfo>) -> Vec<Item> {
+    let mut items = Vec::with_capacity(placed.len());
+    for one in placed {
+        let file = runner.outcomes()[one.unit.0].as_ref().and_then(|outcome| outcome.files.get(&one.output));
+        let Some((digest, _)) = file else { continue };
+        let text =
+            one.dep_info.as_ref().map(|path| (plan.target_dir.join(path), dep_info(plan, one, read, runner.said())));
+        let mode = match one.role {
+            Role::Executable | Role::Dylib | Role::Macro | Role::Cdylib => Mode::Executable,
+            _ => Mode::Plain,
+        };
+        items.push(Item { path: plan.target_dir.join(&one.path), digest: *digest, mode, dep_info: text });
+    }
+    items
+}
+
+/// Takes cargo's lock of one profile's folder, making the folder as cargo would.
+async fn lock(target: &Path, folder: &str, output: &Output) -> Result<File, Failure> {
+    let path = target.join(folder);
+    let made = make_target(target).and_then(|()| fs::create_dir_all(&path)).and_then(|()| {
+        File::options().create(true).truncate(false).read(true).write(true).open(path.join(".cargo-lock"))
+    });
+    let file = made.map_err(|err| failed(&path, &err))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => return Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => output.say("Blocking", "waiting for file lock on build directory").await,
+        // A file system without locks: cargo goes on there too.
+        Err(_) => return Ok(file),
+    }
+    loop {
+        // Not a blocking lock: a cancelled build must not leave a thread waiting for ever.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            _ => return Ok(file),
+        }
+    }
+}
+
+fn make_target(target: &Path) -> io::Result<()> {
+    if target.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(target)?;
+    // cargo writes the same tag, which keeps backups out.
+    let tag = "Signature: 8a477f597d28d172789f06886806bc55\n# This file is a cache directory tag created by cargo.\n\
+        # For information about cache directory tags see https://bford.info/cachedir/\n";
+    fs::write(target.join("CACHEDIR.TAG"), tag)
+}
+
+fn is_placed(hashes: &Hashes, item: &Item) -> bool {
+    let Ok(meta) = fs::symlink_metadata(&item.path) else { return false };
+    let wants = if item.mode == Mode::Executable { 0o111 } else { 0 };
+    meta.is_file()
+        && meta.len() == item.digest.size()
+        && meta.permissions().mode() & wants == wants
+        && item.dep_info.as_ref().is_none_or(|(path, text)| fs::read_to_string(path).is_ok_and(|old| old == *text))
+        && item.digest.function() == Function::Blake3
+        && hashes.of(&item.path, &meta).is_ok_and(|digest| digest == item.digest)
+}
+
+fn put(item: &Item, opened: Option<Opened>, fds: &[OwnedFd]) -> Result<(), Failure> {
+    let opened = opened.ok_or_else(|| {
+        Failure::new(Fault::Environment, format!("store: {} is gone", item.digest)).hint("build again")
+    })?;
+    let folder = item.path.parent().unwrap_or(&item.path);
+    fs::create_dir_all(folder).map_err(|err| failed(folder, &err))?;
+    let mode = if item.mode == Mode::Executable { 0o755 } else { 0o644 };
+    write_beside(&item.path, mode, |file| copy(&opened, fds, file)).map_err(|err| failed(&item.path, &err))?;
+    if let Some((path, text)) = &item.dep_info {
+        let write = |file: &File| io::Write::write_all(&mut &*file, text.as_bytes());
+        write_beside(path, 0o644, write).map_err(|err| failed(path, &err))?;
+    }
+    Ok(())
+}
+
+/// Writes a file under another name and renames it, since the file that is there may be a hard
+/// link of cargo's or running.
+fn write_beside(path: &Path, mode: u32, write: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let beside = path.with_file_name(format!(".{name}.vx-{}", std::process::id()));
+    let outcome = (|| {
+        let file = File::create(&beside)?;
+        write(&file)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        fs::rename(&beside, path)
+    })();
+    if outcome.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    outcome
+}
+
+fn copy(opened: &Opened, fds: &[OwnedFd], to: &File) -> io::Result<()> {
+    match opened {
+        Opened::Inline(bytes) => io::Write::write_all(&mut &*to, bytes),
+        Opened::File { fd, offset, size } => {
+            let from = fds.get(*fd).ok_or(io::ErrorKind::InvalidData)?;
+            shared::client::copy::copy_range(from.as_fd(), *offset, *size, to)
+        }
+    }
+}
+
+fn failed(path: &Path, err: &io::Error) -> Failure {
+    Failure::new(Fault::User, format!("failed to write `{}`: {err}", path.display()))
+}

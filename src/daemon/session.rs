@@ -1,0 +1,209 @@
+//! One connected client: its request, its signals, its end. The word it typed is run as a task
+//! that a closed connection or a signal cancels.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStringExt,
+    },
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use shared::{
+    fault::exit,
+    service::{Guard, Parts, accept, send_line},
+    wire::{
+        call::{self, Error, Request},
+        fds::{Line, Receiver},
+        session::{Accepted, Ended, PROTOCOL, Start, Tty},
+        text::Text,
+    },
+};
+use tokio::{io::Interest, net::UnixStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    build,
+    cli::{self, Word},
+    daemon::Daemon,
+    output::{Colour, Output},
+};
+
+/// How long a client may take to say what it wants.
+const START_WAIT: Duration = Duration::from_secs(30);
+
+/// What a word gets of its session.
+pub struct Session {
+    /// The words after the program's name, without `+toolchain`.
+    pub plus: Option<String>,
+    /// Where the person stands.
+    pub cwd: PathBuf,
+    /// The person's variables, as far as they are text.
+    pub environment: BTreeMap<String, String>,
+    /// The way to the terminal.
+    pub output: Output,
+    /// Standard error itself, for programs that report there.
+    pub stderr: OwnedFd,
+    /// Ends what the session runs.
+    pub cancel: CancellationToken,
+}
+
+/// Serves clients until the service stops.
+pub async fn serve(listener: tokio::net::UnixListener, daemon: Arc<Daemon>, parts: Parts) {
+    while let Some((stream, guard)) = accept(&listener, &parts).await {
+        let daemon = Arc::clone(&daemon);
+        tokio::spawn(async move {
+            if let Err(err) = converse(stream, &daemon, guard).await {
+                tracing::debug!(%err, "a client went away");
+            }
+        });
+    }
+}
+
+async fn converse(stream: UnixStream, daemon: &Arc<Daemon>, _guard: Guard) -> io::Result<()> {
+    let mut receiver = Receiver::default();
+    let first = match tokio::time::timeout(START_WAIT, next_line(&stream, &mut receiver)).await {
+        Ok(line) => line?,
+        Err(_) => return Ok(()),
+    };
+    let Some(Line { bytes, fds }) = first else { return Ok(()) };
+    let (id, start) = match read_start(&bytes, fds.len()) {
+        Ok(read) => read,
+        Err((id, error)) => return send_line(&stream, &call::error(id, &error), Vec::new()).await,
+    };
+    let config = match daemon.config() {
+        Ok(config) => config,
+        Err(err) => {
+            let error = Error::new(call::CONFIG_INVALID, err.to_string());
+            return send_line(&stream, &call::error(id, &error), Vec::new()).await;
+        }
+    };
+    send_line(&stream, &call::notification("session.accepted", &Accepted { repeat: true }), Vec::new()).await?;
+    let _counted = daemon.counters.session();
+    let cancel = CancellationToken::new();
+    // However this ends, what runs for it ends too.
+    let _end = cancel.clone().drop_guard();
+    let run = start.run.clone();
+    let word = tokio::spawn(run_word(Arc::clone(daemon), config, start, fds, cancel.clone()));
+    tokio::pin!(word);
+    loop {
+        tokio::select! {
+            exit = &mut word => {
+                let exit = exit.unwrap_or_else(|err| {
+                    tracing::error!(%err, "a session's task ended early");
+                    exit::FAILED
+                });
+                return send_line(&stream, &call::result(id, &Ended { exit, run }), Vec::new()).await;
+            }
+            line = next_line(&stream, &mut receiver) => match line? {
+                // The only thing a client says is a signal, and each of them ends the run.
+                Some(line) => if is_signal(&line.bytes) { cancel.cancel() },
+                None => {
+                    cancel.cancel();
+                    let _ = (&mut word).await;
+                    return Ok(());
+                }
+            },
+        }
+    }
+}
+
+fn is_signal(line: &[u8]) -> bool {
+    serde_json::from_slice::<Request<'_>>(line).is_ok_and(|request| request.method == "session.signal")
+}
+
+fn read_start(line: &[u8], fds: usize) -> Result<(Option<u64>, Start), (Option<u64>, Error)> {
+    let request: Request<'_> =
+        serde_json::from_slice(line).map_err(|err| (None, Error::new(call::NO_JSON, err.to_string())))?;
+    let id = request.id;
+    let refuse = |error| (id, error);
+    if request.method != "session.start" {
+        let what = format!("unknown method {}", request.method);
+        return Err(refuse(Error::new(call::UNKNOWN_METHOD, what)));
+    }
+    let start: Start = call::params(&request).map_err(refuse)?;
+    if start.protocol != PROTOCOL {
+        let what =
+            format!("vx speaks protocol {}, this daemon {PROTOCOL}: install both of one version", start.protocol);
+        return Err(refuse(Error::new(call::VERSION, what)));
+    }
+    if start.fds != ["stdin", "stdout", "stderr"] || fds != 3 {
+        return Err(refuse(Error::new(call::INVALID_PARAMS, "session.start needs stdin, stdout and stderr")));
+    }
+    Ok((id, start))
+}
+
+async fn next_line(stream: &UnixStream, receiver: &mut Receiver) -> io::Result<Option<Line>> {
+    loop {
+        if let Some(line) = receiver.line() {
+            return Ok(Some(line));
+        }
+        if stream.async_io(Interest::READABLE, || receiver.fill(stream.as_fd())).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+async fn run_word(
+    daemon: Arc<Daemon>,
+    config: Arc<shared::config::Config>,
+    start: Start,
+    fds: Vec<OwnedFd>,
+    cancel: CancellationToken,
+) -> u8 {
+    let argv: Vec<OsString> = start.argv.into_iter().map(|Text(bytes)| OsString::from_vec(bytes)).collect();
+    let Ok([_stdin, stdout, stderr]) = <[OwnedFd; 3]>::try_from(fds) else { return exit::PROTOCOL };
+    let (plus, word) = match cli::parse(&argv) {
+        Ok(command) => command,
+        Err(answer) => {
+            return print(if answer.on_stdout { stdout } else { stderr }, answer.text, answer.exit).await;
+        }
+    };
+    let args = match word {
+        Word::Ping => {
+            let text = format!("vx-daemon {} is there\n", env!("CARGO_PKG_VERSION"));
+            return print(stdout, text, exit::OK).await;
+        }
+        Word::Build(args) => args,
+    };
+    let environment: BTreeMap<String, String> = start
+        .env
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str()?.to_owned(), value.as_str()?.to_owned())))
+        .collect();
+    let colour = colour(&environment, start.tty);
+    let output = stderr.try_clone().and_then(|stderr| Output::new(stderr, start.tty, colour));
+    let Ok(output) = output else { return exit::FAILED };
+    let session =
+        Session { plus, cwd: PathBuf::from(OsString::from_vec(start.cwd.0)), environment, output, stderr, cancel };
+    let code = build::run(&daemon, &config, &session, &args).await;
+    session.output.flush().await;
+    code
+}
+
+/// Prints and says the exit code. A reader that never reads holds up only its own session.
+async fn print(to: OwnedFd, text: String, code: u8) -> u8 {
+    let write = move || {
+        // A reader that went away is the person's wish.
+        let _ = io::Write::write_all(&mut std::fs::File::from(to), text.as_bytes());
+    };
+    let _ = tokio::task::spawn_blocking(write).await;
+    code
+}
+
+/// cargo's rules: CARGO_TERM_COLOR, then NO_COLOR, then whether it is a terminal.
+fn colour(environment: &BTreeMap<String, String>, tty: Option<Tty>) -> Colour {
+    match environment.get("CARGO_TERM_COLOR").map(String::as_str) {
+        Some("always") => return Colour::Always,
+        Some("never") => return Colour::Never,
+        _ => {}
+    }
+    let refused = environment.get("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = environment.get("TERM").is_none_or(|term| term == "dumb");
+    if tty.is_some() && !refused && !dumb { Colour::Always } else { Colour::Never }
+}

@@ -1,0 +1,315 @@
+//! The plan of a workspace: kept in the store by the content of what decides it, else asked of
+//! the person's own cargo in the sandbox, with `cargo fetch` before it when something is missing.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{Read, Seek},
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rustix::fs::{MemfdFlags, SeekFrom};
+use shared::{
+    client::exec::{CargoEnded, CargoKind, CargoRun, Exit},
+    digest::{Digest, Function},
+    fault::{Failure, Fault, exit},
+    reapi::{digest_from_proto, digest_to_proto, v2},
+};
+
+use crate::{
+    cargo::{
+        config::Config,
+        decides::{Answers, ProbeAnswer, Question},
+        files::Disk,
+        metadata::{Lock, Metadata},
+        plan::{Plan, Sources},
+        probe::{Probe, Rustc},
+        unit_graph::UnitGraph,
+    },
+    services::{Services, persist},
+};
+
+/// Plans kept in memory; a person works in few workspaces at once.
+const KEPT_PLANS: usize = 64;
+
+/// Why a build ends before it began.
+#[derive(Debug)]
+pub enum NoPlan {
+    /// Something to say, and the exit code.
+    Failure(Failure, u8),
+    /// cargo itself has said it; the exit code.
+    Said(String, u8),
+}
+
+impl From<Failure> for NoPlan {
+    fn from(failure: Failure) -> Self {
+        NoPlan::Failure(failure, exit::CARGO_FAILED)
+    }
+}
+
+/// Plans by the key of everything that decides them, and the way to that key.
+#[derive(Debug, Default)]
+pub struct Plans {
+    folders: Mutex<HashMap<Digest, Vec<String>>>,
+    answers: Mutex<HashMap<Digest, Arc<Answers>>>,
+}
+
+/// A plan, and what was noticed on the way.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// What the person should know about their configuration.
+    pub notes: Vec<String>,
+}
+
+impl Plans {
+    /// The plan for a question. `stderr` is where `cargo fetch` reports.
+    pub async fn plan(&self, services: &Services, question: &Question, stderr: &OwnedFd) -> Result<Planned, NoPlan> {
+        let disk = Disk::default();
+        let environment = &question.environment;
+        let config = Config::load(&disk, &question.cwd, &question.toolchain.cargo_home, environment)
+            .map_err(|err| Failure::new(Fault::User, err.to_string()))?;
+        let first = question.first_key(&disk);
+        let kept = match self.kept(services, question, first).await {
+            // What cargo would fetch or lock anew is for cargo to say.
+            Some(answers) if question.may_be_kept() => Some(answers),
+            _ => None,
+        };
+        let answers = match kept {
+            Some(answers) => answers,
+            None => self.ask_and_keep(services, question, &config, stderr).await?,
+        };
+        let names = question.names();
+        let answers = Answers::clone(&answers).map(|text| names.to_real(text));
+        let plan = build_plan(question, &config, &disk, &answers)?;
+        Ok(Planned { plan, notes: config.notes.clone() })
+    }
+
+    async fn kept(&self, services: &Services, question: &Question, first: Digest) -> Option<Arc<Answers>> {
+        let known = lock(&self.folders).get(&first).cloned();
+        let folders = match known {
+            Some(folders) => folders,
+            None => serde_json::from_slice(&read_entry(services, first).await?).ok()?,
+        };
+        let second = question.second_key(first, &folders);
+        lock(&self.folders).insert(first, folders);
+        let known = lock(&self.answers).get(&second).cloned();
+        if let Some(answers) = known {
+            return Some(answers);
+        }
+        let answers: Arc<Answers> = Arc::new(serde_json::from_slice(&read_entry(services, second).await?).ok()?);
+        remember(&self.answers, second, &answers);
+        Some(answers)
+    }
+
+    async fn ask_and_keep(
+        &self,
+        services: &Services,
+        question: &Question,
+        config: &Config,
+        stderr: &OwnedFd,
+    ) -> Result<Arc<Answers>, NoPlan> {
+        let names = question.names();
+        let real = ask(services, question, config, stderr).await?;
+        let metadata = parsed(Metadata::parse(real.metadata.as_bytes()))?;
+        let folders = question.folders(&metadata);
+        let answers = Arc::new(real.map(|text| names.to_fixed(text)));
+        // The lock file may have been written by the fetch, so the keys are made now.
+        let disk = Disk::default();
+        let reloaded = Config::load(&disk, &question.cwd, &question.toolchain.cargo_home, &question.environment);
+        if question.may_be_kept() && reloaded.is_ok() {
+            let first = question.first_key(&disk);
+            let second = question.second_key(first, &folders);
+            let texts = serde_json::to_vec(&folders).ok().zip(serde_json::to_vec(answers.as_ref()).ok());
+            if let Some((folders_text, answers_text)) = texts {
+                keep_entry(services, first, folders_text).await;
+                keep_entry(services, second, answers_text).await;
+            }
+            lock(&self.folders).insert(first, folders);
+            remember(&self.answers, second, &answers);
+        }
+        Ok(answers)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn remember(answers: &Mutex<HashMap<Digest, Arc<Answers>>>, key: Digest, value: &Arc<Answers>) {
+    let mut answers = lock(answers);
+    if answers.len() >= KEPT_PLANS {
+        answers.clear();
+    }
+    answers.insert(key, Arc::clone(value));
+}
+
+/// An entry's text: the one output file of the action result under its key.
+async fn read_entry(services: &Services, key: Digest) -> Option<Vec<u8>> {
+    let result = services.cas.action_result(key).await.ok()??;
+    let file = result.output_files.first()?;
+    let digest = digest_from_proto(Function::Blake3, file.digest.as_ref()).ok()?;
+    services.cas.read(digest).await.ok()
+}
+
+/// Keeps a text under its key. That it could not be kept costs time at the next build, no more.
+async fn keep_entry(services: &Services, key: Digest, text: Vec<u8>) {
+    let digest = Digest::of(Function::Blake3, &text);
+    let file = v2::OutputFile { path: "plan".to_owned(), digest: Some(digest_to_proto(&digest)), ..Default::default() };
+    let result = v2::ActionResult { output_files: vec![file], ..Default::default() };
+    let kept = async {
+        services.cas.put([(digest, text.as_slice())].into_iter()).await?;
+        services.cas.update_action_result(key, result).await
+    };
+    if let Err(err) = kept.await {
+        tracing::warn!(%err, "a plan could not be kept, ignoring");
+    }
+}
+
+fn build_plan(question: &Question, config: &Config, disk: &Disk, answers: &Answers) -> Result<Plan, NoPlan> {
+    let rustc = parsed(Rustc::parse(&answers.rustc))?;
+    let probe = answers.probes.last().ok_or_else(|| Failure::new(Fault::Bug, "rustc was never probed"))?;
+    let probe = parsed(Probe::parse(&probe.rustflags, &probe.stdout, &probe.stderr))?;
+    let lock = std::fs::read_to_string(question.located.root.join("Cargo.lock")).unwrap_or_default();
+    let sources = Sources {
+        graph: parsed(UnitGraph::parse(answers.graph.as_bytes()))?,
+        metadata: &parsed(Metadata::parse(answers.metadata.as_bytes()))?,
+        lock: &parsed(Lock::parse(&lock))?,
+        config,
+        rustc: &rustc,
+        probe: &probe,
+        files: disk,
+        cargo_home: &question.toolchain.cargo_home,
+        toolchain: &question.toolchain.path,
+    };
+    parsed(Plan::new(sources))
+}
+
+fn parsed<T, E: std::fmt::Display>(outcome: Result<T, E>) -> Result<T, NoPlan> {
+    outcome.map_err(|err| Failure::new(Fault::User, err.to_string()).into())
+}
+
+/// How one of cargo's or rustc's runs ended, and what it printed.
+struct Heard {
+    exit: Exit,
+    stdout: String,
+    stderr: String,
+}
+
+impl Heard {
+    fn is_ok(&self) -> bool {
+        self.exit == Exit::Code(0)
+    }
+}
+
+async fn ask(services: &Services, question: &Question, config: &Config, stderr: &OwnedFd) -> Result<Answers, NoPlan> {
+    let rustc_answer =
+        succeeded(hear(services, question, CargoKind::Probe, Rustc::ARGS.map(str::to_owned).into()).await?)?;
+    let rustc = parsed(Rustc::parse(&rustc_answer.stdout))?;
+    let probes = probe(services, question, config, &rustc).await?;
+    let selection = &question.selection;
+    let mut graph = hear(services, question, CargoKind::UnitGraph, selection.graph_args()).await?;
+    if !graph.is_ok() {
+        fetch(services, question, stderr).await?;
+        graph = hear(services, question, CargoKind::UnitGraph, selection.graph_args()).await?;
+    }
+    let graph = succeeded(graph)?;
+    let mut metadata = hear(services, question, CargoKind::Metadata, selection.metadata_args(&rustc.host)).await?;
+    if !metadata.is_ok() {
+        // Packages that the build does not need may be missing for it all the same.
+        fetch(services, question, stderr).await?;
+        metadata = hear(services, question, CargoKind::Metadata, selection.metadata_args(&rustc.host)).await?;
+    }
+    let metadata = succeeded(metadata)?;
+    Ok(Answers { rustc: rustc_answer.stdout, probes, graph: graph.stdout, metadata: metadata.stdout })
+}
+
+async fn probe(
+    services: &Services,
+    question: &Question,
+    config: &Config,
+    rustc: &Rustc,
+) -> Result<Vec<ProbeAnswer>, NoPlan> {
+    let (mut answers, mut known) = (Vec::new(), Vec::new());
+    while let Some(rustflags) = parsed(Probe::next(config, rustc, &known))? {
+        let heard = hear(services, question, CargoKind::Probe, Probe::args(&rustflags)).await?;
+        let heard = succeeded(heard)?;
+        known.push(parsed(Probe::parse(&rustflags, &heard.stdout, &heard.stderr))?);
+        answers.push(ProbeAnswer { rustflags, stdout: heard.stdout, stderr: heard.stderr });
+    }
+    Ok(answers)
+}
+
+/// `cargo fetch`, straight onto the person's terminal. What is wrong with the workspace it says
+/// itself.
+async fn fetch(services: &Services, question: &Question, stderr: &OwnedFd) -> Result<(), NoPlan> {
+    let mut run = run_of(question, CargoKind::Fetch, question.selection.fetch_args());
+    run.env = question.fetch_environment();
+    let streams = [memory()?, duplicate(stderr)?];
+    let ended = persist(async || services.exec.cargo(&run, &streams).await).await.map_err(Failure::from)?;
+    match ended.exit {
+        Exit::Code(0) => Ok(()),
+        Exit::Code(_) => Err(NoPlan::Said(String::new(), exit::CARGO_FAILED)),
+        exit => Err(Failure::new(Fault::Environment, format!("cargo fetch ended by {exit:?}")).into()),
+    }
+}
+
+fn succeeded(heard: Heard) -> Result<Heard, NoPlan> {
+    match heard.exit {
+        Exit::Code(0) => Ok(heard),
+        Exit::Code(_) => Err(NoPlan::Said(heard.stderr, exit::CARGO_FAILED)),
+        Exit::Signal(signal) => {
+            let what = format!("cargo ended by signal {signal} while it was asked for the plan");
+            Err(Failure::new(Fault::Environment, what).into())
+        }
+    }
+}
+
+async fn hear(services: &Services, question: &Question, kind: CargoKind, args: Vec<String>) -> Result<Heard, NoPlan> {
+    let run = run_of(question, kind, args);
+    let streams = [memory()?, memory()?];
+    let ended: CargoEnded = persist(async || {
+        // A first attempt may have left half of its words.
+        for stream in &streams {
+            let _ = rustix::fs::ftruncate(stream, 0).and_then(|()| rustix::fs::seek(stream, SeekFrom::Start(0)));
+        }
+        services.exec.cargo(&run, &streams).await
+    })
+    .await
+    .map_err(Failure::from)?;
+    let [stdout, stderr] = streams;
+    Ok(Heard { exit: ended.exit, stdout: text_of(stdout)?, stderr: text_of(stderr)? })
+}
+
+fn memory() -> Result<OwnedFd, Failure> {
+    rustix::fs::memfd_create("cargo", MemfdFlags::CLOEXEC)
+        .map_err(|err| Failure::new(Fault::Environment, format!("no memory for cargo's answer: {err}")))
+}
+
+fn duplicate(fd: &OwnedFd) -> Result<OwnedFd, Failure> {
+    fd.try_clone().map_err(|err| Failure::new(Fault::Environment, format!("standard error: {err}")))
+}
+
+fn text_of(fd: OwnedFd) -> Result<String, Failure> {
+    let mut file = File::from(fd);
+    let mut bytes = Vec::new();
+    file.rewind()
+        .and_then(|()| file.read_to_end(&mut bytes))
+        .map_err(|err| Failure::new(Fault::Environment, format!("cargo's answer: {err}")))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn run_of(question: &Question, kind: CargoKind, args: Vec<String>) -> CargoRun {
+    CargoRun {
+        kind,
+        toolchain: question.toolchain.path.clone(),
+        cargo_home: question.toolchain.cargo_home.clone(),
+        root: question.located.root.clone(),
+        cwd: question.cwd.clone(),
+        args,
+        env: question.cargo_environment(),
+        show: question.beyond(),
+    }
+}
