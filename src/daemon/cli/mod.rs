@@ -2,6 +2,8 @@
 //! refused by name.
 
 mod build;
+#[cfg(test)]
+mod completions;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 use shared::fault::exit;

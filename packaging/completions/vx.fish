@@ -1,0 +1,50 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_vx_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_vx_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_vx_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_vx_using_subcommand
+    set -l cmd (__fish_vx_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c vx -n "__fish_vx_needs_command" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_needs_command" -s V -l version -d 'Print version'
+complete -c vx -n "__fish_vx_needs_command" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
+complete -c vx -n "__fish_vx_needs_command" -f -a "ping" -d 'Ask whether the daemon is there'
+complete -c vx -n "__fish_vx_using_subcommand build" -s p -l package -d 'Package to build (see `cargo help pkgid`)' -r
+complete -c vx -n "__fish_vx_using_subcommand build" -l exclude -d 'Exclude packages from the build' -r
+complete -c vx -n "__fish_vx_using_subcommand build" -l bin -d 'Build only the specified binary' -r
+complete -c vx -n "__fish_vx_using_subcommand build" -s F -l features -d 'Space- or comma-separated list of features to activate' -r
+complete -c vx -n "__fish_vx_using_subcommand build" -l profile -d 'Build with the specified profile' -r
+complete -c vx -n "__fish_vx_using_subcommand build" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r
+complete -c vx -n "__fish_vx_using_subcommand build" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand build" -l workspace -l all -d 'Build all packages of the workspace'
+complete -c vx -n "__fish_vx_using_subcommand build" -l lib -d 'Build only this package\'s library'
+complete -c vx -n "__fish_vx_using_subcommand build" -l bins -d 'Build all binaries'
+complete -c vx -n "__fish_vx_using_subcommand build" -l all-features -d 'Activate all available features'
+complete -c vx -n "__fish_vx_using_subcommand build" -l no-default-features -d 'Do not activate the `default` feature'
+complete -c vx -n "__fish_vx_using_subcommand build" -s r -l release -d 'Build in release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand build" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c vx -n "__fish_vx_using_subcommand build" -s v -l verbose -d 'Say for each unit whether it was found or built'
+complete -c vx -n "__fish_vx_using_subcommand build" -l locked -d 'Assert that Cargo.lock stays as it is'
+complete -c vx -n "__fish_vx_using_subcommand build" -l offline -d 'Do not access the network'
+complete -c vx -n "__fish_vx_using_subcommand build" -l frozen -d '--locked and --offline'
+complete -c vx -n "__fish_vx_using_subcommand build" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand ping" -s h -l help -d 'Print help'
