@@ -153,11 +153,11 @@ fn timeout(given: Option<&protobuf::Duration>) -> Result<Duration, Refusal> {
 /// A result that is already there.
 pub async fn cached(executor: &Executor, request: &Request) -> Result<Option<v2::ExecuteResponse>, Refusal> {
     let Some(mut result) = executor.cas.action_result(request.digest).await? else { return Ok(None) };
-    for (raw, digest) in [
-        (&mut result.stdout_raw, &result.stdout_digest),
-        (&mut result.stderr_raw, &result.stderr_digest),
-    ] {
-        let digest = digest.as_ref().filter(|digest| (1..=limits::INLINE_STREAM_BYTES as i64).contains(&digest.size_bytes));
+    for (raw, digest) in
+        [(&mut result.stdout_raw, &result.stdout_digest), (&mut result.stderr_raw, &result.stderr_digest)]
+    {
+        let digest =
+            digest.as_ref().filter(|digest| (1..=limits::INLINE_STREAM_BYTES as i64).contains(&digest.size_bytes));
         let parsed = digest.and_then(|digest| reapi::digest_from_proto(request.digest.function(), Some(digest)).ok());
         if let (true, Some(digest)) = (raw.is_empty(), parsed) {
             *raw = executor.cas.read(digest).await?;
@@ -292,9 +292,8 @@ async fn watch(
 }
 
 fn job(executor: &Executor, request: &Request, view: &View) -> Job {
-    let variable = |variable: &v2::command::EnvironmentVariable| {
-        (variable.name.as_str().into(), variable.value.as_str().into())
-    };
+    let variable =
+        |variable: &v2::command::EnvironmentVariable| (variable.name.as_str().into(), variable.value.as_str().into());
     let rung = executor.ladder.rung;
     Job {
         rung,

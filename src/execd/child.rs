@@ -62,7 +62,8 @@ impl Spawner {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let parent = rustix::process::getpid();
         let pid = fork(|| {
-            let dies_with_parent = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+            let dies_with_parent =
+                rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
             if dies_with_parent.is_err() || rustix::process::getppid() != Some(parent) {
                 return 1;
             }
@@ -164,7 +165,8 @@ fn serve(requests: &OwnedFd) -> io::Result<()> {
     mask.thread_block()?;
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     loop {
-        let mut fds = [PollFd::new(requests.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        let mut fds =
+            [PollFd::new(requests.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         let _interrupted = poll(&mut fds, PollTimeout::NONE);
         let [request, _] = fds;
         while let Ok(Some(_)) = signals.read_signal() {}
@@ -238,4 +240,3 @@ fn started(result: &OwnedFd, pidfd: &OwnedFd) {
         let _execd_is_gone = sendmsg(result, &[io::IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL);
     }
 }
-

@@ -155,7 +155,8 @@ impl Collector<'_> {
             self.cas.put_missing(&blobs).await?;
         }
         for part in large.chunks(FILES_A_CALL) {
-            let files = part.iter().map(|leaf| Ok(self.open(leaf)?.into())).collect::<Result<Vec<OwnedFd>, CollectError>>()?;
+            let files =
+                part.iter().map(|leaf| Ok(self.open(leaf)?.into())).collect::<Result<Vec<OwnedFd>, CollectError>>()?;
             let sizes: Vec<_> = part.iter().map(|leaf| leaf.size).collect();
             let digests = self.cas.put_files(self.function, &sizes, &files).await?;
             taken.extend(part.iter().zip(digests).map(|(leaf, digest)| ((leaf.place, leaf.file.clone()), digest)));
@@ -270,7 +271,10 @@ fn io_at(path: &Path) -> impl Fn(io::Error) -> CollectError {
 /// What is at one output path; `None` for nothing, or for something else than what was asked for.
 fn look_at(places: &[Place], output: &Output) -> Result<Option<Found>, CollectError> {
     let absolute = Path::new("/").join(&output.path);
-    let place = places.iter().enumerate().find_map(|(number, place)| Some((number, place, absolute.strip_prefix(&place.at).ok()?)));
+    let place = places
+        .iter()
+        .enumerate()
+        .find_map(|(number, place)| Some((number, place, absolute.strip_prefix(&place.at).ok()?)));
     let Some((number, place, path)) = place else { return Ok(None) };
     let fail = io_at(&output.path);
     let root = beneath::root(&place.dir).map_err(&fail)?;
@@ -300,7 +304,8 @@ fn leaf(place: usize, path: &Path, stat: &rustix::fs::Stat) -> Leaf {
 
 fn target(dir: &OwnedFd, name: &Path) -> io::Result<String> {
     let target = readlinkat(dir, name, Vec::new())?;
-    String::from_utf8(target.into_bytes()).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a link's target is not UTF-8"))
+    String::from_utf8(target.into_bytes())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a link's target is not UTF-8"))
 }
 
 fn walk(
@@ -327,7 +332,8 @@ fn walk(
         if nodes.len() >= limits::TREE_NODES {
             return Err(CollectError::TooMany(output.path.clone()));
         }
-        let (path, inside) = (at.join(name), if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") });
+        let (path, inside) =
+            (at.join(name), if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") });
         let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|err| fail(err.into()))?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => nodes.push((inside, Node::File(leaf(place, &path, &stat)))),

@@ -13,8 +13,8 @@ use std::{
 use rustix::{
     fs::{MemfdFlags, memfd_create},
     net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType, recvmsg,
-        socketpair,
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType,
+        recvmsg, socketpair,
     },
     process::{Signal, pidfd_send_signal},
 };
@@ -79,8 +79,7 @@ impl Launcher {
         text.write_all(&serde_json::to_vec(job).map_err(io::Error::from)?)?;
         rustix::io::ioctl_fionbio(&ours, true).map_err(io::Error::from)?;
         let result = theirs.as_fd();
-        let request =
-            Request { rung: job.rung, network: job.network, job: text.as_fd(), result, streams, cgroup };
+        let request = Request { rung: job.rung, network: job.network, job: text.as_fd(), result, streams, cgroup };
         self.spawner.request(&request)?;
         let result = UnixDatagram::from_std(ours.into())?;
         Ok(Running { result, first: None, ended: false })

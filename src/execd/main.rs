@@ -18,8 +18,8 @@ mod sandbox;
 mod serve;
 mod slots;
 mod stage;
-mod tools;
 mod toolchain;
+mod tools;
 mod view;
 
 use std::{
@@ -85,7 +85,8 @@ fn main() -> ExitCode {
     };
     let config_file = paths::config_file().unwrap_or_default();
     let config = Config::load(&config_file);
-    let timeout = config.as_ref().map_or_else(|_| Config::default().exec.idle_timeout(), |config| config.exec.idle_timeout());
+    let timeout =
+        config.as_ref().map_or_else(|_| Config::default().exec.idle_timeout(), |config| config.exec.idle_timeout());
     service::run(Service::Exec, timeout, |parts| run(spawner, sockets, config_file, config, parts))
 }
 

@@ -12,13 +12,7 @@ use shared::{
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt};
 
-use crate::{
-    collect::CollectError,
-    launch::RunError,
-    sandbox::Step,
-    stage::StageError,
-    view::ViewError,
-};
+use crate::{collect::CollectError, launch::RunError, sandbox::Step, stage::StageError, view::ViewError};
 
 /// Why not.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -130,7 +124,9 @@ impl From<RunError> for Refusal {
     fn from(err: RunError) -> Refusal {
         let code = match &err {
             RunError::Failed(fail) if fail.step == Step::WorkingDirectory => Code::InvalidArgument,
-            RunError::Failed(fail) if matches!(fail.errno, libc::ENOSPC | libc::ENOMEM | libc::EAGAIN) => Code::ResourceExhausted,
+            RunError::Failed(fail) if matches!(fail.errno, libc::ENOSPC | libc::ENOMEM | libc::EAGAIN) => {
+                Code::ResourceExhausted
+            }
             RunError::Lost => Code::Unavailable,
             RunError::Failed(_) | RunError::Io(_) => Code::Internal,
         };

@@ -6,6 +6,7 @@ mod operations;
 
 use std::{io, os::unix::net::UnixListener, sync::Arc};
 
+use shared::digest::Function;
 use shared::{
     limits::MESSAGE_BYTES,
     reapi::{
@@ -20,7 +21,6 @@ use shared::{
     },
     service::{Parts, serve_calls, sort_connections},
 };
-use shared::digest::Function;
 use tonic::{Request, Response, Status, transport::Server};
 
 use crate::{executor::Executor, local};

@@ -67,7 +67,9 @@ pub async fn run(executor: &Executor, run: &CargoRun, fds: &[OwnedFd]) -> Result
     let job = job(executor, run, &tmp, &target);
     let null = File::open("/dev/null").map_err(|err| fail(Path::new("/dev/null"), err))?;
     let group = match (&executor.delegation, job.rung) {
-        (Ok(delegation), Rung::Full) => Some(delegation.group().map_err(|err| fail(Path::new("a control group"), err))?),
+        (Ok(delegation), Rung::Full) => {
+            Some(delegation.group().map_err(|err| fail(Path::new("a control group"), err))?)
+        }
         _ => None,
     };
     let procs = group.as_ref().map(|group| group.procs()).transpose();
@@ -92,7 +94,7 @@ pub async fn run(executor: &Executor, run: &CargoRun, fds: &[OwnedFd]) -> Result
 /// Refuses what would make another command of it, or show more than a checkout.
 fn check(run: &CargoRun) -> Result<(), Refusal> {
     let invalid = |what: String| Err(Refusal::new(Code::InvalidArgument, format!("cargo.run: {what}")));
-    for path in [&run.toolchain, &run.cargo_home, &run.root, &run.cwd] {
+    for path in [&run.toolchain, &run.cargo_home, &run.root, &run.cwd].into_iter().chain(&run.show) {
         let plain = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
         if !path.is_absolute() || !plain || path.parent().is_none() {
             return invalid(format!("{} is not an absolute path below /", path.display()));
@@ -157,23 +159,17 @@ fn mounts(executor: &Executor, run: &CargoRun, tmp: &Path, kind: &Kind) -> Vec<M
     mounts.extend([Mount::Proc, Mount::Devices, Mount::Dir("/vx/home".into())]);
     mounts.push(host::writable(tmp, Path::new("/tmp")));
     mounts.push(host::writable(&self::target(&executor.queries, &run.toolchain), Path::new(TARGET)));
-    let mut own = vec![(run.cargo_home.as_path(), show), (run.root.as_path(), show)];
+    let mut own: Vec<_> =
+        run.show.iter().map(|path| (path.as_path(), host::read_only as fn(&Path, &Path) -> Mount)).collect();
+    own.extend([(run.cargo_home.as_path(), show), (run.root.as_path(), show)]);
     if run.toolchain != Path::new("/usr") {
         own.push((run.toolchain.as_path(), host::read_only));
     }
     // What holds another comes first, or it would cover it.
     own.sort_by_key(|(path, _)| path.components().count());
-    mounts.extend(configurations(run).iter().map(|file| host::read_only(file, file)));
     mounts.extend(own.into_iter().filter(|(path, _)| path.exists()).map(|(path, show)| show(path, path)));
     mounts.push(Mount::Dir(host::text(&run.cwd)));
     mounts
-}
-
-/// cargo reads configuration in every folder above the checkout too.
-fn configurations(run: &CargoRun) -> Vec<PathBuf> {
-    let above = run.root.ancestors().skip(1).map(|folder| folder.join(".cargo"));
-    let files = above.filter(|folder| *folder != run.cargo_home).flat_map(|folder| [folder.join("config"), folder.join("config.toml")]);
-    files.filter(|file| file.is_file()).collect()
 }
 
 fn environment(run: &CargoRun, kind: &Kind, target: &Path) -> Vec<(Text, Text)> {

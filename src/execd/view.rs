@@ -118,9 +118,9 @@ impl Style {
         }
         match (root, key) {
             (true, true) => Ok(Style::Fixed { toolchain, host }),
-            _ if toolchain.is_some() || host.is_some() => Err(ViewError::Invalid(
-                "vx-toolchain and vx-host go with vx-root=input and vx-key".to_owned(),
-            )),
+            _ if toolchain.is_some() || host.is_some() => {
+                Err(ViewError::Invalid("vx-toolchain and vx-host go with vx-root=input and vx-key".to_owned()))
+            }
             (true, false) => Ok(Style::ForeignRoot),
             (false, _) => Ok(Style::Foreign),
         }

@@ -40,7 +40,10 @@ impl Delegation {
         let uid = rustix::process::geteuid().as_raw();
         let owner = fs::metadata(&dir).map_err(|err| format!("{}: {err}", dir.display()))?.uid();
         if owner != uid {
-            return Err(format!("control group {} belongs to uid {owner}: add Delegate=yes to the unit", dir.display()));
+            return Err(format!(
+                "control group {} belongs to uid {owner}: add Delegate=yes to the unit",
+                dir.display()
+            ));
         }
         if uid == 0 && !marked_delegated(&dir) {
             return Err(format!("control group {} is not marked as delegated", dir.display()));

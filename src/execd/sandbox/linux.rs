@@ -20,7 +20,7 @@ use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat, openat2, statat, symlinkat},
     io::Errno,
 };
-use shared::{config::Rung, wire::text::Text};
+use shared::wire::text::Text;
 
 use super::{Access, Fail, Identity, Job, Mount, Root, Sandbox, Step, confine, sys};
 
@@ -32,6 +32,9 @@ pub const HOSTNAME: &str = "vx";
 const ROOT_BYTES: u64 = 16 << 20;
 /// /dev/shm of an action.
 const SHM_BYTES: u64 = 256 << 20;
+
+/// Landlock below this version refuses every rename between folders, so it is left out there.
+pub const LANDLOCK_ABI: i32 = 2;
 
 /// User, mount, pid, network, ipc, uts and cgroup namespaces.
 pub struct Namespaces;
@@ -50,7 +53,7 @@ impl Sandbox for Namespaces {
     fn confine(&self, job: &Job) -> Result<(), Fail> {
         confine::limits(job)?;
         confine::privileges()?;
-        if job.rung == Rung::Full {
+        if sys::landlock_abi() >= LANDLOCK_ABI {
             confine::landlock(job)?;
         }
         confine::filter()
@@ -90,8 +93,10 @@ fn prepare_root(root: &Root) -> Result<OwnedFd, Fail> {
         }
         Root::Private(at) => {
             let tree = sys::open_tree(Path::new(at.as_os())).map_err(|err| fail("the input root", err))?;
-            sys::restrict_tree(&tree, sys::attr::NO_SUID | sys::attr::NO_DEV).map_err(|err| fail("the input root", err))?;
-            let below = openat(CWD, at.as_os(), flags, Mode::empty()).map_err(|err| fail("the input root", err.into()))?;
+            sys::restrict_tree(&tree, sys::attr::NO_SUID | sys::attr::NO_DEV)
+                .map_err(|err| fail("the input root", err))?;
+            let below =
+                openat(CWD, at.as_os(), flags, Mode::empty()).map_err(|err| fail("the input root", err.into()))?;
             sys::attach_tree(&tree, &below).map_err(|err| fail("the input root", err))?;
             Ok(tree)
         }
@@ -104,10 +109,10 @@ fn prepare_root(root: &Root) -> Result<OwnedFd, Fail> {
 fn lay(root: BorrowedFd<'_>, piece: &Mount) -> Result<(), Fail> {
     let what = |at: &Text| at.as_os().to_string_lossy().into_owned();
     match piece {
-        Mount::Dir(at) => {
-            directory(root, at.as_os()).map(drop).map_err(|err| Fail::new(Step::Mount, what(at), err))
+        Mount::Dir(at) => directory(root, at.as_os()).map(drop).map_err(|err| Fail::new(Step::Mount, what(at), err)),
+        Mount::Link { at, to } => {
+            link(root, at.as_os(), to.as_os()).map_err(|err| Fail::new(Step::Mount, what(at), err))
         }
-        Mount::Link { at, to } => link(root, at.as_os(), to.as_os()).map_err(|err| Fail::new(Step::Mount, what(at), err)),
         Mount::Bind { from, at, access } => bind(root, Path::new(from.as_os()), at.as_os(), *access)
             .map_err(|err| Fail::new(Step::Mount, format!("{} at {}", what(from), what(at)), err)),
         Mount::Memory { at, bytes } => {

@@ -10,14 +10,12 @@ use std::{
 
 use shared::config::Rung;
 
-use super::{Fail, Identity, Job, Mount, Network, Root, Status, Step, cgroup::Delegation, sys};
+use super::{Fail, Identity, Job, Mount, Network, Root, Status, Step, cgroup::Delegation, linux::LANDLOCK_ABI, sys};
 use crate::{
     host::{self, Host, Names},
     launch::{Launcher, RunError},
 };
 
-/// Landlock below this version refuses every rename between folders.
-const LANDLOCK_ABI: i32 = 2;
 /// A probe that takes longer has met something that hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 

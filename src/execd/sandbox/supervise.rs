@@ -18,6 +18,7 @@ use std::{
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    sched::{CloneFlags, unshare},
     sys::{
         resource::{UsageWho, getrusage},
         signal::{SigSet, SigmaskHow, Signal, sigprocmask},
@@ -25,7 +26,6 @@ use nix::{
         time::TimeValLike,
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    sched::{CloneFlags, unshare},
     unistd::{Pid, execve, setsid},
 };
 use rustix::net::{RecvFlags, SendFlags};
@@ -186,7 +186,9 @@ fn reap(payload: Pid) -> Option<Status> {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, code)) if pid == payload => return Some(Status::Exited(code)),
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == payload => return Some(Status::Signalled(signal as i32)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == payload => {
+                return Some(Status::Signalled(signal as i32));
+            }
             Ok(WaitStatus::StillAlive) | Err(_) => return None,
             Ok(_) => {}
         }

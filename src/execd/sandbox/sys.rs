@@ -43,7 +43,9 @@ fn check(result: libc::c_long) -> io::Result<libc::c_long> {
 pub fn open_tree(path: &Path) -> io::Result<OwnedFd> {
     let flags = OPEN_TREE_CLONE | AT_RECURSIVE | libc::O_CLOEXEC as libc::c_uint;
     // SAFETY: `path` is a NUL-terminated string for the length of the call.
-    let fd = path.with_nix_path(|path| check(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) }))??;
+    let fd = path.with_nix_path(|path| {
+        check(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) })
+    })??;
     // SAFETY: the call returned a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
@@ -86,7 +88,8 @@ pub fn close_on_exec_from(first: libc::c_uint) -> io::Result<()> {
 pub fn landlock_abi() -> i32 {
     let none = std::ptr::null::<libc::c_void>();
     // SAFETY: asks for a number only; the kernel reads no memory when the flag is set.
-    let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0_usize, LANDLOCK_CREATE_RULESET_VERSION) };
+    let abi =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0_usize, LANDLOCK_CREATE_RULESET_VERSION) };
     i32::try_from(abi).unwrap_or(0).max(0)
 }
 

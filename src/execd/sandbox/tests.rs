@@ -124,8 +124,10 @@ async fn calls_that_widen_the_kernel_are_refused() {
         assert_ne!(ended.expect("it ran").status, Status::Exited(0), "{script}: {text}");
     }
     let text = room.says(Rung::Namespaces, "grep -E '^(Cap(Prm|Eff)|NoNewPrivs|Seccomp):' /proc/self/status").await;
-    assert_eq!(text.split_whitespace().collect::<Vec<_>>().join(" "),
-        "CapPrm: 0000000000000000 CapEff: 0000000000000000 NoNewPrivs: 1 Seccomp: 2");
+    assert_eq!(
+        text.split_whitespace().collect::<Vec<_>>().join(" "),
+        "CapPrm: 0000000000000000 CapEff: 0000000000000000 NoNewPrivs: 1 Seccomp: 2"
+    );
 }
 
 #[tokio::test]
@@ -133,7 +135,9 @@ async fn no_process_outlives_its_action() {
     for rung in [Rung::Namespaces, Rung::Process] {
         let room = room();
         let before = Instant::now();
-        let text = room.says(rung, "setsid sh -c 'sleep 61.37 & sleep 61.37' >/dev/null & (sleep 61.37 &) ; sleep 0.1; echo done").await;
+        let text = room
+            .says(rung, "setsid sh -c 'sleep 61.37 & sleep 61.37' >/dev/null & (sleep 61.37 &) ; sleep 0.1; echo done")
+            .await;
         assert_eq!(text, "done\n");
         assert!(before.elapsed() < Duration::from_secs(20));
         assert_eq!(sleepers("61.37"), 0, "{rung:?}");
@@ -169,7 +173,10 @@ async fn a_missing_program_or_folder_is_named() {
     let mut job = room.job(Rung::Namespaces, "");
     job.argv = vec!["no-such-program".into()];
     let (ended, _) = room.run(&job).await;
-    assert!(matches!(&ended, Err(RunError::Failed(fail)) if fail.step == Step::Program && fail.errno == libc::ENOENT), "{ended:?}");
+    assert!(
+        matches!(&ended, Err(RunError::Failed(fail)) if fail.step == Step::Program && fail.errno == libc::ENOENT),
+        "{ended:?}"
+    );
     let mut job = room.job(Rung::Namespaces, "");
     job.cwd = "/no/such".into();
     let (ended, _) = room.run(&job).await;
@@ -186,7 +193,8 @@ async fn the_process_rung_has_a_clean_environment() {
 #[tokio::test]
 async fn a_signal_and_its_cost_are_reported() {
     let room = room();
-    let (ended, _) = room.run(&room.job(Rung::Namespaces, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; kill -SEGV $$")).await;
+    let (ended, _) =
+        room.run(&room.job(Rung::Namespaces, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; kill -SEGV $$")).await;
     let ended = ended.expect("it ran");
     assert_eq!(ended.status, Status::Signalled(libc::SIGSEGV));
     assert!(ended.usage.cpu > Duration::from_millis(5) && ended.usage.max_rss_bytes > 0, "{ended:?}");

@@ -1,7 +1,10 @@
 //! Execute and WaitExecution: a stream of an operation's states, the first at once, the last with
 //! the response. What a client wants inlined is decided for each stream.
 
-use std::{pin::Pin, sync::{Arc, atomic::Ordering}};
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+};
 
 use shared::{
     digest::Digest,
@@ -64,7 +67,8 @@ impl Execute {
             .map_err(|err| invalid(format!("action_digest: {err}")))?;
         let action = action::read(executor, digest).await?;
         let joining = if action.cacheable { Joining::Allowed } else { Joining::Refused };
-        if action.cacheable && !request.skip_cache_lookup
+        if action.cacheable
+            && !request.skip_cache_lookup
             && let Some(response) = action::cached(executor, &action).await?
         {
             executor.hits.fetch_add(1, Ordering::Relaxed);

@@ -195,7 +195,11 @@ mod tests {
 
     #[test]
     fn names_on_disk_read_back() {
-        for key in [key(1), Key::File(Digest::of(Function::Sha256, b"x"), true), Key::Directory(Digest::of(Function::Blake3, b"d"))] {
+        for key in [
+            key(1),
+            Key::File(Digest::of(Function::Sha256, b"x"), true),
+            Key::Directory(Digest::of(Function::Blake3, b"d")),
+        ] {
             let place = key.place();
             let mut parts = place.iter().map(|part| part.to_string_lossy());
             let (folder, name) = (parts.next().expect("a folder"), parts.next().expect("a name"));

@@ -8,7 +8,6 @@ mod cache;
 mod fill;
 mod tree;
 
-
 use std::{
     collections::HashMap,
     fs, io,

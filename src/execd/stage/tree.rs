@@ -137,8 +137,8 @@ fn check(directory: &v2::Directory, digest: Digest) -> Result<(), StageError> {
         }
     }
     let function = digest.function();
-    let digests = (directory.files.iter().map(|node| &node.digest))
-        .chain(directory.directories.iter().map(|node| &node.digest));
+    let digests =
+        (directory.files.iter().map(|node| &node.digest)).chain(directory.directories.iter().map(|node| &node.digest));
     for digest in digests {
         reapi::digest_from_proto(function, digest.as_ref()).map_err(|err| hostile(err.to_string()))?;
     }

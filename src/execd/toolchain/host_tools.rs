@@ -8,11 +8,38 @@ use std::{
 
 /// Programs that build scripts and linkers call.
 const PROGRAMS: &[&str] = &[
-    "cc", "gcc", "c++", "g++", "cpp", "clang", "clang++", "ld", "ld.bfd", "ld.gold", "ld.lld", "lld", "mold", "as", "ar",
-    "ranlib", "nm", "strip", "objcopy", "make", "cmake", "pkg-config",
+    "cc",
+    "gcc",
+    "c++",
+    "g++",
+    "cpp",
+    "clang",
+    "clang++",
+    "ld",
+    "ld.bfd",
+    "ld.gold",
+    "ld.lld",
+    "lld",
+    "mold",
+    "as",
+    "ar",
+    "ranlib",
+    "nm",
+    "strip",
+    "objcopy",
+    "make",
+    "cmake",
+    "pkg-config",
 ];
 /// Folders that count whole.
-const WHOLE: &[&str] = &["/usr/lib/gcc", "/usr/libexec/gcc", "/usr/include", "/usr/lib/pkgconfig", "/usr/lib64/pkgconfig", "/usr/share/pkgconfig"];
+const WHOLE: &[&str] = &[
+    "/usr/lib/gcc",
+    "/usr/libexec/gcc",
+    "/usr/include",
+    "/usr/lib/pkgconfig",
+    "/usr/lib64/pkgconfig",
+    "/usr/share/pkgconfig",
+];
 /// What the linker records of a library that is only loaded later: its versions.
 const LOADED: &[&str] = &["libc.so.6", "libm.so.6", "libgcc_s.so.1"];
 
@@ -27,7 +54,8 @@ pub fn paths() -> Vec<PathBuf> {
         paths.extend(entries.filter_map(|entry| {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            let counts = name.ends_with(".o") || name.ends_with(".a") || name.ends_with(".so") || LOADED.contains(&&*name);
+            let counts =
+                name.ends_with(".o") || name.ends_with(".a") || name.ends_with(".so") || LOADED.contains(&&*name);
             counts.then(|| entry.path())
         }));
     }
@@ -40,5 +68,8 @@ pub fn paths() -> Vec<PathBuf> {
 /// Debian's folders of libraries, one an architecture.
 pub fn multiarch(lib: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(lib).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_name().to_string_lossy().contains("-linux-gnu")).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().contains("-linux-gnu"))
+        .map(|entry| entry.path())
+        .collect()
 }

@@ -121,7 +121,8 @@ impl Memory {
         };
         let temporary = self.file.with_extension("new");
         let saved = serde_json::to_vec(&remembered).map_err(io::Error::from);
-        let saved = saved.and_then(|bytes| fs::write(&temporary, bytes)).and_then(|()| fs::rename(&temporary, &self.file));
+        let saved =
+            saved.and_then(|bytes| fs::write(&temporary, bytes)).and_then(|()| fs::rename(&temporary, &self.file));
         if let Err(err) = saved {
             tracing::warn!(%err, file = %self.file.display(), "hashes are not remembered, ignoring");
         }

@@ -70,7 +70,8 @@ impl Toolchains {
         if !real.join("bin/rustc").is_file() {
             return Err(ToolchainError::NoToolchain(path.to_owned()));
         }
-        let roots = if is_shared_with_the_host(&real) { parts_of_usr(&real) } else { vec![real.join("bin"), real.join("lib")] };
+        let roots =
+            if is_shared_with_the_host(&real) { parts_of_usr(&real) } else { vec![real.join("bin"), real.join("lib")] };
         let (toolchain, host) = self.memory.identities(&real, &roots, &host_tools::paths())?;
         let identities = Identities { toolchain: to_hex(&toolchain), host: to_hex(&host) };
         let mut known = self.known();

@@ -98,7 +98,9 @@ fn parts_below(
     }
     let fits = only_directories && (level > 0 || directory.directories.iter().all(|child| child.name == TOP));
     if !fits {
-        return Err(ViewError::Invalid(format!("the input root of an Action with vx-key holds {TOP}/ and nothing else")));
+        return Err(ViewError::Invalid(format!(
+            "the input root of an Action with vx-key holds {TOP}/ and nothing else"
+        )));
     }
     for child in &directory.directories {
         let digest = reapi::digest_from_proto(digest.function(), child.digest.as_ref())
@@ -189,12 +191,20 @@ mod tests {
 
     #[test]
     fn each_crate_is_a_part_of_its_own() {
-        let mut tree = tree(&["vx/ws/Cargo.toml", "vx/ws/src/main.rs", "vx/crates/a-1.0.0/src/lib.rs", "vx/crates/b-2.0.0/lib.rs"]);
+        let mut tree = tree(&[
+            "vx/ws/Cargo.toml",
+            "vx/ws/src/main.rs",
+            "vx/crates/a-1.0.0/src/lib.rs",
+            "vx/crates/b-2.0.0/lib.rs",
+        ]);
         tree.directory("vx/build/x-1/out").expect("a new name");
         let parts = parts_of(&tree).expect("vx's own layout");
         assert_eq!(parts, ["vx/build/x-1", "vx/crates/a-1.0.0", "vx/crates/b-2.0.0", "vx/ws"]);
         for files in [&["x"][..], &["vx/x"], &["etc/passwd", "vx/ws/x"]] {
-            assert!(matches!(parts_of(&self::tree(files)), Err(ViewError::Invalid(_))) || files == ["vx/x"], "{files:?}");
+            assert!(
+                matches!(parts_of(&self::tree(files)), Err(ViewError::Invalid(_))) || files == ["vx/x"],
+                "{files:?}"
+            );
         }
     }
 
