@@ -225,9 +225,9 @@ impl Machine {
     /// Waits until `true` comes back.
     #[track_caller]
     pub fn until(&self, what: &str, mut is: impl FnMut(&Machine) -> bool) {
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + Duration::from_secs(15);
         while !is(self) {
-            assert!(Instant::now() < end, "still not after 30 s: {what}\n{}", self.journal());
+            assert!(Instant::now() < end, "still not after 15 s: {what}\n{}", self.journal());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

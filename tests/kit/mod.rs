@@ -4,5 +4,22 @@
 mod dist;
 mod machine;
 
-pub use dist::{dist_root, top};
-pub use machine::{Done, Machine, Who};
+use dist::{dist_root, top};
+pub use machine::{Machine, Who};
+
+/// The names that one service goes by.
+pub struct Service {
+    pub program: &'static str,
+    /// The stem of its units.
+    pub unit: &'static str,
+    /// The stem of its sockets.
+    pub socket: &'static str,
+    /// The last word of its bus name.
+    pub bus: &'static str,
+}
+
+pub const SERVICES: [Service; 3] = [
+    Service { program: "vx-daemon", unit: "vx", socket: "daemon", bus: "Daemon1" },
+    Service { program: "vx-casd", unit: "vx-casd", socket: "cas", bus: "Cas1" },
+    Service { program: "vx-execd", unit: "vx-execd", socket: "exec", bus: "Exec1" },
+];
