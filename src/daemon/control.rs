@@ -1,6 +1,6 @@
 //! The daemon on the control plane: its status and reload.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use shared::{
     config::ConfigError,
@@ -13,9 +13,18 @@ use crate::daemon::Daemon;
 /// The daemon as `build.vx.Control1` sees it.
 pub struct Control {
     /// What is controlled.
-    pub daemon: Arc<Daemon>,
+    daemon: Arc<Daemon>,
     /// Its shell.
-    pub parts: Parts,
+    parts: Parts,
+    /// Why the last reload changed nothing, if it did not.
+    refused: Mutex<Option<ConfigError>>,
+}
+
+impl Control {
+    /// The daemon, as its shell runs it.
+    pub fn new(daemon: Arc<Daemon>, parts: Parts) -> Self {
+        Control { daemon, parts, refused: Mutex::default() }
+    }
 }
 
 impl Controlled for Control {
@@ -23,15 +32,17 @@ impl Controlled for Control {
         let state = if self.parts.shutdown.is_requested() { "draining" } else { "serving" };
         let mut status = vec![("state", Value::from(state))];
         status.extend(self.daemon.counters.values().map(|(name, value)| (name, Value::U64(value))));
-        if let Err(err) = self.daemon.config() {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(err) = self.daemon.config().err().or(refused) {
             status.push(("config_error", Value::Str(err.to_string())));
         }
         status
     }
 
     fn reload(&self) -> Result<(), ConfigError> {
-        let config = self.daemon.reload()?;
-        self.parts.idle.set_timeout(config.daemon.idle_timeout());
+        let reloaded = self.daemon.reload();
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = reloaded.as_ref().err().cloned();
+        self.parts.idle.set_timeout(reloaded?.daemon.idle_timeout());
         Ok(())
     }
 }
