@@ -2,6 +2,10 @@
 //! of ending is a variant of [`Ending`], and only a clean exit with code 0 is ever cached. What a
 //! client sees of it is `serve`'s.
 
+mod ending;
+mod request;
+mod times;
+
 use std::{
     collections::HashMap,
     fs::File,
@@ -11,12 +15,15 @@ use std::{
 };
 
 use shared::{
-    client::cas::Opened,
+
     config::Rung,
     digest::Digest,
     limits,
-    reapi::{self, Message, any, digest_to_proto, protobuf, record::RunRecord, v2},
+    reapi::{self, digest_to_proto, v2},
 };
+pub use ending::Ending;
+pub use request::{Request, read};
+use times::{Times, metadata};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -31,47 +38,11 @@ use crate::{
     output::{Capture, Overflow},
     refusal::Refusal,
     sandbox::{Ended, Identity, Job, Network, Status, Step, Usage, cgroup::PROCESSES},
-    view::{self, Style, View},
+    view::{self, View},
 };
 
-/// Largest Action or Command that is read.
-const MESSAGE_BYTES: u64 = 16 << 20;
-/// The longest time an action may ask for, and what one gets that does not ask.
-pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// Most bytes of one output file.
 const FILE_BYTES: u64 = 64 << 30;
-
-/// An action that was read and makes sense.
-#[derive(Debug)]
-pub struct Request {
-    /// Its digest.
-    pub digest: Digest,
-    command: v2::Command,
-    root: Digest,
-    style: Style,
-    timeout: Duration,
-    /// Whether its result may be stored, looked up and shared.
-    pub cacheable: bool,
-}
-
-/// Every way an action can end.
-#[derive(Debug)]
-enum Ending {
-    /// By itself.
-    Exited(i32),
-    /// By a signal that nobody here sent.
-    Signalled(i32),
-    /// Its time was over.
-    TimedOut,
-    /// A client asked for it.
-    Cancelled,
-    /// It wrote more than anybody reads.
-    OutputTooLong,
-    /// The kernel ended it at its memory limit.
-    OutOfMemory,
-    /// Its program is not there or cannot be run: what a shell says with 127 and 126.
-    NoProgram { code: i32, why: String },
-}
 
 /// What one run brought.
 struct Run {
@@ -81,73 +52,6 @@ struct Run {
     stderr: Vec<u8>,
     began: SystemTime,
     over: SystemTime,
-}
-
-/// Reads an action and its command, and checks all that can be checked before anything is done.
-pub async fn read(executor: &Executor, digest: Digest) -> Result<Request, Refusal> {
-    let action: v2::Action = fetch(executor, &[digest]).await?.remove(0).decode()?;
-    let parse = |what: &str, given: Option<&v2::Digest>| {
-        reapi::digest_from_proto(digest.function(), given)
-            .map_err(|err| Refusal::new(Code::InvalidArgument, format!("the action's {what}: {err}")))
-    };
-    let (command, root) =
-        (parse("command", action.command_digest.as_ref())?, parse("input root", action.input_root_digest.as_ref())?);
-    // Both are asked for so that both are named if both are missing; the stage reads the root.
-    let command: v2::Command = fetch(executor, &[command, root]).await?.remove(0).decode()?;
-    if command.arguments.first().is_none_or(String::is_empty) {
-        return Err(Refusal::new(Code::InvalidArgument, "the command has no arguments"));
-    }
-    let style = Style::of(&action, &command)?;
-    view::paths::outputs(&command)?;
-    let timeout = timeout(action.timeout.as_ref())?;
-    Ok(Request { digest, command, root, style, timeout, cacheable: !action.do_not_cache })
-}
-
-struct Blob {
-    digest: Digest,
-    bytes: Vec<u8>,
-}
-
-impl Blob {
-    fn decode<M: Message + Default>(self) -> Result<M, Refusal> {
-        M::decode(self.bytes.as_slice())
-            .map_err(|err| Refusal::new(Code::InvalidArgument, format!("{} does not decode: {err}", self.digest)))
-    }
-}
-
-async fn fetch(executor: &Executor, digests: &[Digest]) -> Result<Vec<Blob>, Refusal> {
-    if let Some(large) = digests.iter().find(|digest| digest.size() > MESSAGE_BYTES) {
-        return Err(Refusal::new(Code::InvalidArgument, format!("{large} is larger than {MESSAGE_BYTES} bytes")));
-    }
-    let (opened, fds) = executor.cas.open(digests).await?;
-    let (mut blobs, mut missing) = (Vec::with_capacity(digests.len()), Vec::new());
-    for (&digest, opened) in digests.iter().zip(opened) {
-        let bytes = match opened {
-            None if digest.is_empty() => Vec::new(),
-            None => {
-                missing.push(digest);
-                continue;
-            }
-            Some(Opened::Inline(bytes)) => bytes,
-            Some(Opened::File { fd, offset, size }) => shared::client::cas::read_at(&fds[fd], offset, size)
-                .map_err(|err| Refusal::new(Code::Internal, format!("{digest} cannot be read: {err}")))?,
-        };
-        blobs.push(Blob { digest, bytes });
-    }
-    if missing.is_empty() { Ok(blobs) } else { Err(Refusal::missing(missing)) }
-}
-
-fn timeout(given: Option<&protobuf::Duration>) -> Result<Duration, Refusal> {
-    let invalid = |what: String| Err(Refusal::new(Code::InvalidArgument, what));
-    let Some(given) = given else { return Ok(LONGEST) };
-    match (u64::try_from(given.seconds), u32::try_from(given.nanos)) {
-        (Ok(0), Ok(0)) => Ok(LONGEST),
-        (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => match Duration::new(seconds, nanos) {
-            asked if asked <= LONGEST => Ok(asked),
-            asked => invalid(format!("a timeout of {} s is over the most of {} s", asked.as_secs(), LONGEST.as_secs())),
-        },
-        _ => invalid("the timeout is no time".to_owned()),
-    }
 }
 
 /// A result that is already there.
@@ -347,89 +251,9 @@ async fn collect(
     Ok(())
 }
 
-impl Ending {
-    /// As `exit_code` says it: shells give 128 and the signal's number.
-    fn code(&self) -> i32 {
-        match self {
-            Ending::Exited(code) | Ending::NoProgram { code, .. } => *code,
-            Ending::Signalled(signal) => 128 + signal,
-            _ => -1,
-        }
-    }
-
-    /// What the API does not count as the command's own end.
-    fn refusal(&self) -> Option<Refusal> {
-        let (code, words) = match self {
-            Ending::Exited(_) | Ending::Signalled(_) | Ending::NoProgram { .. } => return None,
-            Ending::TimedOut => (Code::DeadlineExceeded, "the action ran longer than its timeout"),
-            Ending::Cancelled => (Code::Cancelled, "the action was cancelled"),
-            Ending::OutputTooLong => (Code::ResourceExhausted, "the action wrote more output than is kept (64 MiB)"),
-            Ending::OutOfMemory => (Code::ResourceExhausted, "the action used more memory than it may"),
-        };
-        Some(Refusal::new(code, words))
-    }
-
-    fn words(&self) -> String {
-        match self {
-            Ending::Signalled(signal) => format!("the command was ended by signal {signal}"),
-            Ending::NoProgram { why, .. } => why.trim_end().to_owned(),
-            _ => String::new(),
-        }
-    }
-}
-
 /// What is stored names streams by digest only.
 fn without_streams(result: &v2::ActionResult) -> v2::ActionResult {
     v2::ActionResult { stdout_raw: Vec::new(), stderr_raw: Vec::new(), ..result.clone() }
-}
-
-#[derive(Default)]
-struct Times {
-    queued: Option<SystemTime>,
-    worker: Option<SystemTime>,
-    fetched: Option<SystemTime>,
-    uploaded: Option<SystemTime>,
-}
-
-fn metadata(times: &Times, run: &Run, rung: Rung, view: &str) -> v2::ExecutedActionMetadata {
-    let wall = run.over.duration_since(run.began).unwrap_or_default();
-    let record = RunRecord {
-        rung: rung.name().to_owned(),
-        view: view.to_owned(),
-        cpu_us: micros(run.usage.cpu),
-        max_rss_bytes: run.usage.max_rss_bytes,
-        wall_us: micros(wall),
-    };
-    let (began, over) = (stamp(Some(run.began)), stamp(Some(run.over)));
-    v2::ExecutedActionMetadata {
-        worker: "vx-execd".to_owned(),
-        queued_timestamp: stamp(times.queued),
-        worker_start_timestamp: stamp(times.worker),
-        input_fetch_start_timestamp: stamp(times.worker),
-        input_fetch_completed_timestamp: stamp(times.fetched),
-        execution_start_timestamp: began,
-        execution_completed_timestamp: over,
-        output_upload_start_timestamp: over,
-        output_upload_completed_timestamp: stamp(times.uploaded),
-        worker_completed_timestamp: stamp(times.uploaded),
-        virtual_execution_duration: Some(protobuf::Duration {
-            seconds: i64::try_from(wall.as_secs()).unwrap_or(i64::MAX),
-            nanos: i32::try_from(wall.subsec_nanos()).unwrap_or(0),
-        }),
-        auxiliary_metadata: vec![any::pack(&record)],
-    }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn stamp(time: Option<SystemTime>) -> Option<protobuf::Timestamp> {
-    let since = time?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    Some(protobuf::Timestamp {
-        seconds: i64::try_from(since.as_secs()).ok()?,
-        nanos: i32::try_from(since.subsec_nanos()).ok()?,
-    })
 }
 
 /// Runs an operation in the background and ends it, whoever listens.

@@ -140,7 +140,7 @@ fn refusals() -> Result<BpfProgram, seccompiler::BackendError> {
     let argument = |index, operator, value| SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value);
     let mut typing = Vec::new();
     for request in [libc::TIOCSTI, libc::TIOCLINUX] {
-        typing.push(SeccompRule::new(vec![argument(1, SeccompCmpOp::Eq, request as u64)?])?);
+        typing.push(SeccompRule::new(vec![argument(1, SeccompCmpOp::Eq, request)?])?);
     }
     rules.insert(libc::SYS_ioctl, typing);
     let mut namespaces = Vec::new();

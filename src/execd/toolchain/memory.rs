@@ -29,6 +29,8 @@ const SHARE: usize = 256;
 const FRESH_NS: i128 = 50_000_000;
 
 type Hash = [u8; 32];
+/// Entries by their index, hashed.
+type Share = Vec<(usize, (Stamp, Hash))>;
 
 /// What stat says of a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -202,7 +204,7 @@ fn named(path: &Path, base: &Path) -> PathBuf {
 fn hash_all(known: &HashMap<Stamp, Hash>, entries: &[&Entry]) -> Result<Vec<(Stamp, Hash)>, ToolchainError> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(entries.len() / SHARE + 1);
     let next = AtomicUsize::new(0);
-    let work = || -> Result<Vec<(usize, (Stamp, Hash))>, ToolchainError> {
+    let work = || -> Result<Share, ToolchainError> {
         let mut done = Vec::new();
         loop {
             let start = next.fetch_add(SHARE, Ordering::Relaxed);
