@@ -41,7 +41,7 @@ pub async fn serve(listener: UnixListener, executor: Arc<Executor>, parts: &Part
         .add_service(execution.max_decoding_message_size(MESSAGE_BYTES))
         .add_service(OperationsServer::new(Control { executor }))
         .add_service(CapabilitiesServer::new(Offer))
-        .serve_with_incoming_shutdown(serving.grpc, parts.shutdown.requested())
+        .serve_with_incoming_shutdown(serving.grpc, std::future::pending())
         .await;
     let ended = calls.await;
     served.map_err(io::Error::other)?;
