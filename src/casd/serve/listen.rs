@@ -59,7 +59,7 @@ pub async fn serve(listener: UnixListener, casd: Option<Arc<Casd>>, gate: Gate, 
             .add_service(ByteStreamServer::new(Bytes::new(store.clone())).max_decoding_message_size(MESSAGE_BYTES))
             .add_service(CapabilitiesServer::new(Offer { store: store.clone() }));
     }
-    let served = router.serve_with_incoming_shutdown(serving.grpc, parts.shutdown.requested()).await;
+    let served = router.serve_with_incoming_shutdown(serving.grpc, std::future::pending()).await;
     let ended = calls.await;
     served.map_err(io::Error::other)?;
     ended.map_err(io::Error::other)

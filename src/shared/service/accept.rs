@@ -90,7 +90,8 @@ impl Reply {
 
 /// Both kinds of connections, sorted.
 pub struct Serving {
-    /// For tonic's `serve_with_incoming`.
+    /// For tonic's `serve_with_incoming_shutdown`, with a signal that never comes: the stream ends
+    /// soon after the service was asked to stop, and a connection that was accepted is served.
     pub grpc: ReceiverStream<io::Result<Connection>>,
     /// For [`serve_calls`].
     pub calls: mpsc::Receiver<(UnixStream, Guard)>,
@@ -105,9 +106,18 @@ pub fn sort_connections(listener: StdListener, parts: &Parts) -> io::Result<Serv
     let parts = parts.clone();
     tokio::spawn(async move {
         while let Some((stream, guard)) = accept(&listener, &parts).await {
-            let (grpc, calls) = (grpc.clone(), calls.clone());
+            let (grpc, calls, shutdown) = (grpc.clone(), calls.clone(), parts.shutdown.clone());
             tokio::spawn(async move {
-                match first_byte(&stream).await {
+                // Who connected at the moment of the end is about to speak; the next instance never hears of it.
+                let ended = async {
+                    shutdown.requested().await;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                };
+                let byte = tokio::select! {
+                    byte = first_byte(&stream) => byte,
+                    () = ended => None,
+                };
+                match byte {
                     Some(b'{') => drop(calls.send((stream, guard)).await),
                     Some(_) => drop(grpc.send(Ok(Connection::new(stream, guard))).await),
                     None => {}
@@ -184,8 +194,9 @@ pub async fn send_line(stream: &UnixStream, bytes: &[u8], fds: Vec<OwnedFd>) -> 
     Ok(())
 }
 
-/// Answers local calls until the service stops or every connection ended. A connection that the
-/// client closes drops the call that runs on it.
+/// Answers local calls until the service stops or every connection ended; the first call of a
+/// connection is answered all the same. A connection that the client closes drops the call that
+/// runs on it.
 pub async fn serve_calls<H, F>(mut calls: mpsc::Receiver<(UnixStream, Guard)>, parts: Parts, handler: H)
 where
     H: Fn(Call) -> F + Clone + Send + Sync + 'static,
@@ -196,11 +207,14 @@ where
         tokio::spawn(async move {
             let _guard = guard;
             let mut receiver = Receiver::default();
+            let mut first = true;
             loop {
                 let line = tokio::select! {
+                    biased;
                     line = next_line(&stream, &mut receiver) => line,
-                    () = shutdown.requested() => break,
+                    () = shutdown.requested(), if !first => break,
                 };
+                first = false;
                 let Ok(Some(line)) = line else { break };
                 let answered = tokio::select! {
                     answered = answer(&stream, line, &handler) => answered,
