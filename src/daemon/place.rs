@@ -50,7 +50,7 @@ pub async fn place(
     runner: &Runner<'_>,
     output: &Output,
 ) -> Result<(), Failure> {
-    let placed = placements(plan).map_err(|err| Failure::new(Fault::Bug, err.to_string()))?;
+    let placed = placements(plan);
     if placed.is_empty() {
         return Ok(());
     }

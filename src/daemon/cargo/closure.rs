@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 use super::{
     call::{Needs, Output, Placed, RenderError, Role},
     directives::Directives,
-    mounts, outputs,
+    mounts,
     plan::{Kind, Plan, Unit, UnitId},
 };
 
@@ -25,7 +25,7 @@ pub fn of_compile(plan: &Plan, unit: &Unit, scripts: &Said) -> Result<Needs, Ren
     let mut needs = Needs { packages: vec![unit.package], ..Needs::default() };
     let mut walk = Walk { plan, files: BTreeSet::new(), seen: HashSet::new(), loads_macros: false };
     let want = if unit.target.needs_objects() { Want::Code } else { Want::Metadata };
-    walk.dependencies(unit, want)?;
+    walk.dependencies(unit, want);
     needs.reads_freely = walk.loads_macros;
     needs.files = walk.files.into_iter().collect();
     let mut out_dirs: BTreeSet<UnitId> = unit.links.own.iter().copied().collect();
@@ -50,11 +50,11 @@ pub fn of_compile(plan: &Plan, unit: &Unit, scripts: &Said) -> Result<Needs, Ren
 pub fn of_run(plan: &Plan, unit: &Unit, compiled: &Unit, scripts: &Said) -> Result<Needs, RenderError> {
     let mut needs = Needs { packages: vec![unit.package], reads_freely: true, ..Needs::default() };
     let mut walk = Walk { plan, files: BTreeSet::new(), seen: HashSet::new(), loads_macros: false };
-    walk.dependencies(compiled, Want::Shared)?;
+    walk.dependencies(compiled, Want::Shared);
     needs.files = walk.files.into_iter().collect();
-    let script = outputs::of(plan, compiled)?.into_iter().find(|output| output.role == Role::Executable);
+    let script = compiled.outputs.iter().find(|output| output.role == Role::Executable);
     let script = script.ok_or_else(|| RenderError::NoScript { unit: unit.label.clone() })?;
-    needs.files.push(Placed { unit: compiled.id, name: script.name, at: program(plan, compiled) });
+    needs.files.push(Placed { unit: compiled.id, name: script.name.clone(), at: program(plan, compiled) });
     // Values handed on may point into the runs behind the direct ones.
     let mut out_dirs = BTreeSet::new();
     let mut open: Vec<UnitId> = vec![unit.id];
@@ -118,7 +118,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Adds all that is reached through libraries, without recursion: a graph may be deep.
-    fn dependencies(&mut self, from: &Unit, want: Want) -> Result<(), RenderError> {
+    fn dependencies(&mut self, from: &Unit, want: Want) {
         let mut open = vec![(from.id, want)];
         while let Some((id, want)) = open.pop() {
             for dependency in self.plan.unit(id).dependencies.iter().map(|one| self.plan.unit(one.unit)) {
@@ -131,16 +131,15 @@ impl Walk<'_> {
                     continue;
                 }
                 self.loads_macros |= is_macro && want != Want::Shared;
-                for output in outputs::of(self.plan, dependency)? {
-                    if wanted(dependency, &output, want) {
+                for output in &dependency.outputs {
+                    if wanted(dependency, output, want) {
                         let at = format!("{}/{}", mounts::DEPS, output.name);
-                        self.files.insert(Placed { unit: dependency.id, name: output.name, at });
+                        self.files.insert(Placed { unit: dependency.id, name: output.name.clone(), at });
                     }
                 }
                 open.push((dependency.id, next));
             }
         }
-        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use cargo_platform::{Cfg, CfgExpr};
 
 use super::{
-    config_tree::{self, Looked, Node, Text},
+    config_tree::{self, Node, Text},
     files::Files,
     rejections,
 };
@@ -43,8 +43,6 @@ impl ConfigError {
 #[derive(Debug)]
 pub struct Config {
     pub(super) tree: Node,
-    /// Every file that decides: loaded or found absent.
-    pub looked_at: Vec<Looked>,
     /// What the person should know, in one line each.
     pub notes: Vec<String>,
     environment: BTreeMap<String, String>,
@@ -62,13 +60,7 @@ impl Config {
         let loaded = config_tree::load(files, cwd, cargo_home)?;
         let mut notes = loaded.notes.clone();
         rejections::check(&loaded, cargo_home, environment, &mut notes)?;
-        Ok(Config {
-            tree: loaded.tree,
-            looked_at: loaded.looked_at,
-            notes,
-            environment: environment.clone(),
-            cwd: cwd.to_owned(),
-        })
+        Ok(Config { tree: loaded.tree, notes, environment: environment.clone(), cwd: cwd.to_owned() })
     }
 
     fn variable(&self, name: &str) -> Option<&str> {

@@ -113,18 +113,10 @@ fn joins(path: &[String]) -> bool {
     )
 }
 
-/// A file that was loaded, or found absent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Looked {
-    pub path: PathBuf,
-    pub present: bool,
-}
-
-/// The merged tree, and what was read for it.
+/// The merged tree. What was looked at for it is known to `files`.
 #[derive(Debug)]
 pub struct Loaded {
     pub tree: Node,
-    pub looked_at: Vec<Looked>,
     /// The single files, most important first: some rules ask which file says something.
     pub parts: Vec<(PathBuf, Node)>,
     pub notes: Vec<String>,
@@ -133,16 +125,15 @@ pub struct Loaded {
 /// Loads `.cargo/config.toml` (and the old `.cargo/config`) of `cwd` and all its parents, then
 /// of CARGO_HOME.
 pub fn load(files: &dyn Files, cwd: &Path, cargo_home: &Path) -> Result<Loaded, ConfigError> {
-    let mut loaded =
-        Loaded { tree: Node::Table(BTreeMap::new()), looked_at: Vec::new(), parts: Vec::new(), notes: Vec::new() };
+    let mut loaded = Loaded { tree: Node::Table(BTreeMap::new()), parts: Vec::new(), notes: Vec::new() };
     let mut folders: Vec<PathBuf> = cwd.ancestors().map(|folder| folder.join(".cargo")).collect();
     if !folders.iter().any(|folder| folder == cargo_home) {
         folders.push(cargo_home.to_owned());
     }
     for folder in folders {
         let (old, new) = (folder.join("config"), folder.join("config.toml"));
-        let old_text = loaded.read(files, &old)?;
-        let new_text = loaded.read(files, &new)?;
+        let old_text = read(files, &old)?;
+        let new_text = read(files, &new)?;
         let (path, text) = match (old_text, new_text) {
             (Some(old_text), Some(_)) => {
                 let (old, new) = (old.display(), new.display());
@@ -164,13 +155,6 @@ pub fn load(files: &dyn Files, cwd: &Path, cargo_home: &Path) -> Result<Loaded, 
 }
 
 impl Loaded {
-    fn read(&mut self, files: &dyn Files, path: &Path) -> Result<Option<String>, ConfigError> {
-        let text =
-            files.read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source: source.into() })?;
-        self.looked_at.push(Looked { path: path.to_owned(), present: text.is_some() });
-        Ok(text)
-    }
-
     fn parse(&mut self, files: &dyn Files, path: &Path, text: &str, depth: usize) -> Result<Node, ConfigError> {
         let syntax = |source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) };
         let mut table: toml::Table = toml::from_str(text).map_err(syntax)?;
@@ -184,7 +168,7 @@ impl Loaded {
             if depth >= INCLUDE_DEPTH {
                 return Err(ConfigError::include(path, "includes nest too deep"));
             }
-            match self.read(files, &include)? {
+            match read(files, &include)? {
                 Some(text) => {
                     let lower = self.parse(files, &include, &text, depth + 1)?;
                     node.merge_under(lower, &mut Vec::new());
@@ -195,6 +179,10 @@ impl Loaded {
         }
         Ok(node)
     }
+}
+
+fn read(files: &dyn Files, path: &Path) -> Result<Option<String>, ConfigError> {
+    files.read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source: source.into() })
 }
 
 /// The files named by `include`, and whether each may be absent.

@@ -217,15 +217,22 @@ impl Voice {
             }
         }
         match failure {
+            // A script that says an error has failed, although it ended well.
+            None if has_errors => self.report("error", "build script logged errors", &mut out),
+            Some(Failure::Ended { how: "exit status: 0", .. }) if has_errors => {
+                self.report("error", "build script logged errors", &mut out);
+            }
             None => {}
             Some(Failure::Said(why)) => self.report("error", why, &mut out),
             Some(Failure::Ended { how, stdout, stderr }) => {
                 let mut text =
                     format!("failed to run custom build command for `{}`\n\nCaused by:\n", package.described());
                 let _ = write!(text, "  process didn't exit successfully: `build-script-build` ({how})");
+                let mut blank = "";
                 for (name, stream) in [("stdout", stdout), ("stderr", stderr)] {
                     if !stream.trim_end().is_empty() {
-                        let _ = write!(text, "\n  --- {name}");
+                        let _ = write!(text, "{blank}\n  --- {name}");
+                        blank = "\n";
                         for line in stream.trim_end().lines() {
                             let _ = write!(text, "\n  {line}");
                         }

@@ -21,7 +21,6 @@ pub enum MetadataError {
 pub struct Metadata {
     pub packages: Vec<MetadataPackage>,
     pub workspace_root: String,
-    pub workspace_members: Vec<String>,
 }
 
 /// One package of the resolve.

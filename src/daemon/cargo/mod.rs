@@ -40,4 +40,3 @@ pub mod unit_graph;
 pub const MANIFEST: &str = "Cargo.toml";
 
 pub use closure::Said;
-pub use config_tree::Looked;

@@ -3,11 +3,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::{
-    call::{RenderError, Role},
+    call::Role,
     closure::Said,
     dep_info::DepInfo,
     outputs,
@@ -38,7 +38,7 @@ pub fn profile_folder(profile: &str) -> &str {
 
 /// All that the person gets: the roots' outputs, every binary, and Rust dynamic libraries, which
 /// the binaries load.
-pub fn placements(plan: &Plan) -> Result<Vec<Placement>, RenderError> {
+pub fn placements(plan: &Plan) -> Vec<Placement> {
     let mut placed = Vec::new();
     for unit in &plan.units {
         if matches!(unit.kind, Kind::BuildScriptCompile | Kind::BuildScriptRun) {
@@ -46,7 +46,7 @@ pub fn placements(plan: &Plan) -> Result<Vec<Placement>, RenderError> {
         }
         let folder = profile_folder(&unit.profile.name);
         let folder = if unit.kind == Kind::Example { format!("{folder}/examples") } else { folder.to_owned() };
-        for output in outputs::of(plan, unit)? {
+        for output in &unit.outputs {
             let wanted = unit.is_root || unit.kind == Kind::Bin || output.role == Role::Dylib;
             if !wanted || matches!(output.role, Role::Metadata | Role::DepInfo) {
                 continue;
@@ -55,10 +55,10 @@ pub fn placements(plan: &Plan) -> Result<Vec<Placement>, RenderError> {
             let path = format!("{folder}/{name}");
             let dep_info = (output.role != Role::DebugInfo)
                 .then(|| Path::new(&path).with_extension("d").to_string_lossy().into_owned());
-            placed.push(Placement { unit: unit.id, output: output.name, path, dep_info, role: output.role });
+            placed.push(Placement { unit: unit.id, output: output.name.clone(), path, dep_info, role: output.role });
         }
     }
-    Ok(placed)
+    placed
 }
 
 /// Without the hash; executables also get their hyphens back.
@@ -89,13 +89,13 @@ pub fn dep_info(plan: &Plan, placement: &Placement, read: &BTreeMap<UnitId, DepI
     let mut text = format!("{}:", escape(&target.to_string_lossy()));
     for file in files {
         text.push(' ');
-        text.push_str(&escape(&file));
+        text.push_str(&escape(&file.to_string_lossy()));
     }
     text.push('\n');
     text
 }
 
-fn add_files(plan: &Plan, unit: &Unit, read: Option<&DepInfo>, said: &Said, files: &mut BTreeSet<String>) {
+fn add_files(plan: &Plan, unit: &Unit, read: Option<&DepInfo>, said: &Said, files: &mut BTreeSet<PathBuf>) {
     let package = plan.package(unit);
     for file in read.iter().flat_map(|info| &info.files) {
         let real = match (file.starts_with('/'), package.source.is_path()) {
@@ -104,7 +104,7 @@ fn add_files(plan: &Plan, unit: &Unit, read: Option<&DepInfo>, said: &Said, file
             (false, _) => plan.workspace_root.join(file).to_string_lossy().into_owned(),
         };
         if !real.starts_with("/vx/") {
-            files.insert(real);
+            files.insert(PathBuf::from(real));
         }
     }
     for run in &unit.links.own {
@@ -112,7 +112,7 @@ fn add_files(plan: &Plan, unit: &Unit, read: Option<&DepInfo>, said: &Said, file
             let full = if path.is_empty() { package.real.clone() } else { package.real.join(path) };
             let real = plan.mounts.to_real(&full.to_string_lossy());
             if !real.starts_with("/vx/") {
-                files.insert(real);
+                files.insert(PathBuf::from(real));
             }
         }
     }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    call::{Output, RenderError},
     config::{Config, ConfigError},
     directives::{self, DirectiveError, Directives},
     files::Files,
@@ -17,6 +18,7 @@ use super::{
     manifest::{self, ManifestError},
     metadata::{Lock, Metadata, MetadataPackage},
     mounts::{self, Mounts},
+    outputs,
     package::{self, Package, Source, Surroundings},
     probe::{Probe, Rustc},
     unit_graph::{GraphUnit, Mode, Profile, Target, UnitGraph},
@@ -29,6 +31,8 @@ pub enum PlanError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Render(#[from] RenderError),
     #[error("apply the configuration's script override: {0}")]
     Override(#[from] DirectiveError),
     #[error("plan the build: package {0} is in cargo's unit graph and not in its metadata")]
@@ -84,6 +88,8 @@ pub struct Unit {
     pub is_primary: bool,
     pub lto: Lto,
     pub links: Links,
+    /// What its compiler call leaves; empty for script runs.
+    pub outputs: Vec<Output>,
     /// What configuration says in place of running this script.
     pub stands_in: Option<Directives>,
 }
@@ -202,11 +208,15 @@ impl Plan {
                 is_primary: selected.contains(unit.pkg_id.as_str()),
                 lto: lto[id].clone(),
                 links: Links::default(),
+                outputs: Vec::new(),
                 stands_in,
             });
         }
         for id in self.order.clone() {
             self.units[id.0].hash = identity::of(self, id);
+            if self.unit(id).kind != Kind::BuildScriptRun {
+                self.units[id.0].outputs = outputs::of(self, self.unit(id))?;
+            }
         }
         for (id, links) in links::of_all(self).into_iter().enumerate() {
             self.units[id].links = links;

@@ -26,7 +26,7 @@ pub fn render(
     let mut args = base_args(unit, &source);
     codegen_args(plan, unit, &mut args);
     name_args(plan, unit, &mut args);
-    dependency_args(plan, unit, &mut args)?;
+    dependency_args(plan, unit, &mut args);
     if !plan.package(unit).source.is_path() {
         args.extend(["--cap-lints", "allow"].map(str::to_owned));
     }
@@ -39,7 +39,7 @@ pub fn render(
         args,
         env,
         cwd: cwd.trim_start_matches('/').to_owned(),
-        outputs: outputs::of(plan, unit)?,
+        outputs: unit.outputs.clone(),
         needs,
     })
 }
@@ -158,7 +158,7 @@ fn name_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
     }
 }
 
-fn dependency_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) -> Result<(), RenderError> {
+fn dependency_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
     args.extend(["-L".to_owned(), format!("dependency={DEPS}")]);
     for dependency in &unit.dependencies {
         let on = plan.unit(dependency.unit);
@@ -166,7 +166,7 @@ fn dependency_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) -> Result<(
             continue;
         }
         let by_metadata = !unit.target.needs_objects() && !on.target.needs_objects();
-        for output in outputs::of(plan, on)? {
+        for output in &on.outputs {
             let named = if by_metadata { output.role == Role::Metadata } else { output.role.is_linkable() };
             if named {
                 args.extend(["--extern".to_owned(), format!("{}={DEPS}/{}", dependency.extern_name, output.name)]);
@@ -176,7 +176,6 @@ fn dependency_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) -> Result<(
     if unit.kind == Kind::ProcMacro {
         args.extend(["--extern", "proc_macro"].map(str::to_owned));
     }
-    Ok(())
 }
 
 /// What scripts add: `-L` of all that travel here, those in OUT_DIRs first; the rest of the own.
