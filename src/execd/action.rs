@@ -14,15 +14,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+pub use ending::Ending;
+pub use request::{Request, read};
 use shared::{
-
     config::Rung,
     digest::Digest,
     limits,
     reapi::{self, digest_to_proto, v2},
 };
-pub use ending::Ending;
-pub use request::{Request, read};
 use times::{Times, metadata};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -143,7 +142,7 @@ async fn execute(
     let (stderr, err) = Capture::start(&overflow).map_err(|err| internal("make a pipe", err))?;
     let began = SystemTime::now();
     let streams = [null.as_fd(), out.as_fd(), err.as_fd()];
-    let started = executor.launcher.launch(&job, streams, procs.as_ref().map(File::as_fd));
+    let started = executor.launch(&job, streams, procs.as_ref().map(File::as_fd));
     drop((out, err));
     let ended = match started {
         Ok(mut running) => watch(&mut running, request.timeout, cancel, &overflow).await,
@@ -241,7 +240,7 @@ async fn collect(
         let format = v2::command::OutputDirectoryFormat::try_from(request.command.output_directory_format);
         let collector = Collector {
             cas: &executor.cas,
-            stage: &executor.sources.stage,
+            stage: (executor.ladder.rung >= Rung::Namespaces).then_some(&executor.sources.stage),
             places: &view.places,
             function,
             format: format.unwrap_or(v2::command::OutputDirectoryFormat::TreeOnly),

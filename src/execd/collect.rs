@@ -92,8 +92,8 @@ type Taken = HashMap<(usize, PathBuf), Digest>;
 pub struct Collector<'a> {
     /// Where they go.
     pub cas: &'a Cas,
-    /// What keeps large ones for dependents.
-    pub stage: &'a Stage,
+    /// What keeps large ones for dependents; only where nobody else can have a hand on them.
+    pub stage: Option<&'a Stage>,
     /// Where they may be.
     pub places: &'a [Place],
     /// The hash function of the request.
@@ -228,9 +228,10 @@ impl Collector<'_> {
 
     /// Hands large files over to the stage; they are no longer where the action made them then.
     fn keep(&self, leaves: &[Leaf], taken: &Taken) {
+        let Some(stage) = self.stage else { return };
         for leaf in leaves {
             if let Some(digest) = taken.get(&(leaf.place, leaf.file.clone())) {
-                self.stage.adopt(*digest, leaf.executable, &self.places[leaf.place].dir.join(&leaf.file));
+                stage.adopt(*digest, leaf.executable, &self.places[leaf.place].dir.join(&leaf.file));
             }
         }
     }

@@ -1,8 +1,12 @@
 //! Everything an action needs, opened once at start, and what is counted over all of them.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    os::fd::BorrowedFd,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use shared::{
@@ -13,10 +17,10 @@ use shared::{
 use tonic::Code;
 
 use crate::{
-    launch::Launcher,
+    launch::{Launcher, RunError, Running},
     operations::Operations,
     refusal::Refusal,
-    sandbox::{cgroup::Delegation, probe::Ladder},
+    sandbox::{Job, cgroup::Delegation, probe::Ladder},
     slots::Slots,
     view::Sources,
 };
@@ -41,7 +45,7 @@ pub struct Executor {
     /// Operations by name.
     pub operations: Operations,
     /// Where `cargo.run` keeps its target folders.
-    pub queries: std::path::PathBuf,
+    pub queries: PathBuf,
     /// What may be asked now.
     pub rules: Mutex<Rules>,
     /// Actions that run, ran, and were answered from the cache.
@@ -113,6 +117,22 @@ impl Executor {
                 rules.minimum.name()
             ),
         ))
+    }
+
+    /// Starts a run. Without the spawner nothing can ever be started again, so execd leaves then,
+    /// and the next connect brings a whole one.
+    pub fn launch(
+        &self,
+        job: &Job,
+        streams: [BorrowedFd<'_>; 3],
+        cgroup: Option<BorrowedFd<'_>>,
+    ) -> Result<Running, RunError> {
+        let started = self.launcher.launch(job, streams, cgroup);
+        if let Err(RunError::Lost) = started {
+            tracing::error!("the spawner is gone; leaving, to be started anew");
+            self.parts.shutdown.request();
+        }
+        started
     }
 
     /// Why the rung is not higher.

@@ -80,7 +80,10 @@ impl Launcher {
         rustix::io::ioctl_fionbio(&ours, true).map_err(io::Error::from)?;
         let result = theirs.as_fd();
         let request = Request { rung: job.rung, network: job.network, job: text.as_fd(), result, streams, cgroup };
-        self.spawner.request(&request)?;
+        self.spawner.request(&request).map_err(|err| match err.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => RunError::Lost,
+            _ => err.into(),
+        })?;
         let result = UnixDatagram::from_std(ours.into())?;
         Ok(Running { result, first: None, ended: false })
     }

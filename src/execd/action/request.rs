@@ -99,4 +99,3 @@ fn timeout(given: Option<&protobuf::Duration>) -> Result<Duration, Refusal> {
         _ => invalid("the timeout is no time".to_owned()),
     }
 }
-

@@ -59,4 +59,3 @@ fn stamp(time: Option<SystemTime>) -> Option<protobuf::Timestamp> {
         nanos: i32::try_from(since.subsec_nanos()).ok()?,
     })
 }
-

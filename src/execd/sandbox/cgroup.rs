@@ -7,6 +7,8 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::Duration,
 };
 
 /// Most processes of one action: a parallel make of LLVM stays under 1,000.
@@ -14,6 +16,8 @@ pub const PROCESSES: u64 = 8192;
 /// The part of the machine's memory that one action may use, in percent: what is left keeps the
 /// services and the person's terminal alive.
 const MEMORY_PERCENT: u64 = 90;
+/// How often a group is tried to be removed: its last process is a second away at most.
+const REMOVALS: u32 = 200;
 /// Where execd itself stays.
 const LEAF: &str = "execd";
 const ACTION: &str = "action-";
@@ -95,10 +99,25 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if fs::remove_dir(&self.dir).is_err() {
-            self.kill();
-            // What was just killed may need a moment; a group that stays is removed at the next start.
-            let _at_next_start = fs::remove_dir(&self.dir);
+        if fs::remove_dir(&self.dir).is_ok() {
+            return;
+        }
+        // The first process reports before it exits, so it may still be on its way out.
+        self.kill();
+        let dir = std::mem::take(&mut self.dir);
+        let remove = move || {
+            for _ in 0..REMOVALS {
+                thread::sleep(Duration::from_millis(5));
+                match fs::remove_dir(&dir) {
+                    Err(err) if err.kind() == io::ErrorKind::ResourceBusy => {}
+                    _ => return,
+                }
+            }
+            tracing::warn!(group = %dir.display(), "a control group stays until the next start");
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
         }
     }
 }

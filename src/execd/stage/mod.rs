@@ -11,6 +11,7 @@ mod tree;
 use std::{
     collections::HashMap,
     fs, io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -167,8 +168,13 @@ impl Stage {
             return;
         }
         let (kept, mode) = (self.path(&key), if executable { 0o555 } else { 0o444 });
-        let moved = fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(mode))
-            .and_then(|()| fs::rename(file, &kept));
+        let moved = fs::symlink_metadata(file).and_then(|meta| {
+            // Another name of it would be another way to write to it.
+            let alone = meta.is_file() && meta.nlink() == 1;
+            alone.then_some(()).ok_or(io::ErrorKind::Unsupported)?;
+            fs::set_permissions(file, fs::Permissions::from_mode(mode))?;
+            fs::rename(file, &kept)
+        });
         match moved {
             Ok(()) => self.table().insert(key, digest.size()),
             Err(err) => tracing::debug!(%err, "an output is not kept in the stage, ignoring"),
