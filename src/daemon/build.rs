@@ -23,7 +23,7 @@ use crate::{
     output::Colour,
     place::place,
     run::{Runner, Surroundings, Verdict},
-    services::persist,
+    services::{Services, persist},
     session::Session,
     terminal::Terminal,
     workspace::NoPlan,
@@ -66,20 +66,22 @@ async fn build(
     began: Instant,
 ) -> Result<u8, NoPlan> {
     let question = question(session, args)?;
-    let identify = async || daemon.services.exec.identify(&question.toolchain.path).await;
+    // Of this build alone: a standing connection would keep an idle service from leaving.
+    let services = Services::local()?;
+    let identify = async || services.exec.identify(&question.toolchain.path).await;
     let identity = persist(identify).await.map_err(Failure::from)?;
     let question = Question { toolchain_identity: identity.toolchain.clone(), ..question };
-    let planned = daemon.plans.plan(&daemon.services, &question, &session.stderr).await?;
+    let planned = daemon.plans.plan(&services, &question, &session.stderr).await?;
     for note in &planned.notes {
         session.output.warning(note).await;
     }
     let plan = planned.plan;
-    let inputs = Arc::new(Inputs::gather(&daemon.services, &daemon.hashes, &plan).await?);
+    let inputs = Arc::new(Inputs::gather(&services, &daemon.hashes, &plan).await?);
     let verbosity = args.verbosity();
     let terminal = Arc::new(Terminal::new(session.output.clone(), verbosity, &plan, began));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let around = Surroundings {
-        services: daemon.services.clone(),
+        services,
         identity,
         executing: Arc::clone(&daemon.executing),
         listeners: vec![Arc::clone(&daemon.counters) as Arc<dyn Listener>, Arc::clone(&terminal) as _],
@@ -96,7 +98,7 @@ async fn build(
         Verdict::Failed => Ok(exit::CARGO_FAILED),
         Verdict::Cancelled => Ok(exit::INTERRUPTED),
         Verdict::Built => {
-            finish(daemon, session, &plan, &runner, &terminal).await?;
+            finish(daemon, &around, session, &plan, &runner, &terminal).await?;
             Ok(exit::OK)
         }
     }
@@ -104,12 +106,13 @@ async fn build(
 
 async fn finish(
     daemon: &Daemon,
+    around: &Surroundings,
     session: &Session,
     plan: &Plan,
     runner: &Runner<'_>,
     terminal: &Terminal,
 ) -> Result<(), Failure> {
-    place(&daemon.services, &daemon.hashes, plan, runner, &session.output).await?;
+    place(&around.services, &daemon.hashes, plan, runner, &session.output).await?;
     terminal.close(plan).await;
     Ok(())
 }

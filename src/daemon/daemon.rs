@@ -4,16 +4,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use shared::{
     config::{Config, ConfigError},
-    fault::Failure,
     paths,
 };
 
-use crate::{events::Counters, execute::Executing, services::Services, sources::Hashes, workspace::Plans};
+use crate::{events::Counters, execute::Executing, sources::Hashes, workspace::Plans};
 
 /// The daemon's state.
 pub struct Daemon {
-    /// casd and execd.
-    pub services: Services,
     /// Plans of workspaces.
     pub plans: Plans,
     /// Digests of files.
@@ -27,15 +24,14 @@ pub struct Daemon {
 
 impl Daemon {
     /// A daemon with the configuration that was read at start, broken or not.
-    pub fn new(config: Result<Config, ConfigError>) -> Result<Self, Failure> {
-        Ok(Daemon {
-            services: Services::local()?,
+    pub fn new(config: Result<Config, ConfigError>) -> Self {
+        Daemon {
             plans: Plans::default(),
             hashes: Arc::default(),
             executing: Arc::default(),
             counters: Arc::default(),
             config: RwLock::new(config.map(Arc::new)),
-        })
+        }
     }
 
     /// The configuration in use, or why there is none.

@@ -63,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(sockets: Sockets, config: Result<Config, ConfigError>, parts: Parts) -> anyhow::Result<()> {
-    let daemon = Arc::new(Daemon::new(config)?);
+    let daemon = Arc::new(Daemon::new(config));
     let control = Arc::new(Control::new(Arc::clone(&daemon), parts.clone()));
     let _control = parts.control(control, sockets.control).await?;
     sockets.main.set_nonblocking(true)?;

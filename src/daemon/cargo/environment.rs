@@ -16,7 +16,7 @@ pub const NUM_JOBS: &str = "4";
 const RUSTC: [&str; 3] = ["RUSTC_BOOTSTRAP", "RUST_MIN_STACK", "SOURCE_DATE_EPOCH"];
 
 /// What scripts and macros are steered by; `*` stands for any end.
-const TOOLS: [&str; 25] = [
+const TOOLS: [&str; 26] = [
     "AR",
     "AR_*",
     "ARFLAGS*",
@@ -33,6 +33,7 @@ const TOOLS: [&str; 25] = [
     "CXX_*",
     "CXXFLAGS*",
     "CXXSTDLIB*",
+    "HOST_*",
     "LD",
     "LDFLAGS",
     "NM",

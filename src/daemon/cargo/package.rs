@@ -192,3 +192,56 @@ fn split_version(version: &str) -> (Vec<&str>, &str) {
     let (numbers, pre) = without_build.split_once('-').unwrap_or((without_build, ""));
     (numbers.split('.').collect(), pre)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(manifest: &str, source: Option<&str>) -> Package {
+        let json = serde_json::json!({"name": "p", "version": "1.2.3-rc.1+b", "id": "i", "source": source, "targets": [],
+            "features": {}, "manifest_path": manifest, "authors": ["a", "b"], "description": null, "license": null,
+            "license_file": null, "readme": null, "repository": null, "homepage": null, "links": null,
+            "rust_version": null});
+        let package = serde_json::from_value(json).expect("a package");
+        let lock = Lock::parse(
+            "[[package]]\nname='p'\nversion='1.2.3-rc.1+b'\nsource='registry+https://r/i'\nchecksum='ab'\n",
+        );
+        let around = Surroundings {
+            workspace_root: Path::new("/w"),
+            cargo_home: Path::new("/home/p/.cargo"),
+            lock: &lock.expect("a lock file"),
+            outside: &["/elsewhere/a/Cargo.toml", "/elsewhere/p/Cargo.toml"],
+        };
+        place(&package, Vec::new(), &around)
+    }
+
+    #[test]
+    fn packages_of_the_person() {
+        let root = placed("/w/Cargo.toml", None);
+        assert_eq!((root.mount.as_str(), root.source), ("/vx/ws", Source::Member { path: String::new() }));
+        let member = placed("/w/m/p/Cargo.toml", None);
+        assert_eq!((member.mount.as_str(), member.remap().1.as_str()), ("/vx/ws/m/p", "."));
+        let outside = placed("/elsewhere/p/Cargo.toml", None);
+        assert_eq!((outside.mount.as_str(), outside.source), ("/vx/ext/1", Source::Outside { index: 1 }));
+        assert_eq!(outside.variables["CARGO_PKG_AUTHORS"], "a:b");
+        assert_eq!(outside.variables["CARGO_PKG_VERSION_PATCH"], "3");
+        assert_eq!(outside.variables["CARGO_PKG_VERSION_PRE"], "rc.1");
+        assert_eq!(outside.variables["CARGO_MANIFEST_PATH"], "/vx/ext/1/Cargo.toml");
+    }
+
+    #[test]
+    fn packages_of_others() {
+        let unpacked = "/home/p/.cargo/registry/src/i-1/p-1.2.3-rc.1+b/Cargo.toml";
+        let registry = placed(unpacked, Some("registry+https://r/i"));
+        assert_eq!(registry.mount, "/vx/crates/p-1.2.3-rc.1+b");
+        let archive = PathBuf::from("/home/p/.cargo/registry/cache/i-1/p-1.2.3-rc.1+b.crate");
+        let checksum = Some("ab".to_owned());
+        assert_eq!(registry.source, Source::Registry { checksum, archive: Some(archive) });
+        let vendored = placed("/w/vendor/p/Cargo.toml", Some("registry+https://other"));
+        assert_eq!(vendored.source, Source::Registry { checksum: None, archive: None });
+        let checkout = "/home/p/.cargo/git/checkouts/r-1/abc/in/p/Cargo.toml";
+        let git = placed(checkout, Some("git+https://h/r?branch=x#abcdef"));
+        assert_eq!((git.mount.as_str(), git.input.0.as_str()), ("/vx/git/abcdef/in/p", "/vx/git/abcdef"));
+        assert_eq!(git.input.1, Path::new("/home/p/.cargo/git/checkouts/r-1/abc"));
+    }
+}
