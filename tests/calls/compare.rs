@@ -17,7 +17,7 @@ use super::{
         rustc, script,
         unit_graph::UnitGraph,
     },
-    record::{Project, Recording, Started, cargo_home, sysroot},
+    record::{Project, Recording, Started, sysroot},
 };
 
 /// How the comparison ended.
@@ -94,7 +94,7 @@ pub fn all(project: &Project, recording: &Recording) -> Outcome {
 
 fn plan(project: &Project, recording: &Recording) -> Plan {
     let disk = Disk::default();
-    let config = Config::load(&disk, &project.root, &cargo_home(), &project.variables).expect("a configuration");
+    let config = Config::load(&disk, &project.root, &project.cargo_home, &project.variables).expect("a configuration");
     let lock = std::fs::read_to_string(project.root.join("Cargo.lock")).expect("a lock file");
     let plan = Plan::new(Sources {
         graph: UnitGraph::parse(&recording.graph).expect("a graph"),
@@ -104,7 +104,7 @@ fn plan(project: &Project, recording: &Recording) -> Plan {
         rustc: &recording.rustc,
         probe: &project.probe(&config, &recording.rustc),
         files: &disk,
-        cargo_home: &cargo_home(),
+        cargo_home: &project.cargo_home,
         toolchain: &sysroot(),
     });
     plan.expect("a plan")

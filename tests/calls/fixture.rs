@@ -1,6 +1,6 @@
 //! A workspace of the test's own with what the real projects lack: members in folders with a
 //! space above, scripts with `links`, metadata and link arguments, a proc macro, cdylib and
-//! dylib libraries, path dependencies inside and outside, lints, features, a custom profile,
+//! dylib libraries, path dependencies inside and outside, a git dependency, lints, features, a custom profile,
 //! `[env]`, flags and a script override from configuration.
 
 use super::record::Project;
@@ -19,7 +19,10 @@ const FILES: &[(&str, &str)] = &[
     ("ws/app/src/main.rs", "fn main() { println!(\"{} {}\", app::answer(), macros::zero!()) }\n"),
     ("ws/app/src/bin/other-one.rs", "fn main() { println!(\"{}\", env!(\"FROM_SCRIPT\")) }\n"),
     ("ws/nested/deep/Cargo.toml", DEEP),
-    ("ws/nested/deep/src/lib.rs", "pub fn answer() -> u32 { native::answer() + outside::answer() }\n"),
+    (
+        "ws/nested/deep/src/lib.rs",
+        "pub fn answer() -> u32 { native::answer() + outside::answer() + inner::answer() }\n",
+    ),
     ("ws/native/Cargo.toml", NATIVE),
     ("ws/native/build.rs", NATIVE_SCRIPT),
     ("ws/native/src/lib.rs", "include!(concat!(env!(\"OUT_DIR\"), \"/answer.rs\"));\n"),
@@ -35,6 +38,10 @@ const FILES: &[(&str, &str)] = &[
     ("ws/dy/src/lib.rs", "pub fn answer() -> u32 { 3 }\n"),
     ("ws/uses-dy/Cargo.toml", USES_DY),
     ("ws/uses-dy/src/main.rs", "fn main() { println!(\"{}\", dy::answer()) }\n"),
+    ("repo/README", "a package below the root of its repository\n"),
+    ("repo/inner/Cargo.toml", INNER),
+    ("repo/inner/build.rs", "fn main() { println!(\"cargo:rustc-cfg=inner\") }\n"),
+    ("repo/inner/src/lib.rs", "pub fn answer() -> u32 { 2 }\n"),
     ("outside/Cargo.toml", OUTSIDE),
     (
         "outside/build.rs",
@@ -174,6 +181,7 @@ name = "deep"
 extra-deep = []
 
 [dependencies]
+inner = { git = "REPO" }
 native = { path = "../../native" }
 outside = { path = "../../../outside" }
 
@@ -275,6 +283,16 @@ edition = "2021"
 
 [dependencies]
 dy = { path = "../dy" }
+"#;
+
+const INNER: &str = r#"
+[package]
+name = "inner"
+version = "3.0.0"
+edition = "2021"
+
+[lints.rust]
+unexpected_cfgs = "allow"
 "#;
 
 const OUTSIDE: &str = r#"

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    hash::{DefaultHasher, Hash, Hasher},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -17,6 +18,9 @@ pub struct Project {
     pub root: PathBuf,
     /// The person's own variables beside the usual ones.
     pub variables: BTreeMap<String, String>,
+    pub cargo_home: PathBuf,
+    /// Tells recordings of different states of the sources apart.
+    stamp: String,
 }
 
 /// What one process was started with.
@@ -49,7 +53,7 @@ fn home() -> PathBuf {
     PathBuf::from(std::env::var_os("HOME").expect("HOME is set"))
 }
 
-pub fn cargo_home() -> PathBuf {
+fn cargo_home() -> PathBuf {
     std::env::var_os("CARGO_HOME").map_or(home().join(".cargo"), PathBuf::from)
 }
 
@@ -76,22 +80,31 @@ impl Project {
             let done = Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(into).status().expect("tar runs");
             assert!(done.success(), "tar has unpacked {folder}");
         }
-        Project { name: folder, root, variables: BTreeMap::new() }
+        Project { name: folder, root, variables: BTreeMap::new(), cargo_home: cargo_home(), stamp: String::new() }
     }
 
-    /// A tree written by the test itself.
+    /// A tree written by the test itself, whose `repo` is made a git repository; `REPO` in its
+    /// files stands for that one's address. It has a CARGO_HOME of its own, for the checkout.
     pub fn at(name: &str, files: &[(&str, &str)], variables: &[(&str, &str)]) -> Project {
         let root = base().join("src").join(name);
+        let address = format!("file://{}", root.join("repo").display()).replace(' ', "%20");
         for (path, text) in files {
-            let path = root.join(path);
+            let (path, text) = (root.join(path), text.replace("REPO", &address));
             fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("a folder");
             // Unchanged files keep their times, so that cargo has nothing to do again.
-            if fs::read_to_string(&path).ok().as_deref() != Some(text) {
+            if fs::read_to_string(&path).ok().as_ref() != Some(&text) {
                 fs::write(&path, text).expect("a file of the fixture");
             }
         }
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Project { name: name.to_owned(), root: root.join("ws"), variables }
+        commit(&root.join("repo"));
+        let cargo_home = base().join("home");
+        fs::create_dir_all(&cargo_home).expect("a folder");
+        // Recordings of another text of the fixture are of other calls.
+        let mut hasher = DefaultHasher::new();
+        files.hash(&mut hasher);
+        let stamp = format!("{:016x}", hasher.finish());
+        Project { name: name.to_owned(), root: root.join("ws"), variables, cargo_home, stamp }
     }
 
     /// A command with nothing of this process's environment.
@@ -99,7 +112,7 @@ impl Project {
         let mut command = Command::new(program);
         let path = format!("{}/bin:/usr/local/bin:/usr/bin:/bin", sysroot().display());
         command.current_dir(&self.root).env_clear().env("PATH", path).env("HOME", home());
-        command.env("CARGO_HOME", cargo_home()).envs(&self.variables).stdin(Stdio::null());
+        command.env("CARGO_HOME", &self.cargo_home).envs(&self.variables).stdin(Stdio::null());
         command
     }
 
@@ -120,6 +133,22 @@ impl Project {
     }
 }
 
+/// Makes a repository of a folder, with one commit that is the same every time.
+fn commit(folder: &Path) {
+    if folder.join(".git").exists() {
+        return;
+    }
+    for words in ["init -q", "add .", "commit -q -m one"] {
+        let mut git = Command::new("git");
+        git.current_dir(folder).args(words.split(' ')).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        for who in ["AUTHOR", "COMMITTER"] {
+            git.env(format!("GIT_{who}_NAME"), "t").env(format!("GIT_{who}_EMAIL"), "t@example.org");
+            git.env(format!("GIT_{who}_DATE"), "2026-01-01T00:00:00Z");
+        }
+        assert!(git.status().expect("git runs").success(), "git {words}");
+    }
+}
+
 fn archive(folder: &str) -> Option<PathBuf> {
     let indexes = fs::read_dir(cargo_home().join("registry/cache")).ok()?;
     indexes.flatten().map(|index| index.path().join(format!("{folder}.crate"))).find(|path| path.exists())
@@ -132,7 +161,8 @@ impl Recording {
         let rustc = Rustc::parse(&String::from_utf8_lossy(&version.stdout)).expect("a version");
         // Another compiler makes other calls: a folder for each.
         let words_name = words.join("").replace(['-', '='], "");
-        let folder = base().join(format!("{}{words_name}-{}", project.name.replace(' ', "_"), rustc.version));
+        let folder =
+            base().join(format!("{}{words_name}-{}{}", project.name.replace(' ', "_"), rustc.version, project.stamp));
         let (target, records) = (folder.join("target"), folder.join("records"));
         fs::create_dir_all(&records).expect("a folder");
         let wrapper = write_wrapper(&folder, &records);
