@@ -173,10 +173,13 @@ impl Stage {
             let alone = meta.is_file() && meta.nlink() == 1;
             alone.then_some(()).ok_or(io::ErrorKind::Unsupported)?;
             fs::set_permissions(file, fs::Permissions::from_mode(mode))?;
-            fs::rename(file, &kept)
+            let mut table = self.table();
+            fs::rename(file, &kept)?;
+            table.insert(key, digest.size());
+            Ok::<_, io::Error>(())
         });
         match moved {
-            Ok(()) => self.table().insert(key, digest.size()),
+            Ok(()) => {}
             Err(err) => tracing::debug!(%err, "an output is not kept in the stage, ignoring"),
         }
     }
@@ -204,9 +207,9 @@ impl Stage {
         }
         fill::fetch(&self.cas, &wanted).await?;
         for (key, temporary) in fetched {
-            let kept = self.path(&key);
+            let (kept, mut table) = (self.path(&key), self.table());
             fs::rename(&temporary, &kept).map_err(StageError::io(&kept))?;
-            self.table().insert(key, key.size());
+            table.insert(key, key.size());
         }
         for file in &large {
             let key = Key::File(file.digest, file.executable);
@@ -227,11 +230,13 @@ impl Stage {
         Ok(small.iter().map(|file| file.digest.size() + 512).sum::<u64>() + 4096 * layout.directories.len() as u64)
     }
 
+    /// Names on disk and in the table change together, under its lock: nobody meets one without
+    /// the other.
     fn keep(self: &Arc<Self>, key: Key, own_bytes: u64, temporary: &Path) -> Result<Lease, StageError> {
         let path = self.path(&key);
-        fs::rename(temporary, &path).map_err(StageError::io(&path))?;
         let lease = {
             let mut table = self.table();
+            fs::rename(temporary, &path).map_err(StageError::io(&path))?;
             table.insert(key, own_bytes);
             table.hold(&key);
             Lease { stage: Arc::clone(self), key, path }
@@ -241,8 +246,8 @@ impl Stage {
     }
 
     fn evict(&self) {
-        let victims = self.table().over(self.budget.load(Ordering::Relaxed));
-        for key in victims {
+        let mut table = self.table();
+        for key in table.over(self.budget.load(Ordering::Relaxed)) {
             let (from, to) = (self.path(&key), self.temporary());
             if fs::rename(&from, &to).is_ok() {
                 folder::remove_later(to);

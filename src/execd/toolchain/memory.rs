@@ -51,8 +51,20 @@ impl Stamp {
 /// One file that counts.
 #[derive(Debug)]
 struct Entry {
-    name: PathBuf,
     path: PathBuf,
+    /// Where in `path` its name for the identity begins.
+    name: usize,
+}
+
+impl Entry {
+    fn new(path: PathBuf, base: &Path) -> Entry {
+        let skipped = path.strip_prefix(base).map_or(0, |name| path.as_os_str().len() - name.as_os_str().len());
+        Entry { path, name: skipped }
+    }
+
+    fn name(&self) -> &[u8] {
+        &self.path.as_os_str().as_encoded_bytes()[self.name..]
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -139,11 +151,12 @@ fn list(state: &mut State, roots: &[PathBuf], base: &Path) -> Result<Vec<Entry>,
         if meta.is_dir() {
             walk(state, root, &meta, base, &mut entries, DEPTH)?;
         } else {
-            entries.push(Entry { name: named(root, base), path: root.clone() });
+            entries.push(Entry::new(root.clone(), base));
         }
     }
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
-    entries.dedup_by(|a, b| a.name == b.name);
+    // By bytes: paths compare part by part, which costs more than everything else here.
+    entries.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+    entries.dedup_by(|a, b| a.name() == b.name());
     Ok(entries)
 }
 
@@ -157,23 +170,19 @@ fn walk(
 ) -> Result<(), ToolchainError> {
     let Some(depth) = depth.checked_sub(1) else { return Ok(()) };
     let stamp = Stamp::of(meta);
-    let listing = match state.listings.get(dir) {
-        Some(listing) if listing.stamp == stamp => listing.clone(),
-        _ => {
-            let listing = read_listing(dir, stamp)?;
-            if !stamp.is_fresh() {
-                state.listings.insert(dir.to_owned(), listing.clone());
-                state.changed = true;
-            }
-            listing
-        }
-    };
-    entries.extend(listing.files.iter().map(|name| {
-        let path = dir.join(name);
-        Entry { name: named(&path, base), path }
-    }));
-    for name in &listing.folders {
-        let path = dir.join(name);
+    if state.listings.get(dir).is_none_or(|listing| listing.stamp != stamp) {
+        let listing = read_listing(dir, stamp)?;
+        state.listings.insert(dir.to_owned(), listing);
+        state.changed = true;
+    }
+    let Some(listing) = state.listings.get(dir) else { return Ok(()) };
+    let skipped = dir.strip_prefix(base).map_or(0, |name| dir.as_os_str().len() - name.as_os_str().len());
+    entries.extend(listing.files.iter().map(|name| Entry { path: dir.join(name), name: skipped }));
+    let folders: Vec<_> = listing.folders.iter().map(|name| dir.join(name)).collect();
+    if stamp.is_fresh() {
+        state.listings.remove(dir);
+    }
+    for path in folders {
         let meta = fs::metadata(&path).map_err(io_at(&path))?;
         walk(state, &path, &meta, base, entries, depth)?;
     }
@@ -194,10 +203,6 @@ fn read_listing(dir: &Path, stamp: Stamp) -> Result<Listing, ToolchainError> {
         }
     }
     Ok(listing)
-}
-
-fn named(path: &Path, base: &Path) -> PathBuf {
-    path.strip_prefix(base).unwrap_or(path).to_owned()
 }
 
 /// Stamp and hash of each entry, in their order.
@@ -255,7 +260,7 @@ fn hash_one(known: &HashMap<Stamp, Hash>, path: &Path) -> Result<(Stamp, Hash), 
 fn combine(entries: &[Entry], hashed: &[(Stamp, Hash)]) -> Hash {
     let mut hasher = blake3::Hasher::new();
     for (entry, (stamp, hash)) in entries.iter().zip(hashed) {
-        let name = entry.name.as_os_str().as_encoded_bytes();
+        let name = entry.name();
         hasher.update(&(name.len() as u64).to_le_bytes());
         hasher.update(name);
         hasher.update(&stamp.2.to_le_bytes());
