@@ -94,7 +94,12 @@ async fn build(
         Colour::Never => diagnostics::Colour::Off,
     };
     let mut runner = Runner::new(&around, &plan, &inputs, Voice::new(colour, verbosity));
-    match runner.run(terminal.as_ref()).await? {
+    let verdict = tokio::select! {
+        verdict = runner.run(terminal.as_ref()) => verdict?,
+        never = terminal.paint() => match never {},
+    };
+    session.output.progress_ends().await;
+    match verdict {
         Verdict::Failed => Ok(exit::CARGO_FAILED),
         Verdict::Cancelled => Ok(exit::INTERRUPTED),
         Verdict::Built => {

@@ -54,6 +54,11 @@ impl Counters {
         self.builds.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Sessions now.
+    pub fn sessions(&self) -> u64 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
     /// Names and values, as status shows them.
     pub fn values(&self) -> [(&'static str, u64); 6] {
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -12,12 +12,14 @@ mod events;
 mod execute;
 mod graph;
 mod inputs;
+mod outcome;
 mod output;
 mod place;
 mod run;
 mod services;
 mod session;
 mod sources;
+mod streams;
 mod terminal;
 mod workspace;
 

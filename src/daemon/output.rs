@@ -95,6 +95,11 @@ impl Output {
         }
     }
 
+    /// Takes the progress line away.
+    pub async fn progress_ends(&self) {
+        self.send(Piece::Progress(String::new())).await;
+    }
+
     /// Waits until all of it is written.
     pub async fn flush(&self) {
         let (done, wait) = oneshot::channel();

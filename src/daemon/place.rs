@@ -25,13 +25,14 @@ use crate::{
     cargo::{
         call::Role,
         dep_info::DepInfo,
-        place::{Placement, dep_info, placements},
+        place::{LOCK, Placement, dep_info, placements},
         plan::{Plan, UnitId},
     },
     output::Output,
     run::Runner,
     services::{Services, persist},
     sources::Hashes,
+    streams::read_many,
 };
 
 /// A file to put somewhere.
@@ -54,7 +55,7 @@ pub async fn place(
     if placed.is_empty() {
         return Ok(());
     }
-    let read = dep_infos(plan, runner).await?;
+    let read = dep_infos(services, plan, runner).await?;
     let items = items(plan, runner, &placed, &read);
     let folders: std::collections::BTreeSet<String> = plan
         .units
@@ -87,7 +88,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> +
 }
 
 /// What the path packages' units read, for the `.d` files.
-async fn dep_infos(plan: &Plan, runner: &Runner<'_>) -> Result<BTreeMap<UnitId, DepInfo>, Failure> {
+async fn dep_infos(
+    services: &Services,
+    plan: &Plan,
+    runner: &Runner<'_>,
+) -> Result<BTreeMap<UnitId, DepInfo>, Failure> {
     let mut digests = HashMap::new();
     for (unit, outcome) in plan.units.iter().zip(runner.outcomes()) {
         let Some(outcome) = outcome.as_ref().filter(|_| plan.package(unit).source.is_path()) else { continue };
@@ -96,7 +101,7 @@ async fn dep_infos(plan: &Plan, runner: &Runner<'_>) -> Result<BTreeMap<UnitId, 
         }
     }
     let wanted: Vec<Digest> = digests.values().copied().collect();
-    let texts = runner.read_many(&wanted).await?;
+    let texts = read_many(services, &wanted).await?;
     let parse = |digest| texts.get(digest).map(|text| DepInfo::parse(&String::from_utf8_lossy(text)));
     Ok(digests.iter().filter_map(|(unit, digest)| Some((*unit, parse(digest)?))).collect())
 }
@@ -124,9 +129,9 @@ fn items(plan: &Plan, runner: &Runner<'_>, placed: &[Placement], read: &BTreeMap
 /// Takes cargo's lock of one profile's folder, making the folder as cargo would.
 async fn lock(target: &Path, folder: &str, output: &Output) -> Result<File, Failure> {
     let path = target.join(folder);
-    let made = make_target(target).and_then(|()| fs::create_dir_all(&path)).and_then(|()| {
-        File::options().create(true).truncate(false).read(true).write(true).open(path.join(".cargo-lock"))
-    });
+    let made = make_target(target)
+        .and_then(|()| fs::create_dir_all(&path))
+        .and_then(|()| File::options().create(true).truncate(false).read(true).write(true).open(path.join(LOCK)));
     let file = made.map_err(|err| failed(&path, &err))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => return Ok(file),

@@ -7,13 +7,10 @@ use std::{
 };
 
 use shared::{
-    client::{
-        cas::{Opened, read_at},
-        exec::Identity,
-    },
-    digest::{Digest, Function},
+    client::exec::Identity,
+    digest::Digest,
     fault::{Failure, Fault},
-    reapi::{digest_from_proto, tree::Mode, v2},
+    reapi::v2,
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +19,7 @@ use crate::{
     action::{self, Action, Input},
     cargo::{
         Said,
-        call::{Call, Role},
+        call::Call,
         diagnostics::{self, End, Voice},
         directives,
         environment::Ambient,
@@ -33,17 +30,10 @@ use crate::{
     execute::{Executing, Work},
     graph::Build,
     inputs::Inputs,
+    outcome::{Outcome, how_it_ended},
     services::{Services, persist},
+    streams::{self, Streams},
 };
-
-/// What a unit left.
-#[derive(Clone, Debug, Default)]
-pub struct Outcome {
-    /// Files by name: content and whether it is executable.
-    pub files: HashMap<String, (Digest, Mode)>,
-    /// The root of a script's OUT_DIR.
-    pub out_dir: Option<Digest>,
-}
 
 /// How a build ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -93,12 +83,6 @@ struct Finished {
     unit: usize,
     call: Call,
     outcome: Result<Option<v2::ActionResult>, Failure>,
-}
-
-/// What a result says on its streams.
-struct Streams {
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
 }
 
 /// Says what the person should read.
@@ -269,7 +253,7 @@ impl<'a> Runner<'a> {
             self.build.fail(unit);
             return Ok(());
         };
-        let streams = self.streams(&result).await?;
+        let streams = streams::of(&self.around.services, &[&result]).await?.remove(0).unwrap_or_default();
         if result.exit_code == 0 {
             return self.take(unit, &call, &result, &streams, Whence::Run, terminal).await;
         }
@@ -308,7 +292,7 @@ impl<'a> Runner<'a> {
         terminal: &impl Say,
     ) -> Result<(), Failure> {
         let one = &self.plan.units[unit];
-        let outcome = outcome(one, call, result)?;
+        let outcome = Outcome::of(one, call, result)?;
         let text = if one.kind == Kind::BuildScriptRun {
             match self.hear_script(one, &streams.stdout) {
                 Ok(text) => text,
@@ -352,76 +336,21 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The streams of hits that anybody will look at, fetched together; `None` stands for a
-    /// result that turned out to lack them.
+    /// The streams of hits that anybody will look at; `None` stands for a result that turned out
+    /// to lack them, or for none.
     async fn streams_of_hits(
         &self,
         asked: &[(usize, Call, Action)],
         results: &[Option<v2::ActionResult>],
     ) -> Result<Vec<Option<Streams>>, Failure> {
-        let wanted = |unit: &usize| {
-            let unit = &self.plan.units[*unit];
-            unit.kind == Kind::BuildScriptRun || self.plan.package(unit).source.is_path()
+        let nothing = v2::ActionResult::default();
+        let wanted = |(unit, result): (usize, &'_ Option<v2::ActionResult>)| {
+            let unit = &self.plan.units[unit];
+            let is_heard = unit.kind == Kind::BuildScriptRun || self.plan.package(unit).source.is_path();
+            result.as_ref().filter(|_| is_heard).cloned().unwrap_or_else(|| nothing.clone())
         };
-        let mut digests = Vec::new();
-        for ((unit, _, _), result) in asked.iter().zip(results) {
-            if let Some(result) = result.as_ref().filter(|_| wanted(unit)) {
-                digests.extend(lacking(&result.stdout_raw, result.stdout_digest.as_ref()));
-                digests.extend(lacking(&result.stderr_raw, result.stderr_digest.as_ref()));
-            }
-        }
-        let read = self.read_many(&digests).await?;
-        let streams = asked.iter().zip(results).map(|((unit, _, _), result)| {
-            let result = result.as_ref()?;
-            if !wanted(unit) {
-                return Some(Streams { stdout: Vec::new(), stderr: Vec::new() });
-            }
-            let stream = |raw: &[u8], digest| match lacking(raw, digest) {
-                None => Some(raw.to_vec()),
-                Some(digest) => read.get(&digest).cloned(),
-            };
-            Some(Streams {
-                stdout: stream(&result.stdout_raw, result.stdout_digest.as_ref())?,
-                stderr: stream(&result.stderr_raw, result.stderr_digest.as_ref())?,
-            })
-        });
-        Ok(streams.collect())
-    }
-
-    async fn streams(&self, result: &v2::ActionResult) -> Result<Streams, Failure> {
-        let mut digests = Vec::new();
-        digests.extend(lacking(&result.stdout_raw, result.stdout_digest.as_ref()));
-        digests.extend(lacking(&result.stderr_raw, result.stderr_digest.as_ref()));
-        let read = self.read_many(&digests).await?;
-        let stream = |raw: &[u8], digest| match lacking(raw, digest) {
-            None => raw.to_vec(),
-            Some(digest) => read.get(&digest).cloned().unwrap_or_default(),
-        };
-        Ok(Streams {
-            stdout: stream(&result.stdout_raw, result.stdout_digest.as_ref()),
-            stderr: stream(&result.stderr_raw, result.stderr_digest.as_ref()),
-        })
-    }
-
-    /// Blobs by digest; absent ones are left out.
-    pub async fn read_many(&self, digests: &[Digest]) -> Result<HashMap<Digest, Vec<u8>>, Failure> {
-        if digests.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let (opened, fds) = persist(async || self.around.services.cas.open(digests).await).await?;
-        let mut read = HashMap::new();
-        for (digest, opened) in digests.iter().zip(opened) {
-            match opened {
-                None => {}
-                Some(Opened::Inline(bytes)) => drop(read.insert(*digest, bytes)),
-                Some(Opened::File { fd, offset, size }) => {
-                    let bytes = read_at(&fds[fd], offset, size)
-                        .map_err(|err| Failure::new(Fault::Environment, format!("store: {digest}: {err}")))?;
-                    read.insert(*digest, bytes);
-                }
-            }
-        }
-        Ok(read)
+        let wanted: Vec<_> = asked.iter().map(|(unit, ..)| *unit).zip(results).map(wanted).collect();
+        streams::of(&self.around.services, &wanted.iter().collect::<Vec<_>>()).await
     }
 }
 
@@ -429,56 +358,4 @@ impl<'a> Runner<'a> {
 enum Whence {
     Found,
     Run,
-}
-
-/// The blob to fetch for a stream, when its bytes are not in the message.
-fn lacking(raw: &[u8], digest: Option<&v2::Digest>) -> Option<Digest> {
-    if !raw.is_empty() {
-        return None;
-    }
-    digest_from_proto(Function::Blake3, digest).ok().filter(|digest| digest.size() > 0)
-}
-
-fn outcome(unit: &Unit, call: &Call, result: &v2::ActionResult) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome::default();
-    let bad = |what: &str| Failure::new(Fault::Peer, format!("{}: the executor's result has {what}", unit.label));
-    for file in &result.output_files {
-        let digest = digest_from_proto(Function::Blake3, file.digest.as_ref()).map_err(|_| bad("a bad digest"))?;
-        let name = file.path.rsplit('/').next().unwrap_or(&file.path).to_owned();
-        let mode = if file.is_executable { Mode::Executable } else { Mode::Plain };
-        outcome.files.insert(name, (digest, mode));
-    }
-    if let Some(folder) = result.output_directories.first() {
-        let digest = digest_from_proto(Function::Blake3, folder.root_directory_digest.as_ref());
-        outcome.out_dir = Some(digest.map_err(|_| bad("a folder without its root"))?);
-    }
-    for output in &call.outputs {
-        let is_there = match output.role {
-            Role::DebugInfo => true,
-            Role::OutDir => outcome.out_dir.is_some(),
-            _ => outcome.files.contains_key(&output.name),
-        };
-        if !is_there {
-            return Err(bad(&format!("no {}", output.name)));
-        }
-    }
-    Ok(outcome)
-}
-
-/// As cargo says it. Executors report death by a signal as shells do.
-fn how_it_ended(code: i32) -> String {
-    const NAMES: [(i32, &str); 6] = [
-        (4, "SIGILL: illegal instruction"),
-        (6, "SIGABRT: process abort signal"),
-        (9, "SIGKILL: kill"),
-        (11, "SIGSEGV: invalid memory reference"),
-        (13, "SIGPIPE: write on a pipe with no reader"),
-        (15, "SIGTERM: termination signal"),
-    ];
-    if !(129..=192).contains(&code) {
-        return format!("exit status: {code}");
-    }
-    let signal = code - 128;
-    let name = NAMES.iter().find(|(number, _)| *number == signal).map(|(_, name)| format!(", {name}"));
-    format!("signal: {signal}{}", name.unwrap_or_default())
 }

@@ -16,6 +16,7 @@ use std::{
 
 use shared::{
     fault::exit,
+    limits,
     service::{Guard, Parts, accept, send_line},
     wire::{
         call::{self, Error, Request},
@@ -76,6 +77,10 @@ async fn converse(stream: UnixStream, daemon: &Arc<Daemon>, _guard: Guard) -> io
         Ok(read) => read,
         Err((id, error)) => return send_line(&stream, &call::error(id, &error), Vec::new()).await,
     };
+    if daemon.counters.sessions() >= limits::SESSIONS {
+        let error = Error::new(call::BUSY, format!("{} sessions are running, try again later", limits::SESSIONS));
+        return send_line(&stream, &call::error(id, &error), Vec::new()).await;
+    }
     let config = match daemon.config() {
         Ok(config) => config,
         Err(err) => {

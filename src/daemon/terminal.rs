@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
+    convert::Infallible,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -18,8 +19,8 @@ use crate::{
     run::Say,
 };
 
-/// How often the progress line may change.
-const PROGRESS_EVERY: Duration = Duration::from_millis(80);
+/// How often the progress line changes: often enough to look alive, too seldom to flicker.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 /// One build on one person's terminal.
 pub struct Terminal {
@@ -43,7 +44,6 @@ struct State {
     built: usize,
     running: BTreeSet<usize>,
     announced: HashSet<String>,
-    painted: Option<Instant>,
 }
 
 impl Terminal {
@@ -82,26 +82,37 @@ impl Terminal {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The progress line: done/total, hits, what runs now.
-    fn paint(&self, state: &mut State) {
-        let Some(tty) = self.output.tty else { return };
-        if self.verbosity == Verbosity::Quiet || state.painted.is_some_and(|then| then.elapsed() < PROGRESS_EVERY) {
-            return;
+    /// Paints the progress line for as long as it is polled.
+    pub async fn paint(&self) -> Infallible {
+        if self.output.tty.is_none() || self.verbosity == Verbosity::Quiet {
+            return std::future::pending().await;
         }
-        state.painted = Some(Instant::now());
+        let mut every = tokio::time::interval(PROGRESS_EVERY);
+        loop {
+            every.tick().await;
+            let line = self.progress_line();
+            self.output.progress(line);
+        }
+    }
+
+    /// Done/total, what runs now, hits.
+    fn progress_line(&self) -> String {
+        let state = self.lock();
         let done = state.hits + state.built;
-        let running: Vec<&str> = state.running.iter().map(|unit| self.names[*unit].short.as_str()).collect();
         let hits = counted(state.hits, "hit", "hits");
-        let mut line =
-            format!("{done}/{}, {} running, {hits}: {}", self.names.len(), running.len(), running.join(", "));
-        let room = usize::from(tty.cols).saturating_sub(14);
+        let mut line = format!("{done}/{}, {} running, {hits}", self.names.len(), state.running.len());
+        for (index, unit) in state.running.iter().enumerate() {
+            line.push_str(if index == 0 { ": " } else { ", " });
+            line.push_str(&self.names[*unit].short);
+        }
+        let room = self.output.tty.map_or(80, |tty| usize::from(tty.cols)).saturating_sub(14);
         if line.chars().count() > room {
             line = line.chars().take(room.saturating_sub(1)).chain(['…']).collect();
         }
-        self.output.progress(match self.output.colour {
+        match self.output.colour {
             Colour::Always => format!("\x1b[1m\x1b[96m{:>12}\x1b[0m {line}", "Building"),
             Colour::Never => format!("{:>12} {line}", "Building"),
-        });
+        }
     }
 
     fn line(&self, word: &str, rest: &str) {
@@ -139,7 +150,6 @@ impl Listener for Terminal {
                 state.running.remove(unit);
             }
         }
-        self.paint(&mut state);
     }
 }
 

@@ -19,6 +19,7 @@ use shared::{
 
 use crate::{
     cargo::{
+        LOCK_FILE,
         config::Config,
         decides::{Answers, ProbeAnswer, Question},
         files::Disk,
@@ -172,7 +173,7 @@ fn build_plan(question: &Question, config: &Config, disk: &Disk, answers: &Answe
     let rustc = parsed(Rustc::parse(&answers.rustc))?;
     let probe = answers.probes.last().ok_or_else(|| Failure::new(Fault::Bug, "rustc was never probed"))?;
     let probe = parsed(Probe::parse(&probe.rustflags, &probe.stdout, &probe.stderr))?;
-    let lock = std::fs::read_to_string(question.located.root.join("Cargo.lock")).unwrap_or_default();
+    let lock = std::fs::read_to_string(question.located.root.join(LOCK_FILE)).unwrap_or_default();
     let sources = Sources {
         graph: parsed(UnitGraph::parse(answers.graph.as_bytes()))?,
         metadata: &parsed(Metadata::parse(answers.metadata.as_bytes()))?,

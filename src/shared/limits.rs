@@ -9,7 +9,7 @@ pub const LINE_BYTES: usize = 16 << 20;
 /// Most descriptors on one message; the kernel's own limit is 253.
 pub const DESCRIPTORS_A_MESSAGE: usize = 250;
 /// Sessions at once; a person with many agents stays far below.
-pub const SESSIONS: usize = 256;
+pub const SESSIONS: u64 = 256;
 /// Connections at once to casd or execd.
 pub const CONNECTIONS: usize = 512;
 /// Blobs up to this size are inlined in batch calls and stored in segments.

@@ -102,11 +102,6 @@ pub fn cache_dir(service: Service) -> Option<PathBuf> {
     Some(xdg("XDG_CACHE_HOME", ".cache")?.join("vx").join(service.name()))
 }
 
-/// The daemon's folder for what it remembers: `$XDG_STATE_HOME/vx`.
-pub fn state_dir() -> Option<PathBuf> {
-    Some(xdg("XDG_STATE_HOME", ".local/state")?.join("vx"))
-}
-
 /// The person's home folder.
 pub fn home() -> Option<PathBuf> {
     absolute("HOME")

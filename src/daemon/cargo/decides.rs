@@ -13,7 +13,7 @@ use serde_json::json;
 use shared::digest::{Digest, Function};
 
 use super::{
-    MANIFEST,
+    LOCK_FILE, MANIFEST,
     files::Disk,
     locate::Located,
     metadata::Metadata,
@@ -172,7 +172,7 @@ impl Question {
             "environment": environment,
             "configuration": configuration,
             "root": text(MANIFEST),
-            "lock": text("Cargo.lock"),
+            "lock": text(LOCK_FILE),
         });
         Digest::of(Function::Blake3, key.to_string().as_bytes())
     }

@@ -10,6 +10,11 @@ use std::{
 use serde::Deserialize;
 use shared::fault::{Failure, Fault};
 
+/// The name of a package's manifest.
+pub const MANIFEST: &str = "Cargo.toml";
+/// The name of a workspace's lock file.
+pub const LOCK_FILE: &str = "Cargo.lock";
+
 /// The manifest and the folder of its workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {
@@ -43,7 +48,7 @@ pub fn locate(cwd: &Path, given: Option<&Path>) -> Result<Located, Failure> {
     let manifest = match given {
         Some(given) => {
             let manifest = clean(&cwd.join(given));
-            if given.file_name().is_none_or(|name| name != "Cargo.toml") {
+            if given.file_name().is_none_or(|name| name != MANIFEST) {
                 return Err(Failure::new(
                     Fault::User,
                     "the manifest-path must be a path to a Cargo.toml file".to_owned(),
@@ -55,12 +60,10 @@ pub fn locate(cwd: &Path, given: Option<&Path>) -> Result<Located, Failure> {
             }
             manifest
         }
-        None => {
-            cwd.ancestors().map(|folder| folder.join("Cargo.toml")).find(|file| file.is_file()).ok_or_else(|| {
-                let what = format!("could not find `Cargo.toml` in `{}` or any parent directory", cwd.display());
-                Failure::new(Fault::User, what)
-            })?
-        }
+        None => cwd.ancestors().map(|folder| folder.join(MANIFEST)).find(|file| file.is_file()).ok_or_else(|| {
+            let what = format!("could not find `Cargo.toml` in `{}` or any parent directory", cwd.display());
+            Failure::new(Fault::User, what)
+        })?,
     };
     let root = root_of(&manifest);
     Ok(Located { manifest, root })
@@ -76,7 +79,7 @@ fn root_of(manifest: &Path) -> PathBuf {
         return clean(&folder.join(path));
     }
     for above in folder.ancestors().skip(1) {
-        let candidate = above.join("Cargo.toml");
+        let candidate = above.join(MANIFEST);
         if !candidate.is_file() {
             continue;
         }

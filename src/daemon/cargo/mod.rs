@@ -36,7 +36,5 @@ pub mod select;
 pub mod toolchain;
 pub mod unit_graph;
 
-/// The name of a package's manifest.
-pub const MANIFEST: &str = "Cargo.toml";
-
 pub use closure::Said;
+pub use locate::{LOCK_FILE, MANIFEST};

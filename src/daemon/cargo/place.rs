@@ -14,6 +14,9 @@ use super::{
     plan::{Kind, Plan, Unit, UnitId},
 };
 
+/// The file in a profile's folder that cargo locks while it builds there.
+pub const LOCK: &str = ".cargo-lock";
+
 /// One file to put into the target folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {

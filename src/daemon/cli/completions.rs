@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf};
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 
-use super::Words;
+use super::words::Words;
 
 fn completions() -> Vec<(PathBuf, Vec<u8>)> {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/completions"));

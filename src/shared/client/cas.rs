@@ -6,12 +6,16 @@ use std::{
     os::fd::OwnedFd,
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use prost::Message;
 use serde::{Deserialize, Serialize};
 use tonic::Status;
 
-use super::{CallError, Link};
+use super::{
+    CallError, Link,
+    cas_calls::{
+        ActionsAnswer, ActionsParams, CrateAnswer, CratesAnswer, CratesParams, Digests, OpenAnswer, PutAnswer, PutFile,
+        PutParams, decode_result, read_place,
+    },
+};
 use crate::{
     digest::{Digest, Function},
     limits,
@@ -112,66 +116,6 @@ pub struct CrateArchive {
     pub checksum: String,
     /// Where the archive lies, absolute.
     pub archive: String,
-}
-
-#[derive(Serialize)]
-struct Digests<'a> {
-    digests: &'a [Digest],
-}
-
-#[derive(Deserialize)]
-struct OpenAnswer {
-    blobs: Vec<Option<BlobPlace>>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum BlobPlace {
-    File { fd: usize, offset: u64, size: u64 },
-    Inline { inline: String },
-}
-
-#[derive(Serialize)]
-struct PutParams {
-    files: Vec<PutFile>,
-    function: &'static str,
-}
-
-#[derive(Serialize)]
-struct PutFile {
-    size: u64,
-}
-
-#[derive(Deserialize)]
-struct PutAnswer {
-    digests: Vec<Digest>,
-}
-
-#[derive(Serialize)]
-struct ActionsParams<'a> {
-    actions: &'a [Digest],
-}
-
-#[derive(Deserialize)]
-struct ActionsAnswer {
-    results: Vec<Option<String>>,
-}
-
-#[derive(Serialize)]
-struct CratesParams<'a> {
-    crates: &'a [CrateArchive],
-}
-
-#[derive(Deserialize)]
-struct CratesAnswer {
-    roots: Vec<CrateAnswer>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum CrateAnswer {
-    Root { root: Digest },
-    Error { error: String },
 }
 
 impl Cas {
@@ -378,22 +322,6 @@ pub fn read_at(fd: &OwnedFd, offset: u64, size: u64) -> std::io::Result<Vec<u8>>
     let mut bytes = vec![0; usize::try_from(size).map_err(std::io::Error::other)?];
     file.read_exact_at(&mut bytes, offset)?;
     Ok(bytes)
-}
-
-fn read_place(place: BlobPlace, fds: usize, before: usize) -> Result<Opened, CasError> {
-    match place {
-        BlobPlace::Inline { inline } => match BASE64_STANDARD.decode(inline) {
-            Ok(bytes) => Ok(Opened::Inline(bytes)),
-            Err(err) => Err(CasError::Answer(err.to_string())),
-        },
-        BlobPlace::File { fd, offset, size } if fd < fds => Ok(Opened::File { fd: before + fd, offset, size }),
-        BlobPlace::File { fd, .. } => Err(CasError::Answer(format!("descriptor {fd} of {fds}"))),
-    }
-}
-
-fn decode_result(text: &str) -> Result<v2::ActionResult, CasError> {
-    let bytes = BASE64_STANDARD.decode(text).map_err(|err| CasError::Answer(err.to_string()))?;
-    v2::ActionResult::decode(bytes.as_slice()).map_err(|err| CasError::Answer(err.to_string()))
 }
 
 fn read_digest(function: Function, digest: Option<&v2::Digest>) -> Result<Digest, CasError> {

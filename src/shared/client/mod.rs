@@ -2,6 +2,7 @@
 //! init system starts it again on the next connect.
 
 pub mod cas;
+mod cas_calls;
 pub mod copy;
 pub mod exec;
 mod link;

@@ -2,6 +2,7 @@
 //! them in more than one program: digests, canonical trees, packed messages, vx's own record.
 
 pub mod any;
+mod names;
 pub mod record;
 pub mod tree;
 
@@ -9,59 +10,5 @@ pub use bazel_remote_apis::{
     build::bazel::{remote::execution::v2, semver},
     google::{bytestream, longrunning, protobuf, rpc},
 };
+pub use names::{digest_from_proto, digest_to_proto, function_from_proto, function_to_proto, is_component, property};
 pub use prost::Message;
-
-use crate::digest::{Digest, DigestError, Function};
-
-/// Platform properties of vx's own Actions.
-pub mod property {
-    /// `input`: the input root is `/` and nothing else is shown.
-    pub const ROOT: &str = "vx-root";
-    /// The version of rendering, mounts and environment; part of every key.
-    pub const KEY: &str = "vx-key";
-    /// The identity of the toolchain mounted at /vx/toolchain.
-    pub const TOOLCHAIN: &str = "vx-toolchain";
-    /// The identity of the host's C tools, which are then shown.
-    pub const HOST: &str = "vx-host";
-    /// `fixed` or `path`: how the action sees its inputs.
-    pub const VIEW: &str = "vx-view";
-}
-
-/// A digest as the API writes it.
-pub fn digest_to_proto(digest: &Digest) -> v2::Digest {
-    v2::Digest { hash: digest.hex(), size_bytes: i64::try_from(digest.size()).unwrap_or(i64::MAX) }
-}
-
-/// A digest as the API writes it, parsed. An absent one is a hash of the wrong form.
-pub fn digest_from_proto(function: Function, digest: Option<&v2::Digest>) -> Result<Digest, DigestError> {
-    let digest = digest.ok_or_else(|| DigestError::Hash(String::new()))?;
-    Digest::parse(function, &digest.hash, digest.size_bytes)
-}
-
-/// The API's number of a hash function.
-pub fn function_to_proto(function: Function) -> i32 {
-    match function {
-        Function::Sha256 => v2::digest_function::Value::Sha256 as i32,
-        Function::Blake3 => v2::digest_function::Value::Blake3 as i32,
-    }
-}
-
-/// The hash function that a request names; unset means SHA-256, since BLAKE3 has the same length
-/// and must be named. `None` for one that is not offered.
-pub fn function_from_proto(value: i32) -> Option<Function> {
-    match v2::digest_function::Value::try_from(value).ok()? {
-        v2::digest_function::Value::Unknown | v2::digest_function::Value::Sha256 => Some(Function::Sha256),
-        v2::digest_function::Value::Blake3 => Some(Function::Blake3),
-        _ => None,
-    }
-}
-
-/// A name that may stand in a tree (facts of the API and of the file system): one component, not
-/// empty, `.` or `..`, without `/` or NUL, at most 255 bytes.
-pub fn is_component(name: &str) -> bool {
-    !name.is_empty()
-        && name != "."
-        && name != ".."
-        && name.len() <= crate::limits::NAME_BYTES
-        && !name.bytes().any(|b| b == b'/' || b == 0)
-}

@@ -16,8 +16,6 @@ pub const NO_JSON: i64 = -32700;
 pub const BUSY: i64 = 1002;
 /// vx.toml is invalid.
 pub const CONFIG_INVALID: i64 = 1003;
-/// What was asked for was cancelled.
-pub const CANCELLED: i64 = 1004;
 /// The two sides are of different versions.
 pub const VERSION: i64 = 1005;
 

@@ -1,0 +1,94 @@
+//! The clap tree itself, and what a command line that does not fit it is answered.
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+use shared::fault::exit;
+
+use super::BuildArgs;
+
+/// Builds Cargo workspaces through the services of this machine.
+#[derive(Debug, Parser)]
+#[command(name = "vx", version, disable_help_subcommand = true, arg_required_else_help = true, styles = STYLES)]
+pub struct Words {
+    #[command(subcommand)]
+    word: Word,
+}
+
+/// What was asked for.
+#[derive(Debug, Subcommand)]
+pub enum Word {
+    /// Compile the packages of a workspace and what they depend on
+    Build(Box<BuildArgs>),
+    /// Ask whether the daemon is there
+    Ping,
+}
+
+/// A command line that is answered at once.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What to print.
+    pub text: String,
+    /// To standard output, as help is; else to standard error.
+    pub on_stdout: bool,
+    /// The exit code.
+    pub exit: u8,
+}
+
+const STYLES: clap::builder::Styles = clap::builder::Styles::plain();
+
+/// A `+toolchain` in front, and the word.
+pub type Command = (Option<String>, Word);
+
+/// Reads the words after the program's name.
+pub fn parse(argv: &[std::ffi::OsString]) -> Result<Command, Answer> {
+    let plus = argv.first().and_then(|first| first.to_str()?.strip_prefix('+')).map(str::to_owned);
+    let rest = &argv[usize::from(plus.is_some())..];
+    let words = [std::ffi::OsString::from("vx")].into_iter().chain(rest.iter().cloned());
+    let is_cargo_word = rest.first().is_some_and(|word| word == "build" || word == "b");
+    match Words::try_parse_from(words) {
+        Ok(words) => Ok((plus, words.word)),
+        Err(err) => {
+            let on_stdout = matches!(err.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let exit = match () {
+                () if on_stdout => exit::OK,
+                // As cargo says it.
+                () if is_cargo_word => exit::CARGO_USAGE,
+                () => exit::USAGE,
+            };
+            Err(Answer { text: err.render().to_string(), on_stdout, exit })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(line: &str) -> Answer {
+        let argv: Vec<_> = line.split_whitespace().map(std::ffi::OsString::from).collect();
+        parse(&argv).expect_err("these words are refused")
+    }
+
+    #[test]
+    fn unknown_words_are_named() {
+        let answer = refused("test");
+        assert!(answer.text.contains("'test'"), "{}", answer.text);
+        assert_eq!((answer.exit, answer.on_stdout), (exit::USAGE, false));
+        let answer = refused("build --keep-going");
+        assert!(answer.text.contains("'--keep-going'"), "{}", answer.text);
+        assert_eq!(answer.exit, exit::CARGO_USAGE);
+    }
+
+    #[test]
+    fn help_goes_to_standard_output() {
+        let answer = refused("--help");
+        assert_eq!((answer.exit, answer.on_stdout), (exit::OK, true));
+        assert!(answer.text.contains("build") && answer.text.contains("ping"));
+    }
+
+    #[test]
+    fn a_toolchain_may_stand_in_front() {
+        let (plus, word) = parse(&["+nightly".into(), "build".into(), "-r".into()]).expect("good words");
+        assert_eq!(plus.as_deref(), Some("nightly"));
+        assert!(matches!(word, Word::Build(_)));
+    }
+}

@@ -1,0 +1,83 @@
+//! What a finished unit left, read from its ActionResult, and how one that failed ended.
+
+use std::collections::HashMap;
+
+use shared::{
+    digest::{Digest, Function},
+    fault::{Failure, Fault},
+    reapi::{digest_from_proto, tree::Mode, v2},
+};
+
+use crate::cargo::{
+    call::{Call, Role},
+    plan::Unit,
+};
+
+/// What a unit left.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Files by name: content and whether it is executable.
+    pub files: HashMap<String, (Digest, Mode)>,
+    /// The root of a script's OUT_DIR.
+    pub out_dir: Option<Digest>,
+}
+
+impl Outcome {
+    /// Reads it from a unit's result; every output that the call declares must be there.
+    pub fn of(unit: &Unit, call: &Call, result: &v2::ActionResult) -> Result<Self, Failure> {
+        let mut outcome = Outcome::default();
+        let bad = |what: &str| Failure::new(Fault::Peer, format!("{}: the executor's result has {what}", unit.label));
+        for file in &result.output_files {
+            let digest = digest_from_proto(Function::Blake3, file.digest.as_ref()).map_err(|_| bad("a bad digest"))?;
+            let name = file.path.rsplit('/').next().unwrap_or(&file.path).to_owned();
+            let mode = if file.is_executable { Mode::Executable } else { Mode::Plain };
+            outcome.files.insert(name, (digest, mode));
+        }
+        if let Some(folder) = result.output_directories.first() {
+            let digest = digest_from_proto(Function::Blake3, folder.root_directory_digest.as_ref());
+            outcome.out_dir = Some(digest.map_err(|_| bad("a folder without its root"))?);
+        }
+        for output in &call.outputs {
+            let is_there = match output.role {
+                Role::DebugInfo => true,
+                Role::OutDir => outcome.out_dir.is_some(),
+                _ => outcome.files.contains_key(&output.name),
+            };
+            if !is_there {
+                return Err(bad(&format!("no {}", output.name)));
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+/// As cargo says it. Executors report death by a signal as shells do.
+pub fn how_it_ended(code: i32) -> String {
+    const NAMES: [(i32, &str); 6] = [
+        (4, "SIGILL: illegal instruction"),
+        (6, "SIGABRT: process abort signal"),
+        (9, "SIGKILL: kill"),
+        (11, "SIGSEGV: invalid memory reference"),
+        (13, "SIGPIPE: write on a pipe with no reader"),
+        (15, "SIGTERM: termination signal"),
+    ];
+    if !(129..=192).contains(&code) {
+        return format!("exit status: {code}");
+    }
+    let signal = code - 128;
+    let name = NAMES.iter().find(|(number, _)| *number == signal).map(|(_, name)| format!(", {name}"));
+    format!("signal: {signal}{}", name.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_named_as_cargo_names_them() {
+        assert_eq!(how_it_ended(1), "exit status: 1");
+        assert_eq!(how_it_ended(137), "signal: 9, SIGKILL: kill");
+        assert_eq!(how_it_ended(128 + 35), "signal: 35");
+        assert_eq!(how_it_ended(255), "exit status: 255");
+    }
+}
