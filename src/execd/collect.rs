@@ -85,6 +85,12 @@ struct Leaf {
     executable: bool,
 }
 
+impl Leaf {
+    fn mode(&self) -> Mode {
+        if self.executable { Mode::Executable } else { Mode::Plain }
+    }
+}
+
 /// A file taken in: its place on disk and its digest.
 type Taken = HashMap<(usize, PathBuf), Digest>;
 
@@ -231,7 +237,7 @@ impl Collector<'_> {
         let Some(stage) = self.stage else { return };
         for leaf in leaves {
             if let Some(digest) = taken.get(&(leaf.place, leaf.file.clone())) {
-                stage.adopt(*digest, leaf.executable, &self.places[leaf.place].dir.join(&leaf.file));
+                stage.adopt(*digest, leaf.mode(), &self.places[leaf.place].dir.join(&leaf.file));
             }
         }
     }
@@ -254,7 +260,7 @@ fn build(output: &Output, nodes: Vec<(String, Node)>, taken: &Taken) -> Result<D
             Node::Directory => builder.directory(&path),
             Node::Link(target) => builder.symlink(&path, &target),
             Node::File(leaf) => {
-                let mode = if leaf.executable { Mode::Executable } else { Mode::Plain };
+                let mode = leaf.mode();
                 let digest = taken.get(&(leaf.place, leaf.file));
                 builder.file(&path, *digest.ok_or_else(|| io_at(&output.path)(io::ErrorKind::NotFound.into()))?, mode)
             }

@@ -23,7 +23,7 @@ use cache::{Key, Table};
 use shared::{
     client::cas::{Cas, CasError},
     digest::Digest,
-    reapi::v2,
+    reapi::{tree::Mode, v2},
 };
 pub use tree::Directories;
 
@@ -162,17 +162,18 @@ impl Stage {
 
     /// Takes over a captured output, so that staging it for a dependent costs a link. The caller
     /// knows that nothing can write to it any more.
-    pub fn adopt(&self, digest: Digest, executable: bool, file: &Path) {
+    pub fn adopt(&self, digest: Digest, mode: Mode, file: &Path) {
+        let executable = mode == Mode::Executable;
         let key = Key::File(digest, executable);
         if digest.size() < LINK_BYTES || self.table().contains(&key) {
             return;
         }
-        let (kept, mode) = (self.path(&key), if executable { 0o555 } else { 0o444 });
+        let (kept, bits) = (self.path(&key), if executable { 0o555 } else { 0o444 });
         let moved = fs::symlink_metadata(file).and_then(|meta| {
             // Another name of it would be another way to write to it.
             let alone = meta.is_file() && meta.nlink() == 1;
             alone.then_some(()).ok_or(io::ErrorKind::Unsupported)?;
-            fs::set_permissions(file, fs::Permissions::from_mode(mode))?;
+            fs::set_permissions(file, fs::Permissions::from_mode(bits))?;
             let mut table = self.table();
             fs::rename(file, &kept)?;
             table.insert(key, digest.size());
