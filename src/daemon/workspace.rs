@@ -6,6 +6,7 @@ use std::{
     fs::File,
     io::{Read, Seek},
     os::fd::OwnedFd,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -26,6 +27,7 @@ use crate::{
         metadata::{Lock, Metadata},
         plan::{Plan, Sources},
         probe::{Probe, Rustc},
+        toolchain::Toolchain,
         unit_graph::UnitGraph,
     },
     services::{Services, persist},
@@ -53,14 +55,23 @@ impl From<Failure> for NoPlan {
 #[derive(Debug, Default)]
 pub struct Plans {
     folders: Mutex<HashMap<Digest, Vec<String>>>,
-    answers: Mutex<HashMap<Digest, Arc<Answers>>>,
+    ready: Mutex<HashMap<Ready, Arc<Plan>>>,
+}
+
+/// What a plan with real paths in it is good for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Ready {
+    key: Digest,
+    root: PathBuf,
+    target_dir: PathBuf,
+    toolchain: Toolchain,
 }
 
 /// A plan, and what was noticed on the way.
 #[derive(Debug)]
 pub struct Planned {
     /// The plan.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// What the person should know about their configuration.
     pub notes: Vec<String>,
 }
@@ -72,23 +83,38 @@ impl Plans {
         let environment = &question.environment;
         let config = Config::load(&disk, &question.cwd, &question.toolchain.cargo_home, environment)
             .map_err(|err| Failure::new(Fault::User, err.to_string()))?;
-        let first = question.first_key(&disk);
-        let kept = match self.kept(services, question, first).await {
-            // What cargo would fetch or lock anew is for cargo to say.
-            Some(answers) if question.may_be_kept() => Some(answers),
-            _ => None,
+        let notes = config.notes.clone();
+        let key = match question.may_be_kept() {
+            true => self.second_key(services, question, question.first_key(&disk)).await,
+            false => None,
         };
-        let answers = match kept {
-            Some(answers) => answers,
+        let ready = key.map(|key| Ready::new(key, question, &config));
+        if let Some(plan) = ready.as_ref().and_then(|ready| lock(&self.ready).get(ready).cloned()) {
+            return Ok(Planned { plan, notes });
+        }
+        let kept = match key {
+            Some(key) => read_entry(services, key).await.and_then(|text| serde_json::from_slice(&text).ok()),
+            None => None,
+        };
+        let (answers, key): (Answers, _) = match kept {
+            Some(answers) => (answers, key),
             None => self.ask_and_keep(services, question, &config, stderr).await?,
         };
         let names = question.names();
-        let answers = Answers::clone(&answers).map(|text| names.to_real(text));
-        let plan = build_plan(question, &config, &disk, &answers)?;
-        Ok(Planned { plan, notes: config.notes.clone() })
+        let answers = answers.map(|text| names.to_real(text));
+        let plan = Arc::new(build_plan(question, &config, &disk, &answers)?);
+        if let Some(key) = key {
+            let mut known = lock(&self.ready);
+            if known.len() >= KEPT_PLANS {
+                known.clear();
+            }
+            known.insert(Ready::new(key, question, &config), Arc::clone(&plan));
+        }
+        Ok(Planned { plan, notes })
     }
 
-    async fn kept(&self, services: &Services, question: &Question, first: Digest) -> Option<Arc<Answers>> {
+    /// The key of everything that decides the answer, if cargo was ever asked something like it.
+    async fn second_key(&self, services: &Services, question: &Question, first: Digest) -> Option<Digest> {
         let known = lock(&self.folders).get(&first).cloned();
         let folders = match known {
             Some(folders) => folders,
@@ -96,55 +122,49 @@ impl Plans {
         };
         let second = question.second_key(first, &folders);
         lock(&self.folders).insert(first, folders);
-        let known = lock(&self.answers).get(&second).cloned();
-        if let Some(answers) = known {
-            return Some(answers);
-        }
-        let answers: Arc<Answers> = Arc::new(serde_json::from_slice(&read_entry(services, second).await?).ok()?);
-        remember(&self.answers, second, &answers);
-        Some(answers)
+        Some(second)
     }
 
+    /// Asks cargo; the answers with places replaced, and their key where they may be kept.
     async fn ask_and_keep(
         &self,
         services: &Services,
         question: &Question,
         config: &Config,
         stderr: &OwnedFd,
-    ) -> Result<Arc<Answers>, NoPlan> {
+    ) -> Result<(Answers, Option<Digest>), NoPlan> {
         let names = question.names();
         let real = ask(services, question, config, stderr).await?;
         let metadata = parsed(Metadata::parse(real.metadata.as_bytes()))?;
         let folders = question.folders(&metadata);
-        let answers = Arc::new(real.map(|text| names.to_fixed(text)));
+        let answers = real.map(|text| names.to_fixed(text));
         // The lock file may have been written by the fetch, so the keys are made now.
         let disk = Disk::default();
         let reloaded = Config::load(&disk, &question.cwd, &question.toolchain.cargo_home, &question.environment);
         if question.may_be_kept() && reloaded.is_ok() {
             let first = question.first_key(&disk);
             let second = question.second_key(first, &folders);
-            let texts = serde_json::to_vec(&folders).ok().zip(serde_json::to_vec(answers.as_ref()).ok());
+            let texts = serde_json::to_vec(&folders).ok().zip(serde_json::to_vec(&answers).ok());
             if let Some((folders_text, answers_text)) = texts {
                 keep_entry(services, first, folders_text).await;
                 keep_entry(services, second, answers_text).await;
             }
             lock(&self.folders).insert(first, folders);
-            remember(&self.answers, second, &answers);
+            return Ok((answers, Some(second)));
         }
-        Ok(answers)
+        Ok((answers, None))
+    }
+}
+
+impl Ready {
+    fn new(key: Digest, question: &Question, config: &Config) -> Self {
+        let root = question.located.root.clone();
+        Ready { key, target_dir: config.target_dir(&root), root, toolchain: question.toolchain.clone() }
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn remember(answers: &Mutex<HashMap<Digest, Arc<Answers>>>, key: Digest, value: &Arc<Answers>) {
-    let mut answers = lock(answers);
-    if answers.len() >= KEPT_PLANS {
-        answers.clear();
-    }
-    answers.insert(key, Arc::clone(value));
 }
 
 /// An entry's text: the one output file of the action result under its key.
