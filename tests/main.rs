@@ -2,9 +2,13 @@
 //! stand on (a machine with a user manager of its own) is `kit`; rules of the source tree itself are `tidy`.
 
 mod activation;
-mod control;
 mod calls;
+mod client;
+mod control;
+mod crash;
 mod install;
 mod kit;
+mod sandbox;
+mod sessions;
 mod tidy;
 mod units;

@@ -3,9 +3,11 @@
 
 mod dist;
 mod machine;
+mod project;
 
 use dist::{dist_root, top};
-pub use machine::{Machine, Who};
+pub use machine::{Machine, Who, sysroot};
+pub use project::Project;
 
 /// The names that one service goes by.
 pub struct Service {

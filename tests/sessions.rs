@@ -1,0 +1,95 @@
+//! Two people's worth of builds at once: whoever asks, one action runs once. Counted from outside, by the opens of the compiler.
+
+use std::{
+    path::Path,
+    process::{Child, Command},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+
+use crate::kit::{Machine, Project, Who, sysroot};
+
+/// Counts the opens of one file. The kernel merges equal events that nobody has read yet, so a thread reads at once.
+struct Counter {
+    count: Arc<AtomicU64>,
+}
+
+impl Counter {
+    fn of(file: &Path) -> Counter {
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC).expect("an inotify instance");
+        inotify.add_watch(file, AddWatchFlags::IN_OPEN | AddWatchFlags::IN_DELETE_SELF).expect("the file is there");
+        let count = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&count);
+        // It ends with the file itself, which the machine takes along.
+        thread::spawn(move || {
+            while let Ok(events) = inotify.read_events() {
+                let opens = events.iter().filter(|event| event.mask.contains(AddWatchFlags::IN_OPEN)).count();
+                counted.fetch_add(opens as u64, Ordering::SeqCst);
+                if events.iter().any(|event| event.mask.contains(AddWatchFlags::IN_IGNORED)) {
+                    break;
+                }
+            }
+        });
+        Counter { count }
+    }
+
+    /// Opens since the last call.
+    fn take(&self) -> u64 {
+        self.count.swap(0, Ordering::SeqCst)
+    }
+}
+
+/// A toolchain whose rustc is a script that opens one file and starts the real one: a folder of its own, the libraries linked,
+/// not copied.
+fn counting_toolchain(machine: &Machine) -> (String, Counter) {
+    let outside = machine.outside(machine.home().join("counted"));
+    let copy = "cp -al \"$1/.\" \"$2\" && cd \"$2/bin\" && cp rustc rustc.real && rm rustc && echo counted >started && \
+                printf '#!/bin/sh\n: <\"${0%%/*}/started\"\nexec \"${0%%/*}/rustc.real\" \"$@\"\n' >rustc && chmod 755 rustc";
+    let done = Command::new("sh").args(["-ec", copy, "sh"]).arg(sysroot()).arg(&outside).output().expect("a shell");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let counter = Counter::of(&outside.join("bin/started"));
+    (machine.home().join("counted/bin").display().to_string(), counter)
+}
+
+fn build(machine: &Machine, project: &Project, bin: &str) -> Child {
+    let line = format!("PATH={bin}:$PATH exec vx build");
+    machine.command_in(&project.path, ["sh", "-c", &line]).spawn().expect("nsenter can be started")
+}
+
+fn ended_well(child: Child) -> String {
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+#[test]
+fn two_sessions_a_second_apart_run_each_unit_once() {
+    let machine = Machine::with_vx(Who::Person);
+    let (bin, counter) = counting_toolchain(&machine);
+    // The compiler's own questions (version, cfg) are asked once a toolchain; this build asks them.
+    let warm = Project::write(&machine, "warm", "warm", "");
+    ended_well(build(&machine, &warm, &bin));
+    let asked = counter.take();
+    assert!(asked >= Project::COMPILES, "the stand-in is not what runs: {asked} starts");
+    let sleep = "    std::thread::sleep(std::time::Duration::from_secs(3));";
+    let one = Project::write(&machine, "one", "shared", sleep);
+    let two = Project::write(&machine, "two", "shared", sleep);
+    let first = build(&machine, &one, &bin);
+    thread::sleep(Duration::from_secs(1));
+    let second = build(&machine, &two, &bin);
+    let said = [ended_well(first), ended_well(second)];
+    assert_eq!(counter.take(), Project::COMPILES, "{said:#?}");
+    for project in [&one, &two] {
+        assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), Project::SAYS);
+    }
+    // And once everything is there, nothing runs at all.
+    ended_well(build(&machine, &two, &bin));
+    assert_eq!(counter.take(), 0);
+}
