@@ -45,16 +45,26 @@ impl Counter {
     }
 }
 
-/// A toolchain whose rustc is a script that opens one file and starts the real one: a folder of its own, the libraries linked,
-/// not copied.
-fn counting_toolchain(machine: &Machine) -> (String, Counter) {
+/// What a toolchain's rustc was started for.
+struct Counters {
+    /// To compile.
+    compiles: Counter,
+    /// To say something about itself.
+    questions: Counter,
+}
+
+/// A toolchain whose rustc is a script that opens one file for each start and goes on as the real one: a folder of its own, the
+/// libraries linked, not copied.
+fn counting_toolchain(machine: &Machine) -> (String, Counters) {
     let outside = machine.outside(machine.home().join("counted"));
-    let copy = "cp -al \"$1/.\" \"$2\" && cd \"$2/bin\" && cp rustc rustc.real && rm rustc && echo counted >started && \
-                printf '#!/bin/sh\n: <\"${0%%/*}/started\"\nexec \"${0%%/*}/rustc.real\" \"$@\"\n' >rustc && chmod 755 rustc";
+    let copy = "cp -al \"$1/.\" \"$2\"; cd \"$2/bin\"; cp rustc rustc.real; rm rustc; echo 1 >compiles; echo 1 >questions; \
+                printf '%s\\n' '#!/bin/sh' 'case $1 in -vV | -) for=questions ;; *) for=compiles ;; esac' \
+                ': <\"${0%/*}/$for\"' 'exec \"${0%/*}/rustc.real\" \"$@\"' >rustc; chmod 755 rustc";
     let done = Command::new("sh").args(["-ec", copy, "sh"]).arg(sysroot()).arg(&outside).output().expect("a shell");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let counter = Counter::of(&outside.join("bin/started"));
-    (machine.home().join("counted/bin").display().to_string(), counter)
+    let count = |name: &str| Counter::of(&outside.join("bin").join(name));
+    let counters = Counters { compiles: count("compiles"), questions: count("questions") };
+    (machine.home().join("counted/bin").display().to_string(), counters)
 }
 
 fn build(machine: &Machine, project: &Project, bin: &str) -> Child {
@@ -72,12 +82,12 @@ fn ended_well(child: Child) -> String {
 #[test]
 fn two_sessions_a_second_apart_run_each_unit_once() {
     let machine = Machine::with_vx(Who::Person);
-    let (bin, counter) = counting_toolchain(&machine);
-    // The compiler's own questions (version, cfg) are asked once a toolchain; this build asks them.
+    let (bin, counters) = counting_toolchain(&machine);
+    // The first build asks the compiler about itself, and reads its files to know it by.
     let warm = Project::write(&machine, "warm", "warm", "");
     ended_well(build(&machine, &warm, &bin));
-    let asked = counter.take();
-    assert!(asked >= Project::COMPILES, "the stand-in is not what runs: {asked} starts");
+    let (compiles, questions) = (counters.compiles.take(), counters.questions.take());
+    assert!(compiles >= Project::COMPILES && questions > 0, "the stand-in is not what runs: {compiles}, {questions}");
     let sleep = "    std::thread::sleep(std::time::Duration::from_secs(3));";
     let one = Project::write(&machine, "one", "shared", sleep);
     let two = Project::write(&machine, "two", "shared", sleep);
@@ -85,11 +95,17 @@ fn two_sessions_a_second_apart_run_each_unit_once() {
     thread::sleep(Duration::from_secs(1));
     let second = build(&machine, &two, &bin);
     let said = [ended_well(first), ended_well(second)];
-    assert_eq!(counter.take(), Project::COMPILES, "{said:#?}");
+    assert_eq!(counters.compiles.take(), Project::COMPILES, "{said:#?}");
     for project in [&one, &two] {
         assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), Project::SAYS);
     }
-    // And once everything is there, nothing runs at all.
-    ended_well(build(&machine, &two, &bin));
-    assert_eq!(counter.take(), 0);
+    // Once everything is there nothing is started at all, not even to ask: again, and in a folder never seen before.
+    counters.questions.take();
+    let three = Project::write(&machine, "three", "shared", sleep);
+    machine.run(["cp", "one/Cargo.lock", "three/"]).ok();
+    for project in [&two, &three] {
+        let said = ended_well(build(&machine, project, &bin));
+        assert!(said.contains("5 units, 5 hits, 0 built"), "{said}");
+        assert_eq!((counters.compiles.take(), counters.questions.take()), (0, 0), "{}", project.path.display());
+    }
 }

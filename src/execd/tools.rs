@@ -180,9 +180,10 @@ fn environment(run: &CargoRun, kind: &Kind, target: &Path) -> Vec<(Text, Text)> 
     set("HOME", "/vx/home".into());
     set("CARGO_HOME", host::text(&run.cargo_home));
     set("CARGO_TARGET_DIR", host::text(target));
-    // Wrappers are programs of the checkout's choice; vx asks the compiler itself.
+    // Wrappers are programs of the checkout's choice; vx asks the compiler itself. An empty one would do,
+    // but makes cargo forget what it asked rustc: it cannot tell when that program last changed.
     for wrapper in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
-        set(wrapper, "".into());
+        set(wrapper, "/usr/bin/env".into());
     }
     if kind.unstable {
         set(CHANNEL.0, CHANNEL.1.into());
