@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::event::{PollFd, PollFlags, poll};
 use shared::{
     fault::exit,
     limits,
@@ -88,7 +89,14 @@ async fn converse(stream: UnixStream, daemon: &Arc<Daemon>, _guard: Guard) -> io
             return send_line(&stream, &call::error(id, &error), Vec::new()).await;
         }
     };
-    send_line(&stream, &call::notification("session.accepted", &Accepted { repeat: true }), Vec::new()).await?;
+    let accepted = call::notification("session.accepted", &Accepted { repeat: true });
+    if cli::is_ping(&start.argv) {
+        let [_, stdout, _] = <[OwnedFd; 3]>::try_from(fds).map_err(|_| io::ErrorKind::InvalidData)?;
+        let exit = print(stdout, ping_answer(), exit::OK).await;
+        let ended = call::result(id, &Ended { exit, run: start.run });
+        return send_line(&stream, &[accepted, ended].concat(), Vec::new()).await;
+    }
+    send_line(&stream, &accepted, Vec::new()).await?;
     let _counted = daemon.counters.session();
     let cancel = CancellationToken::new();
     // However this ends, what runs for it ends too.
@@ -148,6 +156,13 @@ async fn next_line(stream: &UnixStream, receiver: &mut Receiver) -> io::Result<O
         if let Some(line) = receiver.line() {
             return Ok(Some(line));
         }
+        // Most clients have sent their line by now; only who has not is waited for.
+        match receiver.fill(stream.as_fd()) {
+            Ok(0) => return Ok(None),
+            Ok(_) => continue,
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
+            Err(err) => return Err(err),
+        }
         if stream.async_io(Interest::READABLE, || receiver.fill(stream.as_fd())).await? == 0 {
             return Ok(None);
         }
@@ -170,10 +185,7 @@ async fn run_word(
         }
     };
     let args = match word {
-        Word::Ping => {
-            let text = format!("vx-daemon {} is there\n", env!("CARGO_PKG_VERSION"));
-            return print(stdout, text, exit::OK).await;
-        }
+        Word::Ping => return print(stdout, ping_answer(), exit::OK).await,
         Word::Build(args) => args,
     };
     let environment: BTreeMap<String, String> = start
@@ -191,10 +203,22 @@ async fn run_word(
     code
 }
 
+fn ping_answer() -> String {
+    format!("vx-daemon {} is there\n", env!("CARGO_PKG_VERSION"))
+}
+
 /// Prints and says the exit code. A reader that never reads holds up only its own session.
 async fn print(to: OwnedFd, text: String, code: u8) -> u8 {
-    let write = move || {
+    let mut ready = [PollFd::new(&to, PollFlags::OUT)];
+    let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+    // POSIX promises that a write this short to a ready pipe goes through at once.
+    let fits = text.len() <= rustix::pipe::PIPE_BUF && poll(&mut ready, Some(&now)) == Ok(1);
+    if fits && ready[0].revents().contains(PollFlags::OUT) {
         // A reader that went away is the person's wish.
+        let _ = io::Write::write_all(&mut std::fs::File::from(to), text.as_bytes());
+        return code;
+    }
+    let write = move || {
         let _ = io::Write::write_all(&mut std::fs::File::from(to), text.as_bytes());
     };
     let _ = tokio::task::spawn_blocking(write).await;

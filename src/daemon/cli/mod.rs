@@ -7,4 +7,4 @@ mod completions;
 mod words;
 
 pub use build::BuildArgs;
-pub use words::{Word, parse};
+pub use words::{Word, is_ping, parse};

@@ -1,7 +1,7 @@
 //! The clap tree itself, and what a command line that does not fit it is answered.
 
 use clap::{Parser, Subcommand, error::ErrorKind};
-use shared::fault::exit;
+use shared::{fault::exit, wire::text::Text};
 
 use super::BuildArgs;
 
@@ -37,6 +37,12 @@ const STYLES: clap::builder::Styles = clap::builder::Styles::plain();
 
 /// A `+toolchain` in front, and the word.
 pub type Command = (Option<String>, Word);
+
+/// Whether the words are just `ping`: asked often, and to be answered in less time than the tree
+/// of all words takes to build.
+pub fn is_ping(argv: &[Text]) -> bool {
+    matches!(argv, [word] if word.0 == b"ping")
+}
 
 /// Reads the words after the program's name.
 pub fn parse(argv: &[std::ffi::OsString]) -> Result<Command, Answer> {
