@@ -8,6 +8,7 @@ mod control;
 mod crash;
 mod install;
 mod kit;
+mod reapi;
 mod sandbox;
 mod sessions;
 mod tidy;

@@ -72,6 +72,9 @@ SHA256, BLAKE3 = 1, 9
 
 def build_messages():
     pool = descriptor_pool.DescriptorPool()
+    # Debian 12's protobuf knows only the older of the two.
+    newer = getattr(message_factory, "GetMessageClass", None)
+    message_class = newer or message_factory.MessageFactory(pool).GetPrototype
     classes = {}
     for package, messages in PACKAGES.items():
         file = descriptor_pb2.FileDescriptorProto(name=package + ".proto", package=package, syntax="proto3")
@@ -90,7 +93,7 @@ def build_messages():
                     entry.type = getattr(entry, "TYPE_" + kind.upper())
         pool.Add(file)
         for name in messages:
-            classes[name] = message_factory.GetMessageClass(pool.FindMessageTypeByName(package + "." + name))
+            classes[name] = message_class(pool.FindMessageTypeByName(package + "." + name))
     return type("Messages", (), classes)
 
 

@@ -42,6 +42,9 @@ pub struct Layout {
 pub async fn layout(cas: &Cas, root: Digest, seen: &Directories) -> Result<Layout, StageError> {
     let mut directories = seen.clone();
     read_below(cas, vec![root], limits::TREE_DEPTH, &mut directories).await?;
+    if nodes(&directories, root, &mut HashMap::new()) > limits::TREE_NODES as u64 {
+        return Err(StageError::Hostile(format!("more than {} nodes", limits::TREE_NODES)));
+    }
     let mut layout = Layout::default();
     walk(&directories, root, Path::new(""), &mut layout, limits::TREE_DEPTH)?;
     Ok(layout)
@@ -157,6 +160,20 @@ fn children(directory: &v2::Directory, digest: Digest) -> Vec<Digest> {
     directory.directories.iter().filter_map(child).collect()
 }
 
+/// How many nodes the tree has when it is laid out: one directory may stand in many places, so
+/// a few blobs can name more of them than any disk holds.
+fn nodes(directories: &Directories, digest: Digest, known: &mut HashMap<Digest, u64>) -> u64 {
+    if let Some(count) = known.get(&digest) {
+        return *count;
+    }
+    let Some(directory) = directories.get(&digest) else { return 0 };
+    let own = directory.files.len() + directory.symlinks.len() + directory.directories.len();
+    let below = children(directory, digest).into_iter().map(|child| nodes(directories, child, known));
+    let count = below.fold(own as u64, u64::saturating_add);
+    known.insert(digest, count);
+    count
+}
+
 fn walk(
     directories: &Directories,
     digest: Digest,
@@ -176,10 +193,6 @@ fn walk(
         layout.files.push(File { path, digest, executable: file.is_executable });
     }
     layout.links.extend(directory.symlinks.iter().map(|link| (at.join(&link.name), link.target.clone())));
-    let nodes = layout.files.len() + layout.links.len() + layout.directories.len() + directory.directories.len();
-    if nodes > limits::TREE_NODES {
-        return Err(StageError::Hostile(format!("more than {} nodes", limits::TREE_NODES)));
-    }
     for child in &directory.directories {
         let path = at.join(&child.name);
         layout.directories.push(path.clone());
