@@ -16,7 +16,9 @@ fn a_plain_client_is_served_and_a_hostile_one_refused() {
             machine.write(machine.home().join(name), text);
         }
         machine.sh("/usr/bin/python3 -B ~/reapi_client.py $XDG_RUNTIME_DIR/vx/cas.sock").ok();
-        machine.sh("/usr/bin/python3 -B ~/reapi_exec_client.py $XDG_RUNTIME_DIR/vx/cas.sock $XDG_RUNTIME_DIR/vx/exec.sock").ok();
+        machine
+            .sh("/usr/bin/python3 -B ~/reapi_exec_client.py $XDG_RUNTIME_DIR/vx/cas.sock $XDG_RUNTIME_DIR/vx/exec.sock")
+            .ok();
         let places = "/ /usr /usr/bin /etc /vx /dev /tmp /var/tmp /home ~ ~/.cache/vx/exec ~/.cache/vx/exec/scratch";
         let escaped = machine.sh(&format!("find {places} -maxdepth 1 -name '*vx-escaped*' 2>/dev/null"));
         assert_eq!(escaped.stdout, "", "{who:?}");
