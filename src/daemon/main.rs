@@ -8,6 +8,7 @@ mod cargo;
 mod cli;
 mod control;
 mod daemon;
+mod door;
 mod events;
 mod execute;
 mod graph;
@@ -68,9 +69,8 @@ async fn run(sockets: Sockets, config: Result<Config, ConfigError>, parts: Parts
     let daemon = Arc::new(Daemon::new(config));
     let control = Arc::new(Control::new(Arc::clone(&daemon), parts.clone()));
     let _control = parts.control(control, sockets.control).await?;
-    sockets.main.set_nonblocking(true)?;
-    let listener = tokio::net::UnixListener::from_std(sockets.main)?;
+    let callers = door::open(sockets.main, Arc::clone(&daemon), &parts)?;
     parts.ready("Serving");
-    session::serve(listener, daemon, parts).await;
+    session::serve(callers, daemon).await;
     Ok(())
 }

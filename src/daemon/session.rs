@@ -14,25 +14,25 @@ use std::{
     time::Duration,
 };
 
-use rustix::event::{PollFd, PollFlags, poll};
 use shared::{
     fault::exit,
     limits,
-    service::{Guard, Parts, accept, send_line},
+    service::send_line,
     wire::{
         call::{self, Error, Request},
         fds::{Line, Receiver},
-        session::{Accepted, Ended, PROTOCOL, Start, Tty},
+        session::{Accepted, Ended, Start, Tty},
         text::Text,
     },
 };
-use tokio::{io::Interest, net::UnixStream};
+use tokio::{io::Interest, net::UnixStream, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     build,
     cli::{self, Word},
     daemon::Daemon,
+    door::{Caller, ping_answer, read_start},
     output::{Colour, Output},
 };
 
@@ -55,26 +55,30 @@ pub struct Session {
     pub cancel: CancellationToken,
 }
 
-/// Serves clients until the service stops.
-pub async fn serve(listener: tokio::net::UnixListener, daemon: Arc<Daemon>, parts: Parts) {
-    while let Some((stream, guard)) = accept(&listener, &parts).await {
+/// Serves the clients that come in at the door, until it closes.
+pub async fn serve(mut callers: mpsc::Receiver<Caller>, daemon: Arc<Daemon>) {
+    while let Some(caller) = callers.recv().await {
         let daemon = Arc::clone(&daemon);
         tokio::spawn(async move {
-            if let Err(err) = converse(stream, &daemon, guard).await {
+            if let Err(err) = converse(caller, &daemon).await {
                 tracing::debug!(%err, "a client went away");
             }
         });
     }
 }
 
-async fn converse(stream: UnixStream, daemon: &Arc<Daemon>, _guard: Guard) -> io::Result<()> {
-    let mut receiver = Receiver::default();
-    let first = match tokio::time::timeout(START_WAIT, next_line(&stream, &mut receiver)).await {
-        Ok(line) => line?,
-        Err(_) => return Ok(()),
+async fn converse(caller: Caller, daemon: &Arc<Daemon>) -> io::Result<()> {
+    let Caller { stream, mut receiver, first, guard: _guard } = caller;
+    let stream = UnixStream::from_std(stream)?;
+    let first = match first {
+        Some(line) => Some(line),
+        None => match tokio::time::timeout(START_WAIT, next_line(&stream, &mut receiver)).await {
+            Ok(line) => line?,
+            Err(_) => return Ok(()),
+        },
     };
     let Some(Line { bytes, fds }) = first else { return Ok(()) };
-    let (id, start) = match read_start(&bytes, fds.len()) {
+    let (id, start) = match read_start(&bytes, &fds) {
         Ok(read) => read,
         Err((id, error)) => return send_line(&stream, &call::error(id, &error), Vec::new()).await,
     };
@@ -89,14 +93,7 @@ async fn converse(stream: UnixStream, daemon: &Arc<Daemon>, _guard: Guard) -> io
             return send_line(&stream, &call::error(id, &error), Vec::new()).await;
         }
     };
-    let accepted = call::notification("session.accepted", &Accepted { repeat: true });
-    if cli::is_ping(&start.argv) {
-        let [_, stdout, _] = <[OwnedFd; 3]>::try_from(fds).map_err(|_| io::ErrorKind::InvalidData)?;
-        let exit = print(stdout, ping_answer(), exit::OK).await;
-        let ended = call::result(id, &Ended { exit, run: start.run });
-        return send_line(&stream, &[accepted, ended].concat(), Vec::new()).await;
-    }
-    send_line(&stream, &accepted, Vec::new()).await?;
+    send_line(&stream, &call::notification("session.accepted", &Accepted { repeat: true }), Vec::new()).await?;
     let _counted = daemon.counters.session();
     let cancel = CancellationToken::new();
     // However this ends, what runs for it ends too.
@@ -128,27 +125,6 @@ async fn converse(stream: UnixStream, daemon: &Arc<Daemon>, _guard: Guard) -> io
 
 fn is_signal(line: &[u8]) -> bool {
     serde_json::from_slice::<Request<'_>>(line).is_ok_and(|request| request.method == "session.signal")
-}
-
-fn read_start(line: &[u8], fds: usize) -> Result<(Option<u64>, Start), (Option<u64>, Error)> {
-    let request: Request<'_> =
-        serde_json::from_slice(line).map_err(|err| (None, Error::new(call::NO_JSON, err.to_string())))?;
-    let id = request.id;
-    let refuse = |error| (id, error);
-    if request.method != "session.start" {
-        let what = format!("unknown method {}", request.method);
-        return Err(refuse(Error::new(call::UNKNOWN_METHOD, what)));
-    }
-    let start: Start = call::params(&request).map_err(refuse)?;
-    if start.protocol != PROTOCOL {
-        let what =
-            format!("vx speaks protocol {}, this daemon {PROTOCOL}: install both of one version", start.protocol);
-        return Err(refuse(Error::new(call::VERSION, what)));
-    }
-    if start.fds != ["stdin", "stdout", "stderr"] || fds != 3 {
-        return Err(refuse(Error::new(call::INVALID_PARAMS, "session.start needs stdin, stdout and stderr")));
-    }
-    Ok((id, start))
 }
 
 async fn next_line(stream: &UnixStream, receiver: &mut Receiver) -> io::Result<Option<Line>> {
@@ -203,22 +179,10 @@ async fn run_word(
     code
 }
 
-fn ping_answer() -> String {
-    format!("vx-daemon {} is there\n", env!("CARGO_PKG_VERSION"))
-}
-
 /// Prints and says the exit code. A reader that never reads holds up only its own session.
 async fn print(to: OwnedFd, text: String, code: u8) -> u8 {
-    let mut ready = [PollFd::new(&to, PollFlags::OUT)];
-    let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
-    // POSIX promises that a write this short to a ready pipe goes through at once.
-    let fits = text.len() <= rustix::pipe::PIPE_BUF && poll(&mut ready, Some(&now)) == Ok(1);
-    if fits && ready[0].revents().contains(PollFlags::OUT) {
-        // A reader that went away is the person's wish.
-        let _ = io::Write::write_all(&mut std::fs::File::from(to), text.as_bytes());
-        return code;
-    }
     let write = move || {
+        // A reader that went away is the person's wish.
         let _ = io::Write::write_all(&mut std::fs::File::from(to), text.as_bytes());
     };
     let _ = tokio::task::spawn_blocking(write).await;

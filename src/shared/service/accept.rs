@@ -5,7 +5,7 @@ use std::{
     future::Future,
     io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixListener as StdListener,
     },
     pin::Pin,
@@ -130,7 +130,7 @@ pub fn sort_connections(listener: StdListener, parts: &Parts) -> io::Result<Serv
 
 /// The next connection of the same user; `None` when the service stops. Others are refused in
 /// words.
-pub async fn accept(listener: &UnixListener, parts: &Parts) -> Option<(UnixStream, Guard)> {
+async fn accept(listener: &UnixListener, parts: &Parts) -> Option<(UnixStream, Guard)> {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -157,13 +157,24 @@ pub async fn accept(listener: &UnixListener, parts: &Parts) -> Option<(UnixStrea
     }
 }
 
-fn check_peer(stream: &UnixStream) -> Result<(), String> {
+/// Whether the peer is the same user; root is refused too, in words.
+pub fn check_peer(stream: impl AsFd) -> Result<(), String> {
     let own = rustix::process::geteuid().as_raw();
-    match stream.peer_cred() {
-        Ok(peer) if peer.uid() == own => Ok(()),
-        Ok(peer) => Err(format!("this service serves user {own} only, not user {}", peer.uid())),
+    match peer_uid(stream.as_fd()) {
+        Ok(peer) if peer == own => Ok(()),
+        Ok(peer) => Err(format!("this service serves user {own} only, not user {peer}")),
         Err(err) => Err(format!("the peer's user cannot be told: {err}")),
     }
+}
+
+#[cfg(target_os = "linux")]
+fn peer_uid(stream: BorrowedFd<'_>) -> io::Result<u32> {
+    Ok(rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn peer_uid(stream: BorrowedFd<'_>) -> io::Result<u32> {
+    Ok(nix::unistd::getpeereid(stream)?.0.as_raw())
 }
 
 async fn refuse(stream: &UnixStream, error: &Error) {

@@ -9,7 +9,7 @@ mod notify;
 mod run;
 mod sockets;
 
-pub use accept::{Call, Connection, Reply, Serving, accept, send_line, serve_calls, sort_connections};
+pub use accept::{Call, Connection, Reply, Serving, check_peer, send_line, serve_calls, sort_connections};
 pub use idle::{Guard, Idle};
 pub use run::{Parts, Shutdown, run};
 pub use sockets::{Sockets, SocketsError, own_folder, take_sockets};
