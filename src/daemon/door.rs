@@ -106,7 +106,6 @@ fn greet(stream: UnixStream, callers: &mpsc::Sender<Caller>, daemon: &Daemon, pa
     if parts.idle.busy() >= limits::CONNECTIONS {
         return refuse(&Error::new(call::BUSY, "too many connections, try again later"));
     }
-    let guard = parts.idle.guard();
     let mut receiver = Receiver::default();
     let first = first_line(&stream, &mut receiver);
     let Ok(first) = first else { return };
@@ -117,6 +116,8 @@ fn greet(stream: UnixStream, callers: &mpsc::Sender<Caller>, daemon: &Daemon, pa
         },
         other => other,
     };
+    // Not before: a guard wakes the runtime, which would cost a ping more than its answer.
+    let guard = parts.idle.guard();
     if let Err(mpsc::error::TrySendError::Full(_)) = callers.try_send(Caller { stream, receiver, first, guard }) {
         tracing::warn!("more clients at once than can be taken; one was sent away");
     }
