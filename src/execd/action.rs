@@ -20,7 +20,7 @@ use shared::{
     config::Rung,
     digest::Digest,
     limits,
-    reapi::{self, digest_to_proto, v2},
+    reapi::{self, digest_to_proto, record, v2},
 };
 use times::{Times, metadata};
 use tokio::time::sleep;
@@ -56,6 +56,12 @@ struct Run {
 /// A result that is already there.
 pub async fn cached(executor: &Executor, request: &Request) -> Result<Option<v2::ExecuteResponse>, Refusal> {
     let Some(mut result) = executor.cas.action_result(request.digest).await? else { return Ok(None) };
+    // What ran without namespaces saw the whole machine: it never answers for what sees only its
+    // inputs, nor the other way round. A result without a record came from a client.
+    let isolated = executor.ladder.rung >= Rung::Namespaces;
+    if record::of(&result).is_some_and(|record| (record.view == "fixed") != isolated) {
+        return Ok(None);
+    }
     for (raw, digest) in
         [(&mut result.stdout_raw, &result.stdout_digest), (&mut result.stderr_raw, &result.stderr_digest)]
     {

@@ -83,11 +83,23 @@ fn main() -> ExitCode {
             return ExitCode::from(exit::FAILED);
         }
     };
+    raise_descriptor_limit();
     let config_file = paths::config_file().unwrap_or_default();
     let config = Config::load(&config_file);
     let timeout =
         config.as_ref().map_or_else(|_| Config::default().exec.idle_timeout(), |config| config.exec.idle_timeout());
     service::run(Service::Exec, timeout, |parts| run(spawner, sockets, config_file, config, parts))
+}
+
+/// Blobs arrive as descriptors, up to 200 for each action that is being staged. After the spawner
+/// was forked: actions keep the usual limit.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(err) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%err, "the limit of open files cannot be raised, ignoring");
+    }
 }
 
 async fn run(
