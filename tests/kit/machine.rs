@@ -150,16 +150,7 @@ impl Machine {
         chown(&path, Some(self.who.uid()), Some(self.who.uid())).expect("its person's file");
     }
 
-    /// A command of its person's, to be spawned. `program` and its arguments follow; it starts in the home folder.
-    pub fn command<I, S>(&self, words: I) -> Command
-    where
-        I: IntoIterator<Item = S>,
-        S: AsRef<OsStr>,
-    {
-        self.command_in(self.home(), words)
-    }
-
-    /// The same, started in a folder of the machine.
+    /// A command of its person's, to be spawned in a folder of the machine.
     pub fn command_in<I, S>(&self, folder: &Path, words: I) -> Command
     where
         I: IntoIterator<Item = S>,
