@@ -62,7 +62,7 @@ pub struct Signal {
 }
 
 /// The result of `session.start`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Ended {
     /// The exit code for the client.
     pub exit: u8,
@@ -75,12 +75,17 @@ pub struct Ended {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct FromDaemon {
-    /// Set on notifications; only `session.accepted` is for the client.
-    pub method: Option<String>,
-    /// That notification's parameters.
+    /// Set on notifications; only those of `session.accepted` are for the client.
     pub params: Option<Accepted>,
-    /// How the run ended.
-    pub result: Option<Ended>,
+    /// The part of [`Ended`] that the client needs.
+    pub result: Option<Exit>,
     /// Why there is no run.
     pub error: Option<Error>,
+}
+
+/// An exit code.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Exit {
+    /// The exit code for the client.
+    pub exit: u8,
 }
