@@ -76,6 +76,7 @@ async fn build(
         session.output.warning(note).await;
     }
     let plan = planned.plan;
+    daemon.names.load(&services, &plan).await?;
     let inputs = Arc::new(Inputs::gather(&services, &daemon.hashes, &plan).await?);
     let verbosity = args.verbosity();
     let terminal = Arc::new(Terminal::new(session.output.clone(), verbosity, &plan, began));
@@ -84,6 +85,7 @@ async fn build(
         services,
         identity,
         executing: Arc::clone(&daemon.executing),
+        names: Arc::clone(&daemon.names),
         listeners: vec![Arc::clone(&daemon.counters) as Arc<dyn Listener>, Arc::clone(&terminal) as _],
         ambient: Ambient::new(session.environment.clone(), config.env.pass.clone()),
         jobs: args.jobs(cores).map_err(|what| usage(&what))?,

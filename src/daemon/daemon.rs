@@ -7,7 +7,7 @@ use shared::{
     paths,
 };
 
-use crate::{events::Counters, execute::Executing, sources::Hashes, workspace::Plans};
+use crate::{events::Counters, execute::Executing, names::Names, sources::Hashes, workspace::Plans};
 
 /// The daemon's state.
 pub struct Daemon {
@@ -17,6 +17,8 @@ pub struct Daemon {
     pub hashes: Arc<Hashes>,
     /// Actions that builds wait for.
     pub executing: Arc<Executing>,
+    /// Variables that units have named.
+    pub names: Arc<Names>,
     /// For status.
     pub counters: Arc<Counters>,
     config: RwLock<Result<Arc<Config>, ConfigError>>,
@@ -29,6 +31,7 @@ impl Daemon {
             plans: Plans::default(),
             hashes: Arc::default(),
             executing: Arc::default(),
+            names: Arc::default(),
             counters: Arc::default(),
             config: RwLock::new(config.map(Arc::new)),
         }

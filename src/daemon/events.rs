@@ -17,6 +17,8 @@ pub enum Event {
     Hit(UnitId),
     /// A unit was run well.
     Built(UnitId),
+    /// A unit was run and has to run again, seeing more.
+    Repeated(UnitId),
     /// A unit was run and failed.
     Failed(UnitId),
 }
@@ -85,6 +87,7 @@ impl Listener for Counters {
         match event {
             Event::Started(_) => add(&self.running),
             Event::Hit(_) => add(&self.hits),
+            Event::Repeated(_) => end(),
             Event::Built(_) => {
                 end();
                 add(&self.built);

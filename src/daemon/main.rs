@@ -13,6 +13,7 @@ mod events;
 mod execute;
 mod graph;
 mod inputs;
+mod names;
 mod outcome;
 mod output;
 mod place;

@@ -49,6 +49,12 @@ impl Outcome {
         }
         Ok(outcome)
     }
+
+    /// rustc's `.d` file.
+    pub fn dep_info(&self) -> Option<Digest> {
+        let is_dep_info = |name: &str| std::path::Path::new(name).extension().is_some_and(|end| end == "d");
+        self.files.iter().find(|(name, _)| is_dep_info(name)).map(|(_, (digest, _))| *digest)
+    }
 }
 
 /// As cargo says it. Executors report death by a signal as shells do.

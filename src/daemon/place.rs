@@ -96,18 +96,14 @@ async fn dep_infos(
     let mut digests = HashMap::new();
     for (unit, outcome) in plan.units.iter().zip(runner.outcomes()) {
         let Some(outcome) = outcome.as_ref().filter(|_| plan.package(unit).source.is_path()) else { continue };
-        if let Some((_, (digest, _))) = outcome.files.iter().find(|(name, _)| is_dep_info(name)) {
-            digests.insert(unit.id, *digest);
+        if let Some(digest) = outcome.dep_info() {
+            digests.insert(unit.id, digest);
         }
     }
     let wanted: Vec<Digest> = digests.values().copied().collect();
     let texts = read_many(services, &wanted).await?;
     let parse = |digest| texts.get(digest).map(|text| DepInfo::parse(&String::from_utf8_lossy(text)));
     Ok(digests.iter().filter_map(|(unit, digest)| Some((*unit, parse(digest)?))).collect())
-}
-
-fn is_dep_info(name: &str) -> bool {
-    Path::new(name).extension().is_some_and(|extension| extension == "d")
 }
 
 fn items(plan: &Plan, runner: &Runner<'_>, placed: &[Placement], read: &BTreeMap<UnitId, DepInfo>) -> Vec<Item> {

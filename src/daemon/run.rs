@@ -2,7 +2,7 @@
 //! not there is run by execd as far as jobs allow; one loop puts all events in one order.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -20,6 +20,7 @@ use crate::{
     cargo::{
         Said,
         call::Call,
+        dep_info::DepInfo,
         diagnostics::{self, End, Voice},
         directives,
         environment::Ambient,
@@ -30,6 +31,7 @@ use crate::{
     execute::{Executing, Work},
     graph::Build,
     inputs::Inputs,
+    names::{self, Names},
     outcome::{Outcome, how_it_ended},
     services::{Services, persist},
     streams::{self, Streams},
@@ -58,6 +60,8 @@ pub struct Surroundings {
     pub listeners: Vec<Arc<dyn Listener>>,
     /// The person's variables.
     pub ambient: Ambient,
+    /// Variables that units have named.
+    pub names: Arc<Names>,
     /// At most so many actions at once.
     pub jobs: usize,
     /// Ends the build.
@@ -196,9 +200,10 @@ impl<'a> Runner<'a> {
 
     fn render(&self, unit: usize) -> Result<Call, Failure> {
         let unit = &self.plan.units[unit];
+        let named = self.around.names.of(unit);
         let rendered = match unit.kind {
-            Kind::BuildScriptRun => script::render(self.plan, unit, &self.said, &self.around.ambient, &[]),
-            _ => rustc::render(self.plan, unit, &self.said, &self.around.ambient, &[]),
+            Kind::BuildScriptRun => script::render(self.plan, unit, &self.said, &self.around.ambient, &named),
+            _ => rustc::render(self.plan, unit, &self.said, &self.around.ambient, &named),
         };
         rendered.map_err(|err| Failure::new(Fault::Bug, err.to_string()))
     }
@@ -254,11 +259,45 @@ impl<'a> Runner<'a> {
             return Ok(());
         };
         let streams = streams::of(&self.around.services, &[&result]).await?.remove(0).unwrap_or_default();
+        let named = self.named(unit, &call, &result, &streams).await?;
+        let new = self.around.names.learn(&self.around.services, &self.plan.units[unit], named).await;
+        if !new.is_empty() && self.render(unit)? != call {
+            self.tell(&Event::Repeated(UnitId(unit)));
+            self.build.again(unit);
+            return Ok(());
+        }
         if result.exit_code == 0 {
             return self.take(unit, &call, &result, &streams, Whence::Run, terminal).await;
         }
         self.failed(unit, &result, &streams, terminal).await;
         Ok(())
+    }
+
+    /// The variables that a run named and that its call did not hold.
+    async fn named(
+        &self,
+        unit: usize,
+        call: &Call,
+        result: &v2::ActionResult,
+        streams: &Streams,
+    ) -> Result<BTreeSet<String>, Failure> {
+        let one = &self.plan.units[unit];
+        let mut named: BTreeSet<String> = match (one.kind, result.exit_code) {
+            (Kind::BuildScriptRun, 0) => {
+                let heard = script::heard(self.plan, one, &self.around.ambient, &streams.stdout);
+                heard.map(|said| said.rerun_if_env_changed).unwrap_or_default().into_iter().collect()
+            }
+            (Kind::BuildScriptRun, _) => BTreeSet::new(),
+            (_, 0) => {
+                let digest = Outcome::of(one, call, result)?.dep_info();
+                let texts = streams::read_many(&self.around.services, &Vec::from_iter(digest)).await?;
+                let infos = texts.values().map(|text| DepInfo::parse(&String::from_utf8_lossy(text)));
+                infos.flat_map(|info| info.env).map(|(name, _)| name).collect()
+            }
+            _ => names::missed(&String::from_utf8_lossy(&streams.stderr)),
+        };
+        named.retain(|name| !call.env.contains_key(name));
+        Ok(named)
     }
 
     async fn failed(&mut self, unit: usize, result: &v2::ActionResult, streams: &Streams, terminal: &impl Say) {

@@ -146,7 +146,7 @@ impl Listener for Terminal {
                     self.line("Built", &self.names[*unit].label);
                 }
             }
-            Event::Failed(UnitId(unit)) => {
+            Event::Failed(UnitId(unit)) | Event::Repeated(UnitId(unit)) => {
                 state.running.remove(unit);
             }
         }

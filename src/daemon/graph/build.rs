@@ -101,6 +101,15 @@ impl Build {
         }
     }
 
+    /// A running unit has to be looked up and maybe run once more.
+    pub fn again(&mut self, unit: usize) {
+        if self.states[unit] == State::Running {
+            self.running -= 1;
+            self.states[unit] = State::Ready;
+            self.ready.push(unit);
+        }
+    }
+
     /// A unit failed: nothing new starts.
     pub fn fail(&mut self, unit: usize) {
         if self.states[unit] == State::Running {
@@ -152,6 +161,19 @@ mod tests {
         build.finish(1);
         build.take_ready();
         assert_eq!(build.start(), Some(0));
+    }
+
+    #[test]
+    fn a_unit_may_run_again() {
+        let mut build = Build::new(&[vec![], vec![0]], 1);
+        for unit in build.take_ready() {
+            build.queue(unit);
+        }
+        build.start();
+        build.again(0);
+        assert_eq!(build.take_ready(), [0]);
+        build.finish(0);
+        assert_eq!(build.take_ready(), [1]);
     }
 
     #[test]
