@@ -1,47 +1,103 @@
-//! One action's life, from its digest to its result: look-up, staging, run, collection. Every way
-//! of ending is a variant of [`Ending`], and only a clean exit with code 0 is ever cached. What a
-//! client sees of it is `serve`'s.
+//! One action's life: a slot, staging, the run, collection. Every way of ending is a variant of
+//! [`Ending`], and only a clean exit with code 0 may be cached. How an action is asked for and what
+//! a client sees of it is `serve`'s.
 
 mod ending;
-mod request;
-mod times;
 
 use std::{
     collections::HashMap,
     fs::File,
     os::fd::AsFd,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 pub use ending::Ending;
-pub use request::{Request, read};
-use shared::{
-    config::Rung,
-    digest::Digest,
-    limits,
-    reapi::{self, digest_to_proto, record, v2},
-};
-use times::{Times, metadata};
+use shared::{config::Rung, digest::Digest};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
-use v2::execution_stage::Value as Phase;
 
 use crate::{
-    collect::Collector,
+    collect::{Collector, Format, Outputs},
     executor::Executor,
     host,
     launch::{RunError, Running},
-    operations::{Operation, Progress},
     output::{Capture, Overflow},
     refusal::Refusal,
     sandbox::{Ended, Identity, Job, Network, Status, Step, Usage, cgroup::PROCESSES},
-    view::{self, View},
+    view::{self, Command, Style, View},
 };
 
+/// The longest time an action may ask for, and what one gets that does not ask.
+pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// Most bytes of one output file.
 const FILE_BYTES: u64 = 64 << 30;
+
+/// An action that was read and makes sense.
+#[derive(Debug)]
+pub struct Request {
+    /// Its digest.
+    pub digest: Digest,
+    /// What it runs.
+    pub command: Command,
+    /// Its input root.
+    pub root: Digest,
+    /// How it sees that.
+    pub style: Style,
+    /// How long it may run.
+    pub timeout: Duration,
+    /// How its output directories are stored.
+    pub format: Format,
+    /// Whether its result may be stored, looked up and shared.
+    pub cacheable: bool,
+}
+
+/// An action that was run.
+#[derive(Debug)]
+pub struct Done {
+    /// How it ended.
+    pub ending: Ending,
+    /// What it wrote.
+    pub stdout: Stream,
+    /// What it wrote.
+    pub stderr: Stream,
+    /// What it made.
+    pub outputs: Outputs,
+    /// When.
+    pub times: Times,
+    /// What it used.
+    pub usage: Usage,
+    /// How it was isolated.
+    pub rung: Rung,
+    /// The view class.
+    pub view: &'static str,
+}
+
+/// A standard stream, as it was stored.
+#[derive(Debug)]
+pub struct Stream {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// When an action went through its stages.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Asked for.
+    pub queued: SystemTime,
+    /// A slot was there.
+    pub worker: SystemTime,
+    /// Inputs were staged.
+    pub fetched: SystemTime,
+    /// The command was started.
+    pub began: SystemTime,
+    /// It had ended.
+    pub over: SystemTime,
+    /// Outputs were stored.
+    pub uploaded: SystemTime,
+}
 
 /// What one run brought.
 struct Run {
@@ -53,71 +109,44 @@ struct Run {
     over: SystemTime,
 }
 
-/// A result that is already there.
-pub async fn cached(executor: &Executor, request: &Request) -> Result<Option<v2::ExecuteResponse>, Refusal> {
-    let Some(mut result) = executor.cas.action_result(request.digest).await? else { return Ok(None) };
-    // What ran without namespaces saw the whole machine: it never answers for what sees only its
-    // inputs, nor the other way round. A result without a record came from a client.
-    let isolated = executor.ladder.rung >= Rung::Namespaces;
-    if record::of(&result).is_some_and(|record| (record.view == "fixed") != isolated) {
-        return Ok(None);
-    }
-    for (raw, digest) in
-        [(&mut result.stdout_raw, &result.stdout_digest), (&mut result.stderr_raw, &result.stderr_digest)]
-    {
-        let digest =
-            digest.as_ref().filter(|digest| (1..=limits::INLINE_STREAM_BYTES as i64).contains(&digest.size_bytes));
-        let parsed = digest.and_then(|digest| reapi::digest_from_proto(request.digest.function(), Some(digest)).ok());
-        if let (true, Some(digest)) = (raw.is_empty(), parsed) {
-            *raw = executor.cas.read(digest).await?;
-        }
-    }
-    Ok(Some(v2::ExecuteResponse { result: Some(result), cached_result: true, ..Default::default() }))
-}
-
-/// Runs the action to its end.
-pub async fn run(executor: &Executor, request: &Request, operation: &Operation) -> v2::ExecuteResponse {
-    match attempt(executor, request, operation).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            tracing::debug!(action = %request.digest, code = %refusal.code, "an action was not run: {refusal}");
-            v2::ExecuteResponse { status: Some(refusal.rpc()), ..Default::default() }
-        }
+impl Done {
+    /// Whether this is what the same action would bring again.
+    pub fn is_cacheable(&self) -> bool {
+        matches!(self.ending, Ending::Exited(0))
     }
 }
 
-async fn attempt(
+/// Runs an action to its end; `started` is called when it has a slot.
+pub async fn run(
     executor: &Executor,
     request: &Request,
-    operation: &Operation,
-) -> Result<v2::ExecuteResponse, Refusal> {
-    let mut times = Times { queued: Some(SystemTime::now()), ..Times::default() };
+    cancel: &CancellationToken,
+    started: impl FnOnce(),
+) -> Result<Done, Refusal> {
     let cancelled = || Refusal::new(Code::Cancelled, "the action was cancelled");
-    let _slot = unless(&operation.cancel, executor.slots.take()).await.ok_or_else(cancelled)?;
-    operation.say(Progress::In(Phase::Executing));
+    let queued = SystemTime::now();
+    let _slot = unless(cancel, executor.slots.take()).await.ok_or_else(cancelled)?;
+    started();
     let _counted = executor.counted();
-    times.worker = Some(SystemTime::now());
+    let worker = SystemTime::now();
 
     let rung = executor.ladder.rung;
     let staged = view::make(&executor.sources, &request.style, &request.command, request.root, rung);
-    let view = unless(&operation.cancel, staged).await.ok_or_else(cancelled)??;
-    times.fetched = Some(SystemTime::now());
+    let view = unless(cancel, staged).await.ok_or_else(cancelled)??;
+    let fetched = SystemTime::now();
 
-    let run = execute(executor, request, &view, &operation.cancel).await?;
+    let run = execute(executor, request, &view, cancel).await?;
     if matches!(run.ending, Ending::Cancelled) {
         return Err(cancelled());
     }
-
-    let mut result = v2::ActionResult { exit_code: run.ending.code(), ..Default::default() };
-    collect(executor, request, &view, &run, &mut result).await?;
-    times.uploaded = Some(SystemTime::now());
-    result.execution_metadata = Some(metadata(&times, &run, rung, view.class));
-    let status = run.ending.refusal().map(|refusal| refusal.rpc());
-    if matches!(run.ending, Ending::Exited(0)) && request.cacheable {
-        executor.cas.update_action_result(request.digest, without_streams(&result)).await?;
-    }
-    let message = run.ending.words();
-    Ok(v2::ExecuteResponse { result: Some(result), cached_result: false, status, message, ..Default::default() })
+    let (stdout, stderr) = keep_streams(executor, request, run.stdout, run.stderr).await?;
+    let outputs = match run.ending {
+        Ending::Exited(_) => collect(executor, request, &view).await?,
+        _ => Outputs::default(),
+    };
+    let Run { ending, usage, began, over, .. } = run;
+    let times = Times { queued, worker, fetched, began, over, uploaded: SystemTime::now() };
+    Ok(Done { ending, stdout, stderr, outputs, times, usage, rung, view: view.class })
 }
 
 /// The future's outcome, or `None` when the action is cancelled before.
@@ -201,8 +230,6 @@ async fn watch(
 }
 
 fn job(executor: &Executor, request: &Request, view: &View) -> Job {
-    let variable =
-        |variable: &v2::command::EnvironmentVariable| (variable.name.as_str().into(), variable.value.as_str().into());
     let rung = executor.ladder.rung;
     Job {
         rung,
@@ -210,7 +237,12 @@ fn job(executor: &Executor, request: &Request, view: &View) -> Job {
         root: view.root.clone(),
         mounts: view.mounts.clone(),
         argv: request.command.arguments.iter().map(|word| word.as_str().into()).collect(),
-        env: request.command.environment_variables.iter().map(variable).collect(),
+        env: request
+            .command
+            .environment
+            .iter()
+            .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+            .collect(),
         cwd: host::text(&view.cwd),
         network: Network::None,
         file_bytes: FILE_BYTES,
@@ -220,54 +252,29 @@ fn job(executor: &Executor, request: &Request, view: &View) -> Job {
     }
 }
 
-async fn collect(
+async fn keep_streams(
     executor: &Executor,
     request: &Request,
-    view: &View,
-    run: &Run,
-    result: &mut v2::ActionResult,
-) -> Result<(), Refusal> {
-    let function = request.digest.function();
-    let mut blobs = HashMap::new();
-    let mut keep = |bytes: &Vec<u8>| {
-        let digest = Digest::of(function, bytes);
-        if !digest.is_empty() {
-            blobs.insert(digest, bytes.clone());
-        }
-        let raw = if bytes.len() <= limits::INLINE_STREAM_BYTES { bytes.clone() } else { Vec::new() };
-        (Some(digest_to_proto(&digest)), raw)
-    };
-    (result.stdout_digest, result.stdout_raw) = keep(&run.stdout);
-    (result.stderr_digest, result.stderr_raw) = keep(&run.stderr);
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+) -> Result<(Stream, Stream), Refusal> {
+    let stream = |bytes: Vec<u8>| Stream { digest: Digest::of(request.digest.function(), &bytes), bytes };
+    let streams = (stream(stdout), stream(stderr));
+    let written = [&streams.0, &streams.1].into_iter().filter(|stream| !stream.bytes.is_empty());
+    let blobs: HashMap<_, _> = written.map(|stream| (stream.digest, stream.bytes.clone())).collect();
     if !blobs.is_empty() {
         executor.cas.put_missing(&blobs).await?;
     }
-    if matches!(run.ending, Ending::Exited(_)) {
-        let format = v2::command::OutputDirectoryFormat::try_from(request.command.output_directory_format);
-        let collector = Collector {
-            cas: &executor.cas,
-            stage: (executor.ladder.rung >= Rung::Namespaces).then_some(&executor.sources.stage),
-            places: &view.places,
-            function,
-            format: format.unwrap_or(v2::command::OutputDirectoryFormat::TreeOnly),
-        };
-        collector.collect(&view.outputs, result).await?;
-    }
-    Ok(())
+    Ok(streams)
 }
 
-/// What is stored names streams by digest only.
-fn without_streams(result: &v2::ActionResult) -> v2::ActionResult {
-    v2::ActionResult { stdout_raw: Vec::new(), stderr_raw: Vec::new(), ..result.clone() }
-}
-
-/// Runs an operation in the background and ends it, whoever listens.
-pub fn begin(executor: &Arc<Executor>, request: Request, operation: Arc<Operation>) {
-    let executor = Arc::clone(executor);
-    let guard = executor.parts.idle.guard();
-    tokio::spawn(async move {
-        let response = run(&executor, &request, &operation).await;
-        executor.operations.end(&operation, response);
-        drop(guard);
-    });
+async fn collect(executor: &Executor, request: &Request, view: &View) -> Result<Outputs, Refusal> {
+    let collector = Collector {
+        cas: &executor.cas,
+        stage: (executor.ladder.rung >= Rung::Namespaces).then_some(&executor.sources.stage),
+        places: &view.places,
+        function: request.digest.function(),
+        format: request.format,
+    };
+    Ok(collector.collect(&request.command.outputs).await?)
 }

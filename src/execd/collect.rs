@@ -15,11 +15,7 @@ use shared::{
     client::cas::{Cas, CasError},
     digest::{Digest, Function},
     limits,
-    reapi::{
-        Message, digest_to_proto,
-        tree::{DirectoryBuilder, Mode, TreeError},
-        v2,
-    },
+    reapi::tree::{DirectoryBuilder, Mode, TreeError},
 };
 
 use crate::{
@@ -59,6 +55,61 @@ pub enum CollectError {
     /// The store did not take them.
     #[error(transparent)]
     Cas(#[from] CasError),
+}
+
+/// What was there, under the names that were declared.
+#[derive(Clone, Debug, Default)]
+pub struct Outputs {
+    /// Files.
+    pub files: Vec<OutputFile>,
+    /// Symbolic links, dangling ones too.
+    pub links: Vec<OutputLink>,
+    /// Directories.
+    pub directories: Vec<OutputDirectory>,
+}
+
+/// A file at an output path.
+#[derive(Clone, Debug)]
+pub struct OutputFile {
+    /// As declared.
+    pub path: String,
+    /// Its content.
+    pub digest: Digest,
+    /// Whether it can be run.
+    pub mode: Mode,
+}
+
+/// A symbolic link at an output path.
+#[derive(Clone, Debug)]
+pub struct OutputLink {
+    /// As declared.
+    pub path: String,
+    /// Where it leads.
+    pub target: String,
+    /// What it was declared as.
+    pub kind: Kind,
+}
+
+/// A directory at an output path.
+#[derive(Clone, Debug)]
+pub struct OutputDirectory {
+    /// As declared.
+    pub path: String,
+    /// Its Tree, if asked for.
+    pub tree: Option<Digest>,
+    /// Its root Directory, if asked for.
+    pub root: Option<Digest>,
+}
+
+/// How output directories are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// As Trees.
+    Tree,
+    /// As Directories.
+    Directories,
+    /// As both.
+    Both,
 }
 
 /// What was found at one output path.
@@ -105,12 +156,12 @@ pub struct Collector<'a> {
     /// The hash function of the request.
     pub function: Function,
     /// Whether Directories are stored, Trees, or both.
-    pub format: v2::command::OutputDirectoryFormat,
+    pub format: Format,
 }
 
 impl Collector<'_> {
-    /// Takes every declared output that is there into the store and names it in `result`.
-    pub async fn collect(&self, outputs: &[Output], result: &mut v2::ActionResult) -> Result<(), CollectError> {
+    /// Takes every declared output that is there into the store and names it.
+    pub async fn collect(&self, outputs: &[Output]) -> Result<Outputs, CollectError> {
         let found = self.look(outputs).await?;
         let mut leaves = Vec::new();
         for (_, found) in &found {
@@ -126,13 +177,15 @@ impl Collector<'_> {
             }
         }
         let taken = self.take(&leaves).await?;
-        let mut blobs = HashMap::new();
+        let (mut blobs, mut named) = (HashMap::new(), Outputs::default());
         for (output, found) in found {
-            self.name(output, found, &taken, &mut blobs, result)?;
+            self.name(output, found, &taken, &mut blobs, &mut named)?;
         }
-        self.cas.put_missing(&blobs).await?;
+        if !blobs.is_empty() {
+            self.cas.put_missing(&blobs).await?;
+        }
         self.keep(&leaves, &taken);
-        Ok(())
+        Ok(named)
     }
 
     async fn look<'o>(&self, outputs: &'o [Output]) -> Result<Vec<(&'o Output, Found)>, CollectError> {
@@ -183,53 +236,33 @@ impl Collector<'_> {
         found: Found,
         taken: &Taken,
         blobs: &mut HashMap<Digest, Vec<u8>>,
-        result: &mut v2::ActionResult,
+        named: &mut Outputs,
     ) -> Result<(), CollectError> {
         let path = output.declared.clone();
-        let lost = || io_at(&output.path)(io::ErrorKind::NotFound.into());
         match found {
             Found::File(leaf) => {
-                let digest = taken.get(&(leaf.place, leaf.file)).ok_or_else(lost)?;
-                result.output_files.push(v2::OutputFile {
-                    path,
-                    digest: Some(digest_to_proto(digest)),
-                    is_executable: leaf.executable,
-                    ..v2::OutputFile::default()
-                });
+                let mode = leaf.mode();
+                let digest = taken.get(&(leaf.place, leaf.file));
+                let digest = *digest.ok_or_else(|| io_at(&output.path)(io::ErrorKind::NotFound.into()))?;
+                named.files.push(OutputFile { path, digest, mode });
             }
-            Found::Link(target) => name_link(output, v2::OutputSymlink { path, target, node_properties: None }, result),
+            Found::Link(target) => named.links.push(OutputLink { path, target, kind: output.kind }),
             Found::Directory(nodes) => {
-                let builder = build(output, nodes, taken)?;
-                result.output_directories.push(self.directory(path, &builder, blobs));
+                let built = build(output, nodes, taken)?.build(self.function);
+                let tree = (self.format != Format::Directories).then(|| {
+                    let bytes = built.tree();
+                    let digest = Digest::of(self.function, &bytes);
+                    blobs.insert(digest, bytes);
+                    digest
+                });
+                let root = (self.format != Format::Tree).then_some(built.root);
+                if root.is_some() {
+                    blobs.extend(built.directories);
+                }
+                named.directories.push(OutputDirectory { path, tree, root });
             }
         }
         Ok(())
-    }
-
-    fn directory(
-        &self,
-        path: String,
-        builder: &DirectoryBuilder,
-        blobs: &mut HashMap<Digest, Vec<u8>>,
-    ) -> v2::OutputDirectory {
-        use v2::command::OutputDirectoryFormat::{DirectoryOnly, TreeAndDirectory, TreeOnly};
-        let built = builder.build(self.function);
-        let mut directory = v2::OutputDirectory { path, is_topologically_sorted: true, ..Default::default() };
-        if matches!(self.format, TreeOnly | TreeAndDirectory) {
-            // Built children first, so backwards every directory comes after all that hold it.
-            let mut messages =
-                built.directories.iter().rev().filter_map(|(_, bytes)| v2::Directory::decode(bytes.as_slice()).ok());
-            let tree = v2::Tree { root: messages.next(), children: messages.collect() };
-            let bytes = tree.encode_to_vec();
-            let digest = Digest::of(self.function, &bytes);
-            directory.tree_digest = Some(digest_to_proto(&digest));
-            blobs.insert(digest, bytes);
-        }
-        if matches!(self.format, DirectoryOnly | TreeAndDirectory) {
-            directory.root_directory_digest = Some(digest_to_proto(&built.root));
-            blobs.extend(built.directories);
-        }
-        directory
     }
 
     /// Hands large files over to the stage; they are no longer where the action made them then.
@@ -241,16 +274,6 @@ impl Collector<'_> {
             }
         }
     }
-}
-
-#[allow(deprecated, reason = "clients of API 2.0 look for links in the two older lists")]
-fn name_link(output: &Output, link: v2::OutputSymlink, result: &mut v2::ActionResult) {
-    match output.kind {
-        Kind::Any => {}
-        Kind::File => result.output_file_symlinks.push(link.clone()),
-        Kind::Directory => result.output_directory_symlinks.push(link.clone()),
-    }
-    result.output_symlinks.push(link);
 }
 
 fn build(output: &Output, nodes: Vec<(String, Node)>, taken: &Taken) -> Result<DirectoryBuilder, CollectError> {

@@ -18,7 +18,6 @@ use tonic::Code;
 
 use crate::{
     launch::{Launcher, RunError, Running},
-    operations::Operations,
     refusal::Refusal,
     sandbox::{Job, cgroup::Delegation, probe::Ladder},
     slots::Slots,
@@ -42,8 +41,6 @@ pub struct Executor {
     pub delegation: Result<Delegation, String>,
     /// Actions at once.
     pub slots: Slots,
-    /// Operations by name.
-    pub operations: Operations,
     /// Where `cargo.run` keeps its target folders.
     pub queries: PathBuf,
     /// What may be asked now.

@@ -10,8 +10,6 @@ mod executor;
 mod folder;
 mod host;
 mod launch;
-mod local;
-mod operations;
 mod output;
 mod refusal;
 mod sandbox;
@@ -47,7 +45,6 @@ use crate::{
     folder::Scratch,
     host::Host,
     launch::Launcher,
-    operations::Operations,
     sandbox::{cgroup::Delegation, probe},
     slots::Slots,
     stage::Stage,
@@ -134,7 +131,6 @@ async fn run(
         sources,
         delegation,
         slots: Slots::new(config.exec.slots),
-        operations: Operations::new(),
         queries: folder.join("query"),
         rules: Mutex::new(Rules { minimum: config.sandbox.minimum, file }),
         running: Arc::default(),

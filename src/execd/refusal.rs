@@ -1,16 +1,10 @@
 //! Why an action has no result, in the API's terms: one code, words, and the blobs a client has to
-//! bring. The same refusal becomes a gRPC status before an operation exists and the response's
-//! status after.
+//! bring. How that is written on the wire is `serve`'s.
 
 use std::io;
 
-use shared::{
-    client::cas::CasError,
-    digest::{Digest, Function},
-    reapi::{Message, protobuf, rpc},
-};
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt};
+use shared::{client::cas::CasError, digest::Digest};
+use tonic::Code;
 
 use crate::{collect::CollectError, launch::RunError, sandbox::Step, stage::StageError, view::ViewError};
 
@@ -38,33 +32,6 @@ impl Refusal {
         let more = if missing.len() > names.len() { ", …" } else { "" };
         let message = format!("{} input blobs are not in the store: {}{more}", missing.len(), names.join(", "));
         Refusal { code: Code::FailedPrecondition, message, missing }
-    }
-
-    /// As a gRPC status, details included.
-    pub fn status(&self) -> Status {
-        if self.missing.is_empty() {
-            return Status::new(self.code, self.message.clone());
-        }
-        let violation = |digest: &Digest| PreconditionViolation::new("MISSING", subject(digest), "");
-        let mut details = ErrorDetails::new();
-        details.set_precondition_failure(self.missing.iter().map(violation).collect::<Vec<_>>());
-        Status::with_error_details(self.code, self.message.clone(), details)
-    }
-
-    /// As the status inside an ExecuteResponse.
-    pub fn rpc(&self) -> rpc::Status {
-        let status = self.status();
-        let packed = rpc::Status::decode(status.details()).unwrap_or_default();
-        let details: Vec<protobuf::Any> = packed.details;
-        rpc::Status { code: self.code as i32, message: self.message.clone(), details }
-    }
-}
-
-/// A blob as violations name it.
-fn subject(digest: &Digest) -> String {
-    match digest.function() {
-        Function::Sha256 => format!("blobs/{}/{}", digest.hex(), digest.size()),
-        Function::Blake3 => format!("blobs/blake3/{}/{}", digest.hex(), digest.size()),
     }
 }
 
@@ -131,22 +98,5 @@ impl From<RunError> for Refusal {
             RunError::Failed(_) | RunError::Io(_) => Code::Internal,
         };
         Refusal::new(code, format!("start the command: {err}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn missing_blobs_are_named_one_by_one() {
-        let digest = Digest::of(Function::Sha256, b"x");
-        let rpc = Refusal::missing(vec![digest, Digest::of(Function::Blake3, b"x")]).rpc();
-        assert_eq!(rpc.code, Code::FailedPrecondition as i32);
-        let [detail] = &rpc.details[..] else { panic!("{:?}", rpc.details) };
-        assert_eq!(detail.type_url, "type.googleapis.com/google.rpc.PreconditionFailure");
-        let text = String::from_utf8_lossy(&detail.value).into_owned();
-        assert!(text.contains("MISSING") && text.contains(&format!("blobs/{}/1", digest.hex())), "{text}");
-        assert!(text.contains("blobs/blake3/"), "{text}");
     }
 }

@@ -2,7 +2,12 @@
 //! health. Translates and calls inward; what an action is and how it runs is `action`'s.
 
 mod execution;
+mod local;
 mod operations;
+mod registry;
+mod request;
+mod result;
+mod status;
 
 use std::{io, os::unix::net::UnixListener, sync::Arc};
 
@@ -23,23 +28,26 @@ use shared::{
 };
 use tonic::{Request, Response, Status, transport::Server};
 
-use crate::{executor::Executor, local};
+use crate::executor::Executor;
 use execution::Execute;
 use operations::Control;
+use registry::Operations;
 
 /// Serves until the service is asked to stop.
 pub async fn serve(listener: UnixListener, executor: Arc<Executor>, parts: &Parts) -> io::Result<()> {
     let serving = sort_connections(listener, parts)?;
-    let local = Arc::clone(&executor);
-    let calls = serve_calls(serving.calls, parts.clone(), move |call| local::answer(Arc::clone(&local), call));
+    let operations = Arc::new(Operations::new());
+    let inner = (Arc::clone(&executor), Arc::clone(&operations));
+    let answer = move |call| local::answer(Arc::clone(&inner.0), Arc::clone(&inner.1), call);
+    let calls = serve_calls(serving.calls, parts.clone(), answer);
     let calls = tokio::spawn(calls);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<ExecutionServer<Execute>>().await;
-    let execution = ExecutionServer::new(Execute { executor: Arc::clone(&executor) });
+    let execution = ExecutionServer::new(Execute { executor, operations: Arc::clone(&operations) });
     let served = Server::builder()
         .add_service(health)
         .add_service(execution.max_decoding_message_size(MESSAGE_BYTES))
-        .add_service(OperationsServer::new(Control { executor }))
+        .add_service(OperationsServer::new(Control { operations }))
         .add_service(CapabilitiesServer::new(Offer))
         .serve_with_incoming_shutdown(serving.grpc, std::future::pending())
         .await;

@@ -8,7 +8,7 @@ pub mod paths;
 
 use std::{path::PathBuf, sync::Arc};
 
-use shared::{config::Rung, digest::Digest, reapi::v2};
+use shared::{config::Rung, digest::Digest};
 
 use crate::{
     folder::{Own, Scratch},
@@ -18,6 +18,19 @@ use crate::{
     toolchain::Toolchains,
 };
 use paths::Output;
+
+/// What an action runs, as it was declared and checked.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// Program and arguments; never empty.
+    pub arguments: Vec<String>,
+    /// The whole environment.
+    pub environment: Vec<(String, String)>,
+    /// Below the root of the input tree.
+    pub cwd: PathBuf,
+    /// What may come back.
+    pub outputs: Vec<Output>,
+}
 
 /// How an action sees its inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,8 +88,6 @@ pub struct View {
     pub cwd: PathBuf,
     /// Where outputs may be, longest place first.
     pub places: Vec<Place>,
-    /// The outputs asked for.
-    pub outputs: Vec<Output>,
     /// The view class for the record: `fixed` or `path`.
     pub class: &'static str,
     _leases: Vec<Lease>,
@@ -93,13 +104,12 @@ pub struct Place {
 }
 
 impl Style {
-    /// Reads the properties; the Action's win over the Command's.
-    pub fn of(action: &v2::Action, command: &v2::Command) -> Result<Style, ViewError> {
+    /// Reads the platform properties, names with values.
+    pub fn of<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Style, ViewError> {
         use shared::reapi::property::{HOST, KEY, ROOT, TOOLCHAIN, VIEW};
-        let platform = action.platform.as_ref().or(platform_of(command));
         let (mut root, mut key, mut toolchain, mut host) = (false, false, None, None);
-        for property in platform.iter().flat_map(|platform| &platform.properties) {
-            match (property.name.as_str(), property.value.as_str()) {
+        for property in properties {
+            match property {
                 (ROOT, "input") => root = true,
                 (KEY, _) => key = true,
                 (TOOLCHAIN, identity) => toolchain = Some(identity.to_owned()),
@@ -131,7 +141,7 @@ impl Style {
 pub async fn make(
     sources: &Sources,
     style: &Style,
-    command: &v2::Command,
+    command: &Command,
     root: Digest,
     rung: Rung,
 ) -> Result<View, ViewError> {
@@ -153,9 +163,4 @@ impl Sources {
     fn own(&self) -> Result<Own, ViewError> {
         self.scratch.own().map_err(|err| StageError::io(std::path::Path::new("a scratch folder"))(err).into())
     }
-}
-
-#[allow(deprecated, reason = "clients of API 2.0 send the platform in the Command")]
-fn platform_of(command: &v2::Command) -> Option<&v2::Platform> {
-    command.platform.as_ref()
 }

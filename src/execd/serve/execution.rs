@@ -14,10 +14,13 @@ use tokio_stream::Stream;
 use tonic::{Code, Request, Response, Status};
 use v2::{execution_server::Execution, execution_stage::Value as Phase};
 
+use super::{
+    registry::{Joining, Operation, Operations, Progress},
+    request, result, status,
+};
 use crate::{
-    action,
+    action::{self, Request as Action},
     executor::Executor,
-    operations::{Joining, Operation, Progress},
     refusal::Refusal,
 };
 
@@ -26,6 +29,7 @@ type States = Pin<Box<dyn Stream<Item = Result<longrunning::Operation, Status>> 
 /// The Execution service.
 pub struct Execute {
     pub executor: Arc<Executor>,
+    pub operations: Arc<Operations>,
 }
 
 /// Which streams the client wants inside the response.
@@ -43,13 +47,13 @@ impl Execution for Execute {
     async fn execute(&self, request: Request<v2::ExecuteRequest>) -> Result<Response<States>, Status> {
         let request = request.into_inner();
         let inline = Inline { stdout: request.inline_stdout, stderr: request.inline_stderr };
-        let operation = self.begin(&request).await.map_err(|refusal| refusal.status())?;
+        let operation = self.begin(&request).await.map_err(|refusal| status::status(&refusal))?;
         Ok(Response::new(states(operation, inline)))
     }
 
     async fn wait_execution(&self, request: Request<v2::WaitExecutionRequest>) -> Result<Response<States>, Status> {
         let name = request.into_inner().name;
-        let operation = self.executor.operations.get(&name);
+        let operation = self.operations.get(&name);
         let operation = operation.ok_or_else(|| Status::not_found(format!("no operation {name:?}; execute again")))?;
         // The first caller said what it wants; small streams are there anyway.
         Ok(Response::new(states(operation, Inline { stdout: true, stderr: true })))
@@ -65,22 +69,44 @@ impl Execute {
             .ok_or_else(|| invalid("digest functions are SHA256 and BLAKE3".to_owned()))?;
         let digest = reapi::digest_from_proto(function, request.action_digest.as_ref())
             .map_err(|err| invalid(format!("action_digest: {err}")))?;
-        let action = action::read(executor, digest).await?;
+        let action = request::read(executor, digest).await?;
         let joining = if action.cacheable { Joining::Allowed } else { Joining::Refused };
         if action.cacheable
             && !request.skip_cache_lookup
-            && let Some(response) = action::cached(executor, &action).await?
+            && let Some(response) = result::cached(executor, &action).await?
         {
             executor.hits.fetch_add(1, Ordering::Relaxed);
-            let (operation, _) = executor.operations.join_or_begin(digest, Joining::Refused);
-            executor.operations.end(&operation, response);
+            let (operation, _) = self.operations.join_or_begin(digest, Joining::Refused);
+            self.operations.end(&operation, response);
             return Ok(operation);
         }
-        let (operation, new) = executor.operations.join_or_begin(digest, joining);
+        let (operation, new) = self.operations.join_or_begin(digest, joining);
         if new {
-            action::begin(executor, action, Arc::clone(&operation));
+            self.run(action, Arc::clone(&operation));
         }
         Ok(operation)
+    }
+
+    /// Runs an operation in the background and ends it, whoever listens.
+    fn run(&self, request: Action, operation: Arc<Operation>) {
+        let (executor, operations) = (Arc::clone(&self.executor), Arc::clone(&self.operations));
+        let guard = executor.parts.idle.guard();
+        tokio::spawn(async move {
+            let started = || operation.say(Progress::In(Phase::Executing));
+            let mut outcome = action::run(&executor, &request, &operation.cancel, started).await;
+            if let Ok(done) = &outcome
+                && request.cacheable
+                && done.is_cacheable()
+                && let Err(err) = executor.cas.update_action_result(request.digest, result::stored(done)).await
+            {
+                outcome = Err(err.into());
+            }
+            if let Err(refusal) = &outcome {
+                tracing::debug!(action = %request.digest, code = %refusal.code, "an action was not run: {refusal}");
+            }
+            operations.end(&operation, result::respond(outcome.as_ref()));
+            drop(guard);
+        });
     }
 }
 

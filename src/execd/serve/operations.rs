@@ -8,17 +8,19 @@ use shared::reapi::{
 };
 use tonic::{Request, Response, Status};
 
-use super::execution::snapshot;
-use crate::{executor::Executor, operations::Operation};
+use super::{
+    execution::snapshot,
+    registry::{Operation, Operations as Registry, Progress},
+};
 
 /// The Operations service.
 pub struct Control {
-    pub executor: Arc<Executor>,
+    pub operations: Arc<Registry>,
 }
 
 impl Control {
     fn find(&self, name: &str) -> Result<Arc<Operation>, Status> {
-        self.executor.operations.get(name).ok_or_else(|| Status::not_found(format!("no operation {name:?}")))
+        self.operations.get(name).ok_or_else(|| Status::not_found(format!("no operation {name:?}")))
     }
 }
 
@@ -28,7 +30,7 @@ impl Operations for Control {
         &self,
         _: Request<longrunning::ListOperationsRequest>,
     ) -> Result<Response<longrunning::ListOperationsResponse>, Status> {
-        let operations = self.executor.operations.all().iter().map(|operation| snapshot(operation)).collect();
+        let operations = self.operations.all().iter().map(|operation| snapshot(operation)).collect();
         Ok(Response::new(longrunning::ListOperationsResponse { operations, ..Default::default() }))
     }
 
@@ -45,7 +47,7 @@ impl Operations for Control {
     ) -> Result<Response<protobuf::Empty>, Status> {
         let name = request.into_inner().name;
         self.find(&name)?;
-        self.executor.operations.forget(&name);
+        self.operations.forget(&name);
         Ok(Response::new(protobuf::Empty {}))
     }
 
@@ -64,7 +66,7 @@ impl Operations for Control {
         let request = request.into_inner();
         let operation = self.find(&request.name)?;
         let mut follower = operation.follow();
-        let ended = follower.wait_for(|progress| matches!(progress, crate::operations::Progress::Ended(_)));
+        let ended = follower.wait_for(|progress| matches!(progress, Progress::Ended(_)));
         let limit = request.timeout.and_then(|limit| u64::try_from(limit.seconds).ok()).unwrap_or(60);
         // Its time being over is an answer too: the operation as it is then.
         let _ended_or_not = tokio::time::timeout(std::time::Duration::from_secs(limit), ended).await.map(drop);

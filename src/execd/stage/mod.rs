@@ -23,7 +23,7 @@ use cache::{Key, Table};
 use shared::{
     client::cas::{Cas, CasError},
     digest::Digest,
-    reapi::{tree::Mode, v2},
+    reapi::tree::Mode,
 };
 pub use tree::Directories;
 
@@ -283,6 +283,3 @@ impl Stage {
         self.dir.join("tmp").join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
     }
 }
-
-/// A Directory message whose names were checked.
-pub type Checked = Arc<v2::Directory>;

@@ -11,16 +11,13 @@ use shared::{
     client::cas::{Cas, Opened, read_at},
     digest::Digest,
     limits,
-    reapi::{self, Message, v2},
+    reapi::{folder::Folder, tree::Mode},
 };
 
-use super::{Checked, StageError};
+use super::StageError;
 
-/// Longest target of a symbolic link (PATH_MAX).
-const LINK_BYTES: usize = 4096;
-
-/// Directory messages by digest, each read once for an action.
-pub type Directories = HashMap<Digest, Checked>;
+/// Directories by digest, each read once for an action.
+pub type Directories = HashMap<Digest, Arc<Folder>>;
 
 /// A file to be made.
 #[derive(Clone, Debug)]
@@ -63,7 +60,7 @@ pub async fn top(cas: &Cas, root: Digest, depth: usize) -> Result<Directories, S
         read(cas, &level, &mut directories).await?;
         let only_directories = |digest: &Digest| {
             let directory = directories.get(digest)?;
-            (directory.files.is_empty() && directory.symlinks.is_empty()).then(|| children(directory, *digest))
+            (directory.files.is_empty() && directory.links.is_empty()).then(|| children(directory))
         };
         level = level.iter().filter_map(only_directories).flatten().collect();
         level.sort_unstable();
@@ -83,7 +80,7 @@ async fn read_below(
         let absent: Vec<_> = level.iter().copied().filter(|digest| !directories.contains_key(digest)).collect();
         read(cas, &absent, directories).await?;
         visited.extend(&level);
-        let below = level.iter().filter_map(|digest| Some(children(directories.get(digest)?, *digest)));
+        let below = level.iter().filter_map(|digest| Some(children(directories.get(digest)?)));
         let mut next: Vec<_> = below.flatten().filter(|digest| !visited.contains(digest)).collect();
         next.sort_unstable();
         next.dedup();
@@ -100,7 +97,7 @@ async fn read_below(
 
 async fn read(cas: &Cas, digests: &[Digest], directories: &mut Directories) -> Result<(), StageError> {
     let (empty, digests): (Vec<Digest>, Vec<Digest>) = digests.iter().partition(|digest| digest.is_empty());
-    directories.extend(empty.into_iter().map(|digest| (digest, Checked::default())));
+    directories.extend(empty.into_iter().map(|digest| (digest, Arc::default())));
     if digests.is_empty() {
         return Ok(());
     }
@@ -116,48 +113,15 @@ async fn read(cas: &Cas, digests: &[Digest], directories: &mut Directories) -> R
             Some(Opened::File { fd, offset, size }) => read_at(&fds[fd], offset, size)
                 .map_err(|err| StageError::Hostile(format!("{digest} cannot be read: {err}")))?,
         };
-        let directory = v2::Directory::decode(bytes.as_slice())
-            .map_err(|err| StageError::Hostile(format!("{digest} is no Directory: {err}")))?;
-        check(&directory, *digest)?;
-        directories.insert(*digest, Arc::new(directory));
+        let folder = Folder::read(digest.function(), &bytes)
+            .map_err(|err| StageError::Hostile(format!("{err} (in Directory {digest})")))?;
+        directories.insert(*digest, Arc::new(folder));
     }
     if missing.is_empty() { Ok(()) } else { Err(StageError::Missing(missing)) }
 }
 
-/// Refuses a Directory that would reach outside or whose names clash.
-fn check(directory: &v2::Directory, digest: Digest) -> Result<(), StageError> {
-    let hostile = |what: String| StageError::Hostile(format!("{what} (in Directory {digest})"));
-    let names = (directory.files.iter().map(|node| &node.name))
-        .chain(directory.directories.iter().map(|node| &node.name))
-        .chain(directory.symlinks.iter().map(|node| &node.name));
-    let mut seen = HashSet::new();
-    for name in names {
-        if !reapi::is_component(name) {
-            return Err(hostile(format!("{name:?} is no name for a file in a tree")));
-        }
-        if !seen.insert(name) {
-            return Err(hostile(format!("{name:?} is there twice")));
-        }
-    }
-    let function = digest.function();
-    let digests =
-        (directory.files.iter().map(|node| &node.digest)).chain(directory.directories.iter().map(|node| &node.digest));
-    for digest in digests {
-        reapi::digest_from_proto(function, digest.as_ref()).map_err(|err| hostile(err.to_string()))?;
-    }
-    for link in &directory.symlinks {
-        if link.target.is_empty() || link.target.len() > LINK_BYTES || link.target.contains('\0') {
-            return Err(hostile(format!("the link {:?} leads to no path", link.name)));
-        }
-    }
-    Ok(())
-}
-
-/// The digests of a checked directory's children.
-fn children(directory: &v2::Directory, digest: Digest) -> Vec<Digest> {
-    let function = digest.function();
-    let child = |node: &v2::DirectoryNode| reapi::digest_from_proto(function, node.digest.as_ref()).ok();
-    directory.directories.iter().filter_map(child).collect()
+fn children(directory: &Folder) -> Vec<Digest> {
+    directory.folders.iter().map(|(_, digest)| *digest).collect()
 }
 
 /// How many nodes the tree has when it is laid out: one directory may stand in many places, so
@@ -167,8 +131,8 @@ fn nodes(directories: &Directories, digest: Digest, known: &mut HashMap<Digest, 
         return *count;
     }
     let Some(directory) = directories.get(&digest) else { return 0 };
-    let own = directory.files.len() + directory.symlinks.len() + directory.directories.len();
-    let below = children(directory, digest).into_iter().map(|child| nodes(directories, child, known));
+    let own = directory.files.len() + directory.links.len() + directory.folders.len();
+    let below = children(directory).into_iter().map(|child| nodes(directories, child, known));
     let count = below.fold(own as u64, u64::saturating_add);
     known.insert(digest, count);
     count
@@ -181,22 +145,18 @@ fn walk(
     layout: &mut Layout,
     depth: usize,
 ) -> Result<(), StageError> {
-    let function = digest.function();
-    let parsed = |digest: &Option<v2::Digest>| {
-        reapi::digest_from_proto(function, digest.as_ref()).map_err(|err| StageError::Hostile(err.to_string()))
-    };
     let (Some(directory), Some(depth)) = (directories.get(&digest), depth.checked_sub(1)) else {
         return Err(StageError::Hostile(format!("deeper than {} directories", limits::TREE_DEPTH)));
     };
     for file in &directory.files {
-        let (path, digest) = (at.join(&file.name), parsed(&file.digest)?);
-        layout.files.push(File { path, digest, executable: file.is_executable });
+        let (path, executable) = (at.join(&file.name), file.mode == Mode::Executable);
+        layout.files.push(File { path, digest: file.digest, executable });
     }
-    layout.links.extend(directory.symlinks.iter().map(|link| (at.join(&link.name), link.target.clone())));
-    for child in &directory.directories {
-        let path = at.join(&child.name);
+    layout.links.extend(directory.links.iter().map(|(name, target)| (at.join(name), target.clone())));
+    for (name, child) in &directory.folders {
+        let path = at.join(name);
         layout.directories.push(path.clone());
-        walk(directories, parsed(&child.digest)?, &path, layout, depth)?;
+        walk(directories, *child, &path, layout, depth)?;
     }
     Ok(())
 }

@@ -7,12 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use shared::{
-    digest::Digest,
-    reapi::{self, v2},
-};
+use shared::digest::Digest;
 
-use super::{Place, Sources, View, ViewError, paths};
+use super::{Command, Place, Sources, View, ViewError, paths};
 use crate::{
     beneath,
     folder::Own,
@@ -38,15 +35,14 @@ pub async fn make(
     sources: &Sources,
     toolchain: Option<&str>,
     host: Option<&str>,
-    command: &v2::Command,
+    command: &Command,
     root: Digest,
 ) -> Result<View, ViewError> {
-    let (cwd, outputs) = (paths::working_directory(command)?, paths::outputs(command)?);
     let seen = sources.stage.top(root, DEPTH).await?;
     let mut parts = Vec::new();
     parts_below(&seen, root, Path::new(""), 0, &mut parts)?;
 
-    let mut mounts = vec![Mount::Dir("/vx/home".into()), Mount::Dir(host::text(&Path::new("/").join(&cwd)))];
+    let mut mounts = vec![Mount::Dir("/vx/home".into()), Mount::Dir(host::text(&Path::new("/").join(&command.cwd)))];
     if let Some(identity) = host {
         let known = sources.toolchains.knows_host(identity);
         known.then_some(()).ok_or_else(|| changed("vx-host", identity))?;
@@ -59,7 +55,7 @@ pub async fn make(
     mounts.extend([Mount::Proc, Mount::Devices]);
 
     let scratch = sources.own()?;
-    let writable = writable(&outputs, &parts)?;
+    let writable = writable(&command.outputs, &parts)?;
     let places = lay_writable(sources, &writable, &parts, &seen, &scratch).await?;
     make_out_dir(command, &places)?;
     mounts.extend(places.iter().rev().map(|place| host::writable(&place.dir, &place.at)));
@@ -73,8 +69,8 @@ pub async fn make(
         leases.push(lease);
     }
     let root = Root::Empty(host::text(&sources.root));
-    let cwd = Path::new("/").join(cwd);
-    Ok(View { root, mounts, cwd, places, outputs, class: "fixed", _leases: leases, _scratch: scratch })
+    let cwd = Path::new("/").join(&command.cwd);
+    Ok(View { root, mounts, cwd, places, class: "fixed", _leases: leases, _scratch: scratch })
 }
 
 /// The daemon takes these words as "identify again and retry".
@@ -90,22 +86,20 @@ fn parts_below(
     parts: &mut Vec<Part>,
 ) -> Result<(), ViewError> {
     let directory = seen.get(&digest).ok_or_else(|| StageError::Missing(vec![digest]))?;
-    let only_directories = directory.files.is_empty() && directory.symlinks.is_empty();
-    let empty = only_directories && directory.directories.is_empty();
+    let only_directories = directory.files.is_empty() && directory.links.is_empty();
+    let empty = only_directories && directory.folders.is_empty();
     if level > 0 && (level == DEPTH || !only_directories || empty) {
         parts.push(Part { at: at.to_owned(), digest });
         return Ok(());
     }
-    let fits = only_directories && (level > 0 || directory.directories.iter().all(|child| child.name == TOP));
+    let fits = only_directories && (level > 0 || directory.folders.iter().all(|(name, _)| name == TOP));
     if !fits {
         return Err(ViewError::Invalid(format!(
             "the input root of an Action with vx-key holds {TOP}/ and nothing else"
         )));
     }
-    for child in &directory.directories {
-        let digest = reapi::digest_from_proto(digest.function(), child.digest.as_ref())
-            .map_err(|err| ViewError::Invalid(err.to_string()))?;
-        parts_below(seen, digest, &at.join(&child.name), level + 1, parts)?;
+    for (name, child) in &directory.folders {
+        parts_below(seen, *child, &at.join(name), level + 1, parts)?;
     }
     Ok(())
 }
@@ -147,9 +141,9 @@ async fn lay_writable(
 }
 
 /// cargo makes a script's OUT_DIR before it runs the script.
-fn make_out_dir(command: &v2::Command, places: &[Place]) -> Result<(), ViewError> {
-    let named = command.environment_variables.iter().find(|variable| variable.name == "OUT_DIR");
-    let Some(out_dir) = named.map(|variable| Path::new(&variable.value)) else { return Ok(()) };
+fn make_out_dir(command: &Command, places: &[Place]) -> Result<(), ViewError> {
+    let named = command.environment.iter().find(|(name, _)| name == "OUT_DIR");
+    let Some(out_dir) = named.map(|(_, value)| Path::new(value)) else { return Ok(()) };
     let Some((place, below)) = places.iter().find_map(|place| Some((place, out_dir.strip_prefix(&place.at).ok()?)))
     else {
         return Ok(());
@@ -165,7 +159,7 @@ mod tests {
     use shared::{
         digest::Function,
         reapi::{
-            Message,
+            folder::Folder,
             tree::{DirectoryBuilder, Mode},
         },
     };
@@ -174,8 +168,8 @@ mod tests {
 
     fn parts_of(tree: &DirectoryBuilder) -> Result<Vec<String>, ViewError> {
         let built = tree.build(Function::Blake3);
-        let decode = |bytes: &[u8]| Arc::new(v2::Directory::decode(bytes).expect("it was just made"));
-        let seen = built.directories.iter().map(|(digest, bytes)| (*digest, decode(bytes))).collect();
+        let read = |bytes: &[u8]| Arc::new(Folder::read(Function::Blake3, bytes).expect("it was just made"));
+        let seen = built.directories.iter().map(|(digest, bytes)| (*digest, read(bytes))).collect();
         let mut parts = Vec::new();
         parts_below(&seen, built.root, Path::new(""), 0, &mut parts)?;
         Ok(parts.iter().map(|part| part.at.display().to_string()).collect())
@@ -210,16 +204,14 @@ mod tests {
 
     #[test]
     fn parents_of_outputs_are_writable_and_nothing_else() {
-        let command = v2::Command {
-            working_directory: "vx/ws".to_owned(),
-            output_paths: ["../out/liba.rlib", "../out/a.d", "../build/a-1/out"].map(str::to_owned).to_vec(),
-            ..v2::Command::default()
+        let read = |declared: &[&str]| {
+            let declared = declared.iter().map(|path| ((*path).to_owned(), paths::Kind::Any));
+            paths::outputs(Path::new("vx/ws"), declared).expect("within the root")
         };
-        let outputs = paths::outputs(&command).expect("within the root");
+        let outputs = read(&["../out/liba.rlib", "../out/a.d", "../build/a-1/out"]);
         let part = |at: &str| Part { at: at.into(), digest: Digest::empty(Function::Blake3) };
         let found = writable(&outputs, &[part("vx/ws"), part("vx/build/a-1")]).expect("below /vx");
         assert_eq!(found.into_iter().collect::<Vec<_>>(), [Path::new("vx/build/a-1"), Path::new("vx/out")]);
-        let command = v2::Command { output_paths: vec!["../x".to_owned()], ..command };
-        assert!(writable(&paths::outputs(&command).expect("within the root"), &[]).is_err());
+        assert!(writable(&read(&["../x"]), &[]).is_err());
     }
 }

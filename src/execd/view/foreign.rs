@@ -3,12 +3,9 @@
 
 use std::path::Path;
 
-use shared::{config::Rung, digest::Digest, reapi::v2};
+use shared::{config::Rung, digest::Digest};
 
-use super::{
-    Place, Sources, View, ViewError,
-    paths::{self, Output},
-};
+use super::{Command, Place, Sources, View, ViewError, paths::Output};
 use crate::{
     beneath,
     host::{self, Names},
@@ -20,12 +17,11 @@ use crate::{
 const AT: &str = "/vx/root";
 
 /// The working tree, beside the host's programs; without namespaces at its real path.
-pub async fn tree(sources: &Sources, command: &v2::Command, root: Digest, rung: Rung) -> Result<View, ViewError> {
-    let (cwd, outputs) = (paths::working_directory(command)?, paths::outputs(command)?);
+pub async fn tree(sources: &Sources, command: &Command, root: Digest, rung: Rung) -> Result<View, ViewError> {
     let scratch = sources.own()?;
     let dir = scratch.make("root").map_err(StageError::io(Path::new("the input root")))?;
     sources.stage.copy(root, &Directories::new(), &dir).await?;
-    make_parents(&dir, &outputs)?;
+    make_parents(&dir, &command.outputs)?;
     let tmp = scratch.make("tmp").map_err(StageError::io(Path::new("/tmp")))?;
     let isolated = rung >= Rung::Namespaces;
     let (root, at, mounts) = if isolated {
@@ -38,20 +34,19 @@ pub async fn tree(sources: &Sources, command: &v2::Command, root: Digest, rung: 
     };
     let places = vec![Place { at: Path::new("/").to_owned(), dir }];
     let class = if isolated { "fixed" } else { "path" };
-    Ok(View { root, mounts, cwd: at.join(cwd), places, outputs, class, _leases: Vec::new(), _scratch: scratch })
+    Ok(View { root, mounts, cwd: at.join(&command.cwd), places, class, _leases: Vec::new(), _scratch: scratch })
 }
 
 /// The input root as `/`.
-pub async fn root(sources: &Sources, command: &v2::Command, root: Digest) -> Result<View, ViewError> {
-    let (cwd, outputs) = (paths::working_directory(command)?, paths::outputs(command)?);
+pub async fn root(sources: &Sources, command: &Command, root: Digest) -> Result<View, ViewError> {
     let scratch = sources.own()?;
     let dir = scratch.make("root").map_err(StageError::io(Path::new("the input root")))?;
     sources.stage.copy(root, &Directories::new(), &dir).await?;
-    make_parents(&dir, &outputs)?;
+    make_parents(&dir, &command.outputs)?;
     let places = vec![Place { at: Path::new("/").to_owned(), dir: dir.clone() }];
-    let (root, cwd) = (Root::Private(host::text(&dir)), Path::new("/").join(cwd));
+    let (root, cwd) = (Root::Private(host::text(&dir)), Path::new("/").join(&command.cwd));
     let mounts = vec![Mount::Proc, Mount::Devices];
-    Ok(View { root, mounts, cwd, places, outputs, class: "fixed", _leases: Vec::new(), _scratch: scratch })
+    Ok(View { root, mounts, cwd, places, class: "fixed", _leases: Vec::new(), _scratch: scratch })
 }
 
 /// Parents of outputs exist before the command runs; a link of the input root is not followed.

@@ -3,8 +3,6 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use shared::reapi::v2;
-
 use super::ViewError;
 
 /// What may come back at an output path.
@@ -30,27 +28,18 @@ pub struct Output {
 }
 
 /// The working directory below the root.
-pub fn working_directory(command: &v2::Command) -> Result<PathBuf, ViewError> {
-    let declared = Path::new(&command.working_directory);
-    below(Path::new(""), declared)
+pub fn working_directory(declared: &str) -> Result<PathBuf, ViewError> {
+    below(Path::new(""), Path::new(declared))
         .ok_or_else(|| ViewError::Invalid(format!("the working directory {declared:?} is not in the input root")))
 }
 
-/// The outputs that a command declares; where `output_paths` is set the older two are ignored.
-#[allow(deprecated, reason = "clients of API 2.0 send only the older two")]
-pub fn outputs(command: &v2::Command) -> Result<Vec<Output>, ViewError> {
-    let cwd = working_directory(command)?;
-    let declared: Vec<_> = if command.output_paths.is_empty() {
-        let files = command.output_files.iter().map(|path| (path, Kind::File));
-        files.chain(command.output_directories.iter().map(|path| (path, Kind::Directory))).collect()
-    } else {
-        command.output_paths.iter().map(|path| (path, Kind::Any)).collect()
-    };
-    let read = |(declared, kind): (&String, Kind)| match below(&cwd, Path::new(declared)) {
-        Some(path) => Ok(Output { declared: declared.clone(), path, kind }),
+/// Outputs as they are declared, relative to the working directory.
+pub fn outputs(cwd: &Path, declared: impl Iterator<Item = (String, Kind)>) -> Result<Vec<Output>, ViewError> {
+    let read = |(declared, kind): (String, Kind)| match below(cwd, Path::new(&declared)) {
+        Some(path) => Ok(Output { declared, path, kind }),
         None => Err(ViewError::Invalid(format!("the output path {declared:?} is not in the input root"))),
     };
-    declared.into_iter().map(read).collect()
+    declared.map(read).collect()
 }
 
 /// `path` from `base`, both below the root; `None` where it would leave it.
@@ -73,16 +62,13 @@ mod tests {
 
     #[test]
     fn outputs_stay_below_the_root() {
-        let command = |paths: &[&str]| v2::Command {
-            working_directory: "vx/ws".to_owned(),
-            output_paths: paths.iter().map(|&path| path.to_owned()).collect(),
-            ..v2::Command::default()
-        };
-        let read = outputs(&command(&["../out/libx.rlib", "a/./b/", "../../top"])).expect("all within");
+        let outputs =
+            |paths: &[&str]| outputs(Path::new("vx/ws"), paths.iter().map(|path| ((*path).to_owned(), Kind::Any)));
+        let read = outputs(&["../out/libx.rlib", "a/./b/", "../../top"]).expect("all within");
         let paths: Vec<_> = read.iter().map(|output| output.path.to_str().expect("text")).collect();
         assert_eq!(paths, ["vx/out/libx.rlib", "vx/ws/a/b", "top"]);
         for path in ["../../../x", "/etc/passwd", "a/../../../../x", "a\0b"] {
-            assert!(matches!(outputs(&command(&[path])), Err(ViewError::Invalid(_))), "{path:?}");
+            assert!(matches!(outputs(&[path]), Err(ViewError::Invalid(_))), "{path:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 //! them in more than one program: digests, canonical trees, packed messages, vx's own record.
 
 pub mod any;
+pub mod folder;
 mod names;
 pub mod record;
 pub mod tree;

@@ -164,6 +164,16 @@ impl DirectoryBuilder {
     }
 }
 
+impl Built {
+    /// As a Tree: the root first, and every directory after all that hold it.
+    pub fn tree(&self) -> Vec<u8> {
+        // Built children first, so backwards; and what was just encoded decodes.
+        let backwards = self.directories.iter().rev();
+        let mut messages = backwards.filter_map(|(_, bytes)| v2::Directory::decode(bytes.as_slice()).ok());
+        v2::Tree { root: messages.next(), children: messages.collect() }.encode_to_vec()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

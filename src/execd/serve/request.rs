@@ -1,5 +1,5 @@
-//! An Action as it is asked for: read from the store with its Command, and checked before anything
-//! is done.
+//! An Action as a client asks for it: read from the store with its Command, checked before
+//! anything is done, and handed inward as plain data.
 
 use std::time::Duration;
 
@@ -9,31 +9,23 @@ use shared::{
     reapi::{self, Message, protobuf, v2},
 };
 use tonic::Code;
+use v2::command::OutputDirectoryFormat;
 
 use crate::{
+    action::{LONGEST, Request},
+    collect::Format,
     executor::Executor,
     refusal::Refusal,
-    view::{self, Style},
+    view::{
+        Command, Style,
+        paths::{self, Kind},
+    },
 };
 
 /// Largest Action or Command that is read.
 const MESSAGE_BYTES: u64 = 16 << 20;
-/// The longest time an action may ask for, and what one gets that does not ask.
-pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
-/// An action that was read and makes sense.
-#[derive(Debug)]
-pub struct Request {
-    /// Its digest.
-    pub digest: Digest,
-    pub command: v2::Command,
-    pub root: Digest,
-    pub style: Style,
-    pub timeout: Duration,
-    /// Whether its result may be stored, looked up and shared.
-    pub cacheable: bool,
-}
 
-/// Reads an action and its command, and checks all that can be checked before anything is done.
+/// Reads an action and its command.
 pub async fn read(executor: &Executor, digest: Digest) -> Result<Request, Refusal> {
     let action: v2::Action = fetch(executor, &[digest]).await?.remove(0).decode()?;
     let parse = |what: &str, given: Option<&v2::Digest>| {
@@ -44,13 +36,42 @@ pub async fn read(executor: &Executor, digest: Digest) -> Result<Request, Refusa
         (parse("command", action.command_digest.as_ref())?, parse("input root", action.input_root_digest.as_ref())?);
     // Both are asked for so that both are named if both are missing; the stage reads the root.
     let command: v2::Command = fetch(executor, &[command, root]).await?.remove(0).decode()?;
+    let style = style(&action, &command)?;
+    let timeout = timeout(action.timeout.as_ref())?;
+    let format = match OutputDirectoryFormat::try_from(command.output_directory_format) {
+        Ok(OutputDirectoryFormat::DirectoryOnly) => Format::Directories,
+        Ok(OutputDirectoryFormat::TreeAndDirectory) => Format::Both,
+        Ok(OutputDirectoryFormat::TreeOnly) | Err(_) => Format::Tree,
+    };
+    let command = self::command(command)?;
+    Ok(Request { digest, command, root, style, timeout, format, cacheable: !action.do_not_cache })
+}
+
+/// The Action's properties win over the Command's.
+#[allow(deprecated, reason = "clients of API 2.0 send the platform in the Command")]
+fn style(action: &v2::Action, command: &v2::Command) -> Result<Style, Refusal> {
+    let platform = action.platform.as_ref().or(command.platform.as_ref());
+    let properties = platform.iter().flat_map(|platform| &platform.properties);
+    Ok(Style::of(properties.map(|property| (property.name.as_str(), property.value.as_str())))?)
+}
+
+/// Where `output_paths` is set the older two are ignored.
+#[allow(deprecated, reason = "clients of API 2.0 send only the older two")]
+fn command(command: v2::Command) -> Result<Command, Refusal> {
     if command.arguments.first().is_none_or(String::is_empty) {
         return Err(Refusal::new(Code::InvalidArgument, "the command has no arguments"));
     }
-    let style = Style::of(&action, &command)?;
-    view::paths::outputs(&command)?;
-    let timeout = timeout(action.timeout.as_ref())?;
-    Ok(Request { digest, command, root, style, timeout, cacheable: !action.do_not_cache })
+    let cwd = paths::working_directory(&command.working_directory)?;
+    let outputs = if command.output_paths.is_empty() {
+        let files = command.output_files.into_iter().map(|path| (path, Kind::File));
+        let directories = command.output_directories.into_iter().map(|path| (path, Kind::Directory));
+        paths::outputs(&cwd, files.chain(directories))?
+    } else {
+        paths::outputs(&cwd, command.output_paths.into_iter().map(|path| (path, Kind::Any)))?
+    };
+    let environment = command.environment_variables.into_iter();
+    let environment = environment.map(|variable| (variable.name, variable.value)).collect();
+    Ok(Command { arguments: command.arguments, environment, cwd, outputs })
 }
 
 struct Blob {

@@ -12,6 +12,7 @@ use shared::{
 };
 use tonic::Code;
 
+use super::registry::Operations;
 use crate::{executor::Executor, refusal::Refusal, toolchain::ToolchainError, tools};
 
 #[derive(Deserialize)]
@@ -28,7 +29,7 @@ struct Cancel {
 struct Nothing {}
 
 /// Answers one call.
-pub async fn answer(executor: Arc<Executor>, call: Call) -> Result<Reply, Error> {
+pub async fn answer(executor: Arc<Executor>, operations: Arc<Operations>, call: Call) -> Result<Reply, Error> {
     match call.method.as_str() {
         "toolchain.identify" => identify(executor, &call.params::<Identify>()?).await,
         "cargo.run" => {
@@ -38,7 +39,7 @@ pub async fn answer(executor: Arc<Executor>, call: Call) -> Result<Reply, Error>
         }
         "action.cancel" => {
             let Cancel { name } = call.params()?;
-            let operation = executor.operations.get(&name);
+            let operation = operations.get(&name);
             let operation = operation.ok_or_else(|| Failure::new(Fault::User, format!("no operation {name:?}")))?;
             operation.cancel.cancel();
             Reply::new(&Nothing {})
