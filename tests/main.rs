@@ -13,3 +13,4 @@ mod sandbox;
 mod sessions;
 mod tidy;
 mod units;
+mod variables;

@@ -72,13 +72,19 @@ impl Drop for Guard {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_guard_keeps_the_service() {
-        let idle = Idle::new(Duration::from_secs(60));
+        let idle = Idle::new(Duration::from_millis(20));
         let guard = idle.guard();
-        assert!(tokio::time::timeout(Duration::from_secs(600), idle.elapsed()).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_millis(200), idle.elapsed()).await.is_err());
         drop(guard);
-        assert!(tokio::time::timeout(Duration::from_secs(59), idle.elapsed()).await.is_err());
-        assert!(tokio::time::timeout(Duration::from_secs(61), idle.elapsed()).await.is_ok());
+        assert!(tokio::time::timeout(Duration::from_secs(60), idle.elapsed()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_changed_time_counts_at_once() {
+        let idle = Idle::new(Duration::from_secs(3600));
+        idle.set_timeout(Duration::from_millis(1));
+        assert!(tokio::time::timeout(Duration::from_secs(60), idle.elapsed()).await.is_ok());
     }
 }

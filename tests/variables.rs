@@ -1,0 +1,32 @@
+//! Which of the person's variables a build sees: those that a crate or a script named, also when it named them only in the
+//! run itself, and never a stale value.
+
+use crate::kit::{Machine, Project, Who};
+
+#[test]
+fn named_variables_reach_a_build_and_a_changed_one_builds_anew() {
+    let machine = Machine::with_vx(Who::Person);
+    let script = "    println!(\"cargo::rerun-if-env-changed=OF_SCRIPT\");\n    \
+        println!(\"cargo::rustc-env=HEARD={}\", std::env::var(\"OF_SCRIPT\").unwrap_or_default());";
+    let project = Project::write(&machine, "vars", "", script);
+    machine.write(
+        project.path.join("mid/src/lib.rs"),
+        "pub fn say() -> String {\n    format!(\"{} {:?} {:?}\", env!(\"MUST\"), option_env!(\"MAY\"), env!(\"HEARD\"))\n}\n",
+    );
+    let without = machine.run_in(&project.path, ["vx", "build"]);
+    assert_eq!(without.code, 101);
+    assert!(without.stderr.contains("environment variable `MUST` not defined"), "{}", without.stderr);
+    let build = |variables: &[&str], says: &str| {
+        let words = ["env"].iter().chain(variables).chain(&["vx", "build"]);
+        let built = machine.run_in(&project.path, words);
+        assert_eq!(built.code, 0, "{}", built.stderr);
+        assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), says);
+        built.stderr
+    };
+    build(&["MUST=one"], "one None \"\"\n");
+    build(&["MUST=two", "MAY=m", "OF_SCRIPT=s"], "two Some(\"m\") \"s\"\n");
+    machine.run(["systemctl", "--user", "stop", "vx.service"]).ok();
+    let again = build(&["MUST=one"], "one None \"\"\n");
+    assert!(again.contains("5 hits, 0 built"), "{again}");
+    build(&["MUST=one", "OF_SCRIPT=t"], "one None \"t\"\n");
+}
