@@ -1,12 +1,10 @@
 //! Two people's worth of builds at once: whoever asks, one action runs once. Counted from outside, by the opens of the compiler.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     process::{Child, Command},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
@@ -15,56 +13,58 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use crate::kit::{Machine, Project, Who, sysroot};
 
-/// Counts the opens of one file. The kernel merges equal events that nobody has read yet, so a thread reads at once.
+/// Counts the opens of the files in one folder, by name. The kernel merges equal events that nobody has read yet, so a thread
+/// reads at once.
 struct Counter {
-    count: Arc<AtomicU64>,
+    counts: Arc<Mutex<BTreeMap<String, u64>>>,
 }
 
 impl Counter {
-    fn of(file: &Path) -> Counter {
+    fn of(folder: &Path) -> Counter {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC).expect("an inotify instance");
-        inotify.add_watch(file, AddWatchFlags::IN_OPEN | AddWatchFlags::IN_DELETE_SELF).expect("the file is there");
-        let count = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&count);
-        // It ends with the file itself, which the machine takes along.
+        inotify.add_watch(folder, AddWatchFlags::IN_OPEN | AddWatchFlags::IN_DELETE_SELF).expect("the folder is there");
+        let counts = Arc::new(Mutex::new(BTreeMap::new()));
+        let counted = Arc::clone(&counts);
+        // It ends with the folder itself, which the machine takes along.
         thread::spawn(move || {
             while let Ok(events) = inotify.read_events() {
-                let opens = events.iter().filter(|event| event.mask.contains(AddWatchFlags::IN_OPEN)).count();
-                counted.fetch_add(opens as u64, Ordering::SeqCst);
+                for event in &events {
+                    let file = event.name.as_ref().filter(|_| !event.mask.contains(AddWatchFlags::IN_ISDIR));
+                    if let Some(name) = file {
+                        *counted
+                            .lock()
+                            .expect("no holder panics")
+                            .entry(name.to_string_lossy().into_owned())
+                            .or_default() += 1;
+                    }
+                }
                 if events.iter().any(|event| event.mask.contains(AddWatchFlags::IN_IGNORED)) {
                     break;
                 }
             }
         });
-        Counter { count }
+        Counter { counts }
     }
 
-    /// Opens since the last call.
-    fn take(&self) -> u64 {
-        self.count.swap(0, Ordering::SeqCst)
+    /// Opens since the last call: of `questions`, and of the others.
+    fn take(&self) -> (u64, Vec<(String, u64)>) {
+        let mut counts = std::mem::take(&mut *self.counts.lock().expect("no holder panics"));
+        (counts.remove("questions").unwrap_or(0), counts.into_iter().collect())
     }
 }
 
-/// What a toolchain's rustc was started for.
-struct Counters {
-    /// To compile.
-    compiles: Counter,
-    /// To say something about itself.
-    questions: Counter,
-}
-
-/// A toolchain whose rustc is a script that opens one file for each start and goes on as the real one: a folder of its own, the
-/// libraries linked, not copied.
-fn counting_toolchain(machine: &Machine) -> (String, Counters) {
+/// A toolchain whose rustc is a script that opens one file for each start (the crate's name, or `questions` when it is asked
+/// about itself) and goes on as the real one: a copy, because links would change the times by which the original is known.
+fn counting_toolchain(machine: &Machine) -> (String, Counter) {
     let outside = machine.outside(machine.home().join("counted"));
-    let copy = "cp -al \"$1/.\" \"$2\"; cd \"$2/bin\"; cp rustc rustc.real; rm rustc; echo 1 >compiles; echo 1 >questions; \
-                printf '%s\\n' '#!/bin/sh' 'case $1 in -vV | -) for=questions ;; *) for=compiles ;; esac' \
-                ': <\"${0%/*}/$for\"' 'exec \"${0%/*}/rustc.real\" \"$@\"' >rustc; chmod 755 rustc";
+    let copy = "mkdir -p \"$2/bin\"; cp -a \"$1/lib\" \"$2\"; cp \"$1/bin/cargo\" \"$2/bin\"; \
+                cp \"$1/bin/rustc\" \"$2/bin/rustc.real\"; cd \"$2/bin\"; mkdir starts; cd starts; \
+                touch questions base mid build_script_build app; \
+                printf '%s\\n' '#!/bin/sh' 'case $1 in -vV | -) for=questions ;; *) for=$2 ;; esac' \
+                ': <\"${0%/*}/starts/$for\"' 'exec \"${0%/*}/rustc.real\" \"$@\"' >../rustc; chmod 755 ../rustc";
     let done = Command::new("sh").args(["-ec", copy, "sh"]).arg(sysroot()).arg(&outside).output().expect("a shell");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let count = |name: &str| Counter::of(&outside.join("bin").join(name));
-    let counters = Counters { compiles: count("compiles"), questions: count("questions") };
-    (machine.home().join("counted/bin").display().to_string(), counters)
+    (machine.home().join("counted/bin").display().to_string(), Counter::of(&outside.join("bin/starts")))
 }
 
 fn build(machine: &Machine, project: &Project, bin: &str) -> Child {
@@ -82,12 +82,12 @@ fn ended_well(child: Child) -> String {
 #[test]
 fn two_sessions_a_second_apart_run_each_unit_once() {
     let machine = Machine::with_vx(Who::Person);
-    let (bin, counters) = counting_toolchain(&machine);
+    let (bin, counter) = counting_toolchain(&machine);
     // The first build asks the compiler about itself, and reads its files to know it by.
     let warm = Project::write(&machine, "warm", "warm", "");
     ended_well(build(&machine, &warm, &bin));
-    let (compiles, questions) = (counters.compiles.take(), counters.questions.take());
-    assert!(compiles >= Project::COMPILES && questions > 0, "the stand-in is not what runs: {compiles}, {questions}");
+    let (questions, compiles) = counter.take();
+    assert!(questions > 0 && compiles.len() == 4, "the stand-in is not what runs: {questions}, {compiles:?}");
     let sleep = "    std::thread::sleep(std::time::Duration::from_secs(3));";
     let one = Project::write(&machine, "one", "shared", sleep);
     let two = Project::write(&machine, "two", "shared", sleep);
@@ -95,17 +95,17 @@ fn two_sessions_a_second_apart_run_each_unit_once() {
     thread::sleep(Duration::from_secs(1));
     let second = build(&machine, &two, &bin);
     let said = [ended_well(first), ended_well(second)];
-    assert_eq!(counters.compiles.take(), Project::COMPILES, "{said:#?}");
+    let once = ["app", "base", "build_script_build", "mid"].map(|name| (name.to_owned(), 1));
+    assert_eq!(counter.take().1, once, "{said:#?}");
     for project in [&one, &two] {
         assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), Project::SAYS);
     }
     // Once everything is there nothing is started at all, not even to ask: again, and in a folder never seen before.
-    counters.questions.take();
     let three = Project::write(&machine, "three", "shared", sleep);
     machine.run(["cp", "one/Cargo.lock", "three/"]).ok();
     for project in [&two, &three] {
         let said = ended_well(build(&machine, project, &bin));
         assert!(said.contains("5 units, 5 hits, 0 built"), "{said}");
-        assert_eq!((counters.compiles.take(), counters.questions.take()), (0, 0), "{}", project.path.display());
+        assert_eq!(counter.take(), (0, Vec::new()), "{}", project.path.display());
     }
 }

@@ -41,6 +41,4 @@ impl Project {
 
     /// What its program prints.
     pub const SAYS: &'static str = "base ran\n";
-    /// Calls of rustc that a build of all takes: base, mid, mid's build script, app.
-    pub const COMPILES: u64 = 4;
 }

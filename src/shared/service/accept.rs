@@ -167,9 +167,12 @@ pub fn check_peer(stream: impl AsFd) -> Result<(), String> {
     }
 }
 
+// Not by rustix: its credentials hold a process id that cannot be 0. The kernel says 0 for a peer outside this PID
+// namespace (a container that has our socket mounted), and that came out as an error "Success".
 #[cfg(target_os = "linux")]
 fn peer_uid(stream: BorrowedFd<'_>) -> io::Result<u32> {
-    Ok(rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw())
+    use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+    Ok(getsockopt(&stream, PeerCredentials)?.uid())
 }
 
 #[cfg(not(target_os = "linux"))]
