@@ -128,6 +128,20 @@ impl Memory {
         Ok(identities)
     }
 
+    /// Every file and folder that those identities are made of.
+    pub fn paths(
+        &self,
+        base: &Path,
+        roots: &[PathBuf],
+        host: &[PathBuf],
+    ) -> Result<impl Iterator<Item = PathBuf>, ToolchainError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let toolchain = list(&mut state, roots, base)?;
+        let host = list(&mut state, host, Path::new("/"))?;
+        let folders: Vec<PathBuf> = state.listings.keys().map(|folder| folder.join("x")).collect();
+        Ok(toolchain.into_iter().chain(host).map(|entry| entry.path).chain(folders))
+    }
+
     fn save(&self, state: &State) {
         let remembered = Remembered {
             hashes: state.hashes.iter().map(|(stamp, hash)| (*stamp, *hash)).collect(),

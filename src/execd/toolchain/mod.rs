@@ -1,10 +1,11 @@
 //! What a toolchain and the host's C tools are: a hash over the names, sizes and contents of all
 //! that an action could load of them. Two machines with equal tools have equal identities, and a
 //! changed tool changes every key. Which files count is decided here; reading them quickly is
-//! `memory`'s.
+//! `memory`'s, knowing without looking that nothing changed `watch`'s.
 
 mod host_tools;
 mod memory;
+mod watch;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,6 +16,7 @@ use std::{
 
 use memory::Memory;
 use shared::digest::to_hex;
+use watch::Watch;
 
 /// Why there is no identity.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +51,14 @@ pub struct Identities {
 pub struct Toolchains {
     memory: Memory,
     known: Mutex<Known>,
+    unchanged: Mutex<Unchanged>,
+}
+
+/// What is true as long as the watch is quiet.
+#[derive(Debug, Default)]
+struct Unchanged {
+    watch: Option<Watch>,
+    identities: HashMap<PathBuf, Identities>,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +70,7 @@ struct Known {
 impl Toolchains {
     /// Hashes are remembered in `file`.
     pub fn open(file: PathBuf) -> Toolchains {
-        Toolchains { memory: Memory::open(file), known: Mutex::default() }
+        Toolchains { memory: Memory::open(file), known: Mutex::default(), unchanged: Mutex::default() }
     }
 
     /// Identifies the toolchain at `path` and the host's C tools. Reads what changed since the
@@ -70,10 +80,25 @@ impl Toolchains {
         if !real.join("bin/rustc").is_file() {
             return Err(ToolchainError::NoToolchain(path.to_owned()));
         }
+        let mut unchanged = self.unchanged.lock().unwrap_or_else(PoisonError::into_inner);
+        if unchanged.is_quiet()
+            && let Some(identities) = unchanged.identities.get(&real)
+        {
+            return Ok(identities.clone());
+        }
         let roots =
             if is_shared_with_the_host(&real) { parts_of_usr(&real) } else { vec![real.join("bin"), real.join("lib")] };
-        let (toolchain, host) = self.memory.identities(&real, &roots, &host_tools::paths())?;
+        let host_paths = host_tools::paths();
+        // Before anything is read: what changes meanwhile is noticed the next time.
+        let covered = unchanged.cover(self.memory.paths(&real, &roots, &host_paths)?);
+        let watched = unchanged.folders();
+        let (toolchain, host) = self.memory.identities(&real, &roots, &host_paths)?;
         let identities = Identities { toolchain: to_hex(&toolchain), host: to_hex(&host) };
+        // A folder that appeared in between was read before it was watched.
+        if covered && unchanged.cover(self.memory.paths(&real, &roots, &host_paths)?) && unchanged.folders() == watched
+        {
+            unchanged.identities.insert(real.clone(), identities.clone());
+        }
         let mut known = self.known();
         known.paths.insert(identities.toolchain.clone(), real);
         // The host has one state: earlier ones are not to be had any more.
@@ -93,6 +118,31 @@ impl Toolchains {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Unchanged {
+    /// Whether what is known still holds; forgets it otherwise.
+    fn is_quiet(&mut self) -> bool {
+        let quiet = self.watch.as_mut().is_some_and(Watch::is_quiet);
+        if !quiet {
+            self.identities.clear();
+        }
+        quiet
+    }
+
+    fn folders(&self) -> usize {
+        self.watch.as_ref().map_or(0, Watch::folders)
+    }
+
+    /// Watches these paths from now on; whether that is possible for all of them.
+    fn cover(&mut self, paths: impl Iterator<Item = PathBuf>) -> bool {
+        if self.watch.is_none() {
+            self.watch = Watch::new();
+        }
+        let Some(watch) = &mut self.watch else { return false };
+        let folders = [PathBuf::from("/usr/bin"), PathBuf::from("/usr/lib")].into_iter();
+        folders.map(|folder| folder.join("x")).chain(paths).all(|path| watch.cover(&path))
     }
 }
 
