@@ -115,7 +115,10 @@ async fn converse(caller: Caller, daemon: &Arc<Daemon>) -> io::Result<()> {
                 Some(line) => if is_signal(&line.bytes) { cancel.cancel() },
                 None => {
                     cancel.cancel();
-                    let _ = (&mut word).await;
+                    // A terminal that is stopped may hold up the last words for ever.
+                    if tokio::time::timeout(limits::DRAIN, &mut word).await.is_err() {
+                        word.abort();
+                    }
                     return Ok(());
                 }
             },

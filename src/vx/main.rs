@@ -24,7 +24,7 @@ use shared::{
 
 fn main() -> ExitCode {
     let argv: Vec<_> = std::env::args_os().skip(1).collect();
-    if argv.len() == 1 && (argv[0] == "--version" || argv[0] == "-V") {
+    if argv.len() == 1 && argv[0] == "--version" {
         // A closed standard output is the caller's wish.
         let _ = writeln!(std::io::stdout(), "vx {}", env!("CARGO_PKG_VERSION"));
         return ExitCode::from(exit::OK);
