@@ -11,6 +11,8 @@ mod daemon;
 mod door;
 mod events;
 mod execute;
+#[cfg(test)]
+mod golden;
 mod graph;
 mod inputs;
 mod names;

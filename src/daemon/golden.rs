@@ -1,0 +1,127 @@
+//! The keys as a format: the digests of a fixed plan's Actions, compared with committed ones. When
+//! rendering, mounts or environment change, `action::KEY` has to change with them, or results of
+//! the old kind would be served for the new.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use shared::{
+    client::exec::Identity,
+    digest::{Digest, Function},
+    reapi::tree::Mode,
+};
+
+use crate::{
+    action::{self, Input, KEY},
+    cargo::{
+        Said,
+        call::Call,
+        config::Config,
+        environment::Ambient,
+        metadata::{Lock, Metadata},
+        plan::{Kind, Plan, Sources},
+        probe::{Probe, Rustc},
+        rustc, script,
+        unit_graph::UnitGraph,
+    },
+};
+
+/// What cargo and rustc said of a small workspace with a program, two scripts, a macro, a cdylib,
+/// features, lints and a registry package.
+#[derive(Deserialize)]
+struct Fixture {
+    rustc: String,
+    probe_stdout: String,
+    graphs: BTreeMap<String, Box<RawValue>>,
+    metadata: Box<RawValue>,
+    lock: String,
+    manifests: BTreeMap<PathBuf, String>,
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn plan(fixture: &Fixture, graph: &RawValue) -> Plan {
+    let (root, home) = (Path::new("/vx/ws"), Path::new("/vx/cargo-home"));
+    let config = Config::load(&fixture.manifests, root, home, &BTreeMap::new()).expect("no configuration");
+    let rustc = Rustc::parse(&fixture.rustc).expect("what rustc says");
+    Plan::new(Sources {
+        graph: UnitGraph::parse(graph.get().as_bytes()).expect("what cargo says"),
+        metadata: &Metadata::parse(fixture.metadata.get().as_bytes()).expect("what cargo says"),
+        lock: &Lock::parse(&fixture.lock).expect("a lock file"),
+        config: &config,
+        rustc: &rustc,
+        probe: &Probe::parse(&[], &fixture.probe_stdout, "").expect("what rustc says"),
+        files: &fixture.manifests,
+        cargo_home: home,
+        toolchain: Path::new("/opt/rust"),
+    })
+    .expect("a plan")
+}
+
+/// A digest that stands for content this test has not.
+fn stand_in(name: &str) -> Digest {
+    Digest::of(Function::Blake3, name.as_bytes())
+}
+
+fn inputs(plan: &Plan, call: &Call) -> Vec<(String, Input)> {
+    let packages = call.needs.packages.iter().map(|package| plan.packages[*package].input.0.clone());
+    let out_dirs = call.needs.out_dirs.iter().map(|run| plan.unit(*run).out_dir(plan));
+    let trees = packages.chain(out_dirs).map(|path| (path.clone(), Input::Tree(stand_in(&path))));
+    let files = call.needs.files.iter().map(|file| (file.at.clone(), Input::File(stand_in(&file.name), Mode::Plain)));
+    trees.chain(files).collect()
+}
+
+/// One line a unit: its Action's digest and label.
+fn keys(plan: &Plan) -> String {
+    let identity = Identity { toolchain: "0".repeat(64), host: "1".repeat(64) };
+    let person = [("CC", "clang"), ("HOME", "/home/person"), ("TERM", "xterm")];
+    let person = person.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let ambient = Ambient::new(person, Vec::new());
+    let prints = b"cargo::rustc-cfg=special\ncargo::rustc-env=MADE=yes\ncargo::rustc-link-search=native=/vx/lib\n";
+    let mut said = Said::new();
+    let mut lines = String::new();
+    for id in &plan.order {
+        let unit = plan.unit(*id);
+        let call = match unit.kind {
+            Kind::BuildScriptRun => script::render(plan, unit, &said, &ambient, &[]),
+            _ => rustc::render(plan, unit, &said, &ambient, &[]),
+        };
+        let call = call.expect("a call");
+        if unit.kind == Kind::BuildScriptRun {
+            said.insert(*id, script::heard(plan, unit, &ambient, prints).expect("good directives"));
+        }
+        let action = action::build(&call, &inputs(plan, &call), &identity).expect("an input root");
+        let _ = writeln!(lines, "{} {}", action.digest.hex(), unit.label);
+    }
+    lines
+}
+
+#[test]
+fn keys_change_only_with_their_version() {
+    let fixture = fs::read(golden("plan.json")).expect("the fixture");
+    let fixture: Fixture = serde_json::from_slice(&fixture).expect("the fixture");
+    let mut now = format!("vx-key={KEY}\n");
+    for (name, graph) in &fixture.graphs {
+        let _ = write!(now, "\n{name}\n{}", keys(&plan(&fixture, graph)));
+    }
+    let file = golden("keys.txt");
+    let before = fs::read_to_string(&file).unwrap_or_default();
+    if now == before {
+        return;
+    }
+    let beside = file.with_extension("new");
+    fs::write(&beside, &now).expect("room beside the golden file");
+    panic!(
+        "the digests of vx's Actions changed: if that is meant, bump KEY in src/daemon/action.rs and rename {} to {}",
+        beside.display(),
+        file.display()
+    );
+}
