@@ -1,0 +1,85 @@
+//! A real program through everything that is installed: ripgrep from its archive in the registry, with its own lock file, in
+//! both profiles, again, and in a second folder.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use crate::kit::{Machine, Who};
+
+const NAME: &str = "ripgrep-15.2.0";
+
+/// Where cargo keeps the registry for this test run.
+fn cargo_home() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cargo");
+    std::env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
+}
+
+fn cargo(words: &[&str], folder: &std::path::Path, home: &std::path::Path) {
+    let done =
+        Command::new("cargo").args(words).current_dir(folder).env("CARGO_HOME", home).output().expect("cargo runs");
+    assert!(done.status.success(), "cargo {words:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Unpacks two checkouts and gives the machine's person a CARGO_HOME with what the lock file names, and no more.
+fn checkouts(machine: &Machine) {
+    let (home, own) = (cargo_home(), machine.outside(machine.home().join(".cargo")));
+    cargo(&["info", "-q", "ripgrep@15.2.0"], &machine.outside(machine.home()), &home);
+    let caches = fs::read_dir(home.join("registry/cache")).expect("cargo has a registry");
+    let archive = caches.flatten().map(|cache| cache.path().join(format!("{NAME}.crate"))).find(|path| path.exists());
+    let archive = archive.expect("cargo has fetched the archive");
+    for checkout in ["one", "two"] {
+        let into = machine.outside(machine.home().join(checkout));
+        fs::create_dir_all(&into).expect("a folder");
+        let done = Command::new("tar")
+            .arg("-xzf")
+            .arg(&archive)
+            .arg("-C")
+            .arg(&into)
+            .args(["--strip-components", "1"])
+            .status();
+        assert!(done.expect("tar runs").success());
+    }
+    let one = machine.outside(machine.home().join("one"));
+    cargo(&["fetch", "--locked"], &one, &home);
+    let copy = "mkdir -p \"$2/registry/cache\"; cp -a \"$1/registry/index\" \"$2/registry/\"; cd \"$1/registry/cache\"; \
+                sed -n 's/^name = \"\\(.*\\)\"/\\1/p; s/^version = \"\\(.*\\)\"/\\1/p' \"$3/Cargo.lock\" | paste -d- - - | \
+                while read -r crate; do for file in */\"$crate\".crate; do if [ -e \"$file\" ]; then \
+                mkdir -p \"$2/registry/cache/${file%/*}\"; cp \"$file\" \"$2/registry/cache/$file\"; fi; done; done";
+    let done =
+        Command::new("bash").args(["-ec", copy, "bash"]).arg(&home).arg(&own).arg(&one).output().expect("a shell");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let owner = format!("{0}:{0}", Who::Person.uid());
+    let done = Command::new("chown").args(["-R", &owner]).arg(machine.outside(machine.home())).status();
+    assert!(done.expect("chown runs").success());
+}
+
+/// Actions that the executor has run since its start.
+fn ran(machine: &Machine) -> u64 {
+    let said = machine.run(["vxctl", "status", "--json"]).ok();
+    let status: serde_json::Value = serde_json::from_str(&said).expect("status is JSON");
+    let services = status["services"].as_array().expect("a list of services");
+    let exec = services.iter().find(|service| service["name"] == "vx-execd").expect("the executor is listed");
+    exec["status"]["ran"].as_u64().unwrap_or_else(|| panic!("no `ran` in {exec}"))
+}
+
+#[test]
+fn ripgrep_cold_again_and_in_a_second_folder() {
+    let machine = Machine::with_vx(Who::Person);
+    checkouts(&machine);
+    let (one, two) = (machine.home().join("one"), machine.home().join("two"));
+    for (profile, words) in
+        [("debug", &["vx", "build", "--locked"][..]), ("release", &["vx", "build", "--locked", "--release"])]
+    {
+        let cold = machine.run_in(&one, words);
+        assert_eq!(cold.code, 0, "{}\n{}", cold.stderr, machine.journal());
+        let found =
+            machine.run_in(&one, [&format!("target/{profile}/rg"), "--count-matches", "fn main", "crates"]).ok();
+        assert!(found.contains("crates/core/main.rs:1"), "{found}");
+        let before = ran(&machine);
+        for folder in [&one, &two] {
+            let done = machine.run_in(folder, words);
+            assert!(done.code == 0 && done.stderr.contains(", 0 built"), "{}", done.stderr);
+        }
+        assert_eq!(ran(&machine), before, "something was run although everything was there");
+        machine.run(["cmp", &format!("one/target/{profile}/rg"), &format!("two/target/{profile}/rg")]).ok();
+    }
+}
