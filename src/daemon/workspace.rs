@@ -23,7 +23,7 @@ use crate::{
         LOCK_FILE,
         config::Config,
         decides::{Answers, ProbeAnswer, Question},
-        files::Disk,
+        files::{self, Disk},
         metadata::{Lock, Metadata},
         plan::{Plan, Sources},
         probe::{Probe, Rustc},
@@ -193,7 +193,7 @@ fn build_plan(question: &Question, config: &Config, disk: &Disk, answers: &Answe
     let rustc = parsed(Rustc::parse(&answers.rustc))?;
     let probe = answers.probes.last().ok_or_else(|| Failure::new(Fault::Bug, "rustc was never probed"))?;
     let probe = parsed(Probe::parse(&probe.rustflags, &probe.stdout, &probe.stderr))?;
-    let lock = std::fs::read_to_string(question.located.root.join(LOCK_FILE)).unwrap_or_default();
+    let lock = files::text(&question.located.root.join(LOCK_FILE)).unwrap_or_default();
     let sources = Sources {
         graph: parsed(UnitGraph::parse(answers.graph.as_bytes()))?,
         metadata: &parsed(Metadata::parse(answers.metadata.as_bytes()))?,
@@ -332,5 +332,6 @@ fn run_of(question: &Question, kind: CargoKind, args: Vec<String>) -> CargoRun {
         args,
         env: question.cargo_environment(),
         show: question.beyond(),
+        lock: Some(question.located.root.join(LOCK_FILE)),
     }
 }

@@ -86,6 +86,16 @@ pub fn writable(from: &Path, at: &Path) -> Mount {
     Mount::Bind { from: text(from), at: text(at), access: Access::Writable }
 }
 
+/// A read-only bind of what a checkout or an archive brought: nothing in it can be run or loaded.
+pub fn data(from: &Path, at: &Path) -> Mount {
+    Mount::Bind { from: text(from), at: text(at), access: Access::Data }
+}
+
+/// The same, writable.
+pub fn writable_data(from: &Path, at: &Path) -> Mount {
+    Mount::Bind { from: text(from), at: text(at), access: Access::WritableData }
+}
+
 /// A path as the job carries it.
 pub fn text(path: &Path) -> Text {
     Text::from(path.as_os_str().to_owned())

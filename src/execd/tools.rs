@@ -94,11 +94,14 @@ pub async fn run(executor: &Executor, run: &CargoRun, fds: &[OwnedFd]) -> Result
 /// Refuses what would make another command of it, or show more than a checkout.
 fn check(run: &CargoRun) -> Result<(), Refusal> {
     let invalid = |what: String| Err(Refusal::new(Code::InvalidArgument, format!("cargo.run: {what}")));
-    for path in [&run.toolchain, &run.cargo_home, &run.root, &run.cwd].into_iter().chain(&run.show) {
+    for path in [&run.toolchain, &run.cargo_home, &run.root, &run.cwd].into_iter().chain(&run.show).chain(&run.lock) {
         let plain = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
         if !path.is_absolute() || !plain || path.parent().is_none() {
             return invalid(format!("{} is not an absolute path below /", path.display()));
         }
+    }
+    if run.lock.as_ref().is_some_and(|lock| lock.parent() != Some(&run.root)) {
+        return invalid("the lock file is not in the root".to_owned());
     }
     let first = run.args.first().map_or("", String::as_str);
     match run.kind {
@@ -149,26 +152,50 @@ fn job(executor: &Executor, run: &CargoRun, tmp: &Path, target: &Path) -> Job {
     }
 }
 
+/// Only the toolchain, the host's programs and CARGO_HOME/bin can be run or loaded from: whatever
+/// program or library a checkout's configuration names (`build.rustc`, `LD_PRELOAD` in `[env]`, a
+/// code generator in rustflags), cargo would start it beside the answers that others rely on.
 fn mounts(executor: &Executor, run: &CargoRun, tmp: &Path, kind: &Kind) -> Vec<Mount> {
-    let (names, show): (_, fn(&Path, &Path) -> Mount) = match kind.network {
-        Network::None => (Names::Own, host::read_only),
-        Network::Host => (Names::Network, host::writable),
-    };
+    let names = if kind.network == Network::Host { Names::Network } else { Names::Own };
     let mut mounts = executor.sources.host.mounts(names);
     mounts.extend([Mount::Proc, Mount::Devices, Mount::Dir("/vx/home".into())]);
-    mounts.push(host::writable(tmp, Path::new("/tmp")));
-    mounts.push(host::writable(&self::target(&executor.queries, &run.toolchain), Path::new(TARGET)));
-    let mut own: Vec<_> =
-        run.show.iter().map(|path| (path.as_path(), host::read_only as fn(&Path, &Path) -> Mount)).collect();
-    own.extend([(run.cargo_home.as_path(), show), (run.root.as_path(), show)]);
+    mounts.push(host::writable_data(tmp, Path::new("/tmp")));
+    mounts.push(host::writable_data(&self::target(&executor.queries, &run.toolchain), Path::new(TARGET)));
+    let mut own: Vec<(PathBuf, Show)> = run.show.iter().map(|path| (path.clone(), host::data as Show)).collect();
+    own.extend([(run.cargo_home.clone(), host::data as Show), (run.root.clone(), host::data)]);
+    own.push((run.cargo_home.join("bin"), host::read_only));
+    if kind.network == Network::Host {
+        own.extend(fetched(run).into_iter().map(|path| (path, host::writable_data as Show)));
+    }
     if run.toolchain != Path::new("/usr") {
-        own.push((run.toolchain.as_path(), host::read_only));
+        own.push((run.toolchain.clone(), host::read_only));
     }
     // What holds another comes first, or it would cover it.
     own.sort_by_key(|(path, _)| path.components().count());
-    mounts.extend(own.into_iter().filter(|(path, _)| path.exists()).map(|(path, show)| show(path, path)));
+    mounts.extend(own.into_iter().filter(|(path, _)| path.exists()).map(|(path, show)| show(&path, &path)));
     mounts.push(Mount::Dir(host::text(&run.cwd)));
     mounts
+}
+
+type Show = fn(&Path, &Path) -> Mount;
+
+/// What `cargo fetch` writes to, and nothing else of CARGO_HOME: its `bin`, `env` and
+/// configuration decide what the person's own shell runs. A lock file that is not there yet needs
+/// its folder. A link is never mounted on: it would lead the write elsewhere.
+fn fetched(run: &CargoRun) -> Vec<PathBuf> {
+    let home = &run.cargo_home;
+    let folders = ["registry", "git"].map(|name| home.join(name));
+    let locks = [".package-cache", ".package-cache-mutate"].map(|name| home.join(name));
+    for folder in &folders {
+        let _cargo_says_what_is_wrong = fs::create_dir_all(folder);
+    }
+    for file in &locks {
+        let _cargo_says_what_is_wrong = File::options().append(true).create(true).open(file);
+    }
+    let kind = |path: &Path| fs::symlink_metadata(path).map(|meta| meta.file_type());
+    let lock = run.lock.as_ref().map(|lock| if kind(lock).is_ok() { lock } else { &run.root });
+    let all = folders.into_iter().chain(locks).chain(lock.cloned());
+    all.filter(|path| kind(path).is_ok_and(|kind| !kind.is_symlink())).collect()
 }
 
 fn environment(run: &CargoRun, kind: &Kind, target: &Path) -> Vec<(Text, Text)> {
@@ -184,6 +211,11 @@ fn environment(run: &CargoRun, kind: &Kind, target: &Path) -> Vec<(Text, Text)> 
     // but makes cargo forget what it asked rustc: it cannot tell when that program last changed.
     for wrapper in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
         set(wrapper, "/usr/bin/env".into());
+    }
+    // Neither is the compiler, and where the network is, nor are flags of the compiler that can write files.
+    set("RUSTC", host::text(&bin.join("rustc")));
+    if kind.network == Network::Host {
+        set("CARGO_ENCODED_RUSTFLAGS", "".into());
     }
     if kind.unstable {
         set(CHANNEL.0, CHANNEL.1.into());

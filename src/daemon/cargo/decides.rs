@@ -14,7 +14,7 @@ use shared::digest::{Digest, Function};
 
 use super::{
     LOCK_FILE, MANIFEST,
-    files::Disk,
+    files::{self, Disk},
     locate::Located,
     metadata::Metadata,
     mounts::{self, Mounts},
@@ -162,7 +162,7 @@ impl Question {
             .filter(|(name, _)| decides(name))
             .map(|(name, value)| (name.as_str(), names.to_fixed(value)))
             .collect();
-        let text = |name: &str| fs::read_to_string(self.located.root.join(name)).ok();
+        let text = |name: &str| files::text(&self.located.root.join(name)).ok();
         let key = json!({
             "vx-plan": 1,
             "toolchain": self.toolchain_identity,
@@ -204,7 +204,7 @@ impl Question {
         let mut seen = BTreeMap::new();
         for folder in folders {
             let path = self.located.root.join(folder);
-            seen.insert(format!("{folder}/{MANIFEST}"), fs::read_to_string(path.join(MANIFEST)).unwrap_or_default());
+            seen.insert(format!("{folder}/{MANIFEST}"), files::text(&path.join(MANIFEST)).unwrap_or_default());
             for below in TARGET_FOLDERS {
                 seen.insert(format!("{folder}/{below}:"), listing(&path.join(below), Wanted::Targets).join("\n"));
             }

@@ -5,12 +5,31 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    io,
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
-/// No manifest or configuration of a person is larger.
-const FILE_BYTES: u64 = 8 << 20;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+
+/// No manifest, lock file or configuration of a person is larger.
+const FILE_BYTES: u64 = 32 << 20;
+
+/// The text of a file that a checkout brought. It may be a link to anything: no pipe is waited
+/// for, no device read without end, and no way through /proc is taken, since the same link would
+/// lead cargo, in its sandbox, to another file.
+pub fn text(path: &Path) -> io::Result<String> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no file"));
+    }
+    let mut text = String::new();
+    if file.take(FILE_BYTES + 1).read_to_string(&mut text)? as u64 > FILE_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {FILE_BYTES} bytes")));
+    }
+    Ok(text)
+}
 
 /// Where texts come from.
 pub trait Files {
@@ -36,13 +55,11 @@ impl Files for Disk {
         if let Some(known) = self.looks.borrow().get(path) {
             return Ok(known.clone());
         }
-        let text = match std::fs::metadata(path) {
-            Ok(meta) if meta.is_file() && meta.len() > FILE_BYTES => {
-                return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {FILE_BYTES} bytes")));
-            }
-            Ok(meta) if meta.is_file() => Some(std::fs::read_to_string(path)?),
-            Ok(_) => None,
+        let text = match text(path) {
+            Ok(text) => Some(text),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
+            // cargo takes only files for files too.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => None,
             Err(error) => return Err(error),
         };
         self.looks.borrow_mut().insert(path.to_owned(), text.clone());
@@ -55,5 +72,30 @@ impl Files for Disk {
 impl Files for BTreeMap<PathBuf, String> {
     fn read(&self, path: &Path) -> io::Result<Option<String>> {
         Ok(self.get(path).cloned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn links_to_devices_pipes_and_through_proc_are_not_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("plain"), "text").expect("a file");
+        symlink("plain", at("link")).expect("a link");
+        symlink("/dev/zero", at("zero")).expect("a link");
+        symlink("/proc/self/cwd/config.toml", at("proc")).expect("a link");
+        rustix::fs::mknodat(CWD, at("pipe"), rustix::fs::FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
+        assert_eq!(text(&at("link")).expect("a file"), "text");
+        for name in ["zero", "proc", "pipe", "absent", "."] {
+            assert!(text(&at(name)).is_err(), "{name}");
+        }
+        let disk = Disk::default();
+        assert_eq!(disk.read(&at("absent")).expect("nothing is there"), None);
+        assert!(disk.read(&at("proc")).is_err(), "cargo would find a file there");
     }
 }

@@ -2,13 +2,12 @@
 //! that the root is known before cargo is asked anything. What is wrong with either is cargo's to
 //! say.
 
-use std::{
-    fs,
-    path::{Component, Path, PathBuf},
-};
+use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 use shared::fault::{Failure, Fault};
+
+use super::files;
 
 /// The name of a package's manifest.
 pub const MANIFEST: &str = "Cargo.toml";
@@ -76,7 +75,10 @@ fn root_of(manifest: &Path) -> PathBuf {
         return folder.to_owned();
     }
     if let Some(toml::Value::String(path)) = own.package.and_then(|package| package.workspace) {
-        return clean(&folder.join(path));
+        let root = clean(&folder.join(path));
+        // The root is shown to cargo whole, so a manifest's word alone is not enough: with it a
+        // package could have the person's home shown.
+        return if read(&root.join(MANIFEST)).workspace.is_some() { root } else { folder.to_owned() };
     }
     for above in folder.ancestors().skip(1) {
         let candidate = above.join(MANIFEST);
@@ -93,7 +95,7 @@ fn root_of(manifest: &Path) -> PathBuf {
 
 /// A manifest that cannot be read has no workspace; cargo will say what is wrong with it.
 fn read(manifest: &Path) -> Manifest {
-    fs::read_to_string(manifest).ok().and_then(|text| toml::from_str(&text).ok()).unwrap_or_default()
+    files::text(manifest).ok().and_then(|text| toml::from_str(&text).ok()).unwrap_or_default()
 }
 
 /// Takes `.` and `..` out of an absolute path, as cargo does, without looking at links.
@@ -113,6 +115,8 @@ fn clean(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -132,12 +136,17 @@ mod tests {
             ("a/Cargo.toml", "[package]\nname = \"a\"\n"),
             ("a/src/x.rs", ""),
             ("out/b/Cargo.toml", "[package]\nname = \"b\"\n"),
-            ("c/Cargo.toml", "[package]\nname = \"c\"\nworkspace = \"../a\"\n"),
+            ("c/Cargo.toml", "[package]\nname = \"c\"\nworkspace = \"../d\"\n"),
+            ("d/Cargo.toml", "[workspace]\n"),
+            ("e/Cargo.toml", "[package]\nname = \"e\"\nworkspace = \"..\"\n"),
+            ("f/Cargo.toml", "[package]\nname = \"f\"\nworkspace = \"../../..\"\n"),
         ]);
         let root = |cwd: &str| locate(&folder.path().join(cwd), None).expect("a manifest").root;
         assert_eq!(root("a/src"), folder.path());
         assert_eq!(root("out/b"), folder.path().join("out/b"));
-        assert_eq!(root("c"), folder.path().join("a"));
+        assert_eq!(root("c"), folder.path().join("d"));
+        assert_eq!(root("e"), folder.path());
+        assert_eq!(root("f"), folder.path().join("f"), "no workspace is there to be the root");
         assert_eq!(root(""), folder.path());
     }
 

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::MANIFEST;
+use super::{MANIFEST, files};
 
 /// Manifests looked at; a workspace has fewer.
 const MANIFESTS: usize = 10_000;
@@ -35,7 +35,7 @@ pub fn folders(root: &Path, found: &mut Vec<PathBuf>) {
 }
 
 fn read(manifest: &Path) -> Option<toml::Value> {
-    fs::read_to_string(manifest).ok()?.parse::<toml::Table>().ok().map(toml::Value::Table)
+    files::text(manifest).ok()?.parse::<toml::Table>().ok().map(toml::Value::Table)
 }
 
 /// Every `path` below a table of dependencies, wherever it stands.

@@ -63,14 +63,17 @@ fn wall(job: &Job) -> Result<(), Wall> {
         .create()?
         .add_rule(PathBeneath::new(PathFd::new("/")?, AccessFs::from_read(abi)))?;
     let writable = job.mounts.iter().filter_map(|mount| match mount {
-        Mount::Bind { at, access: Access::Writable, .. } | Mount::Memory { at, .. } => Some(at.as_os()),
+        Mount::Bind { at, access: Access::Writable | Access::WritableData, .. } | Mount::Memory { at, .. } => {
+            Some(at.as_os())
+        }
         _ => None,
     });
     let devices = [Path::new("/dev").as_os_str()];
     let root = matches!(job.root, Root::Private(_)).then(|| Path::new("/").as_os_str());
     for path in writable.chain(devices).chain(root) {
         if let Ok(fd) = PathFd::new(path) {
-            rules = rules.add_rule(PathBeneath::new(fd, AccessFs::from_all(abi)))?;
+            let rights = if Path::new(path).is_dir() { AccessFs::from_all(abi) } else { AccessFs::from_file(abi) };
+            rules = rules.add_rule(PathBeneath::new(fd, rights))?;
         }
     }
     rules.restrict_self()?;
@@ -157,8 +160,19 @@ fn refusals() -> Result<BpfProgram, seccompiler::BackendError> {
         namespaces.push(SeccompRule::new(vec![argument(0, SeccompCmpOp::MaskedEq(flag), flag)?])?);
     }
     rules.insert(libc::SYS_clone, namespaces);
+    rules.insert(libc::SYS_socket, families()?);
     let refuse = SeccompAction::Errno(libc::EPERM as u32);
     SeccompFilter::new(rules, SeccompAction::Allow, refuse, std::env::consts::ARCH.try_into()?)?.try_into()
+}
+
+/// Socket families beside those that a network namespace cuts: vsock reaches the machine's host
+/// from any namespace, the others are ways into the kernel that no build takes.
+fn families() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let known = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+    let other = |family: libc::c_int| {
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family.unsigned_abs().into())
+    };
+    Ok(vec![SeccompRule::new(known.into_iter().map(other).collect::<Result<_, _>>()?)?])
 }
 
 /// Calls that answer "not there", so that libraries fall back: clone3, whose flags a filter cannot

@@ -83,6 +83,10 @@ pub enum Access {
     ReadOnly,
     /// Writable: only ever an action's own scratch folder.
     Writable,
+    /// Never writable, and nothing in it can be run or loaded: what a checkout brought.
+    Data,
+    /// Writable, and nothing in it can be run or loaded.
+    WritableData,
     /// A device node: readable and writable, nothing in it can be run.
     Device,
 }

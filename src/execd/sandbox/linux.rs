@@ -129,7 +129,11 @@ fn bind(root: BorrowedFd<'_>, from: &Path, at: &OsStr, access: Access) -> io::Re
     let set = match access {
         Access::ReadOnly => calm | sys::attr::NO_DEV | sys::attr::READ_ONLY,
         Access::Writable => calm | sys::attr::NO_DEV,
-        Access::Device => calm | sys::attr::NO_EXEC,
+        Access::Data => calm | sys::attr::NO_DEV | sys::attr::NO_EXEC | sys::attr::READ_ONLY,
+        Access::WritableData => calm | sys::attr::NO_DEV | sys::attr::NO_EXEC,
+        // A device can be written to all the same; its mode and times cannot, which matters where
+        // execd runs as root and the payload owns the host's node.
+        Access::Device => calm | sys::attr::NO_EXEC | sys::attr::READ_ONLY,
     };
     sys::restrict_tree(&tree, set)?;
     let kind = FileType::from_raw_mode(rustix::fs::fstat(&tree)?.st_mode);

@@ -117,6 +117,48 @@ async fn nothing_can_be_written_but_what_is_granted() {
 }
 
 #[tokio::test]
+async fn the_hosts_devices_keep_their_modes() {
+    use std::os::unix::fs::MetadataExt;
+
+    let room = room();
+    let before = fs::metadata("/dev/null").expect("/dev/null");
+    let script = "chmod 600 /dev/null; touch -d 2001-01-01 /dev/null; echo x >/dev/null && head -c 1 /dev/zero | wc -c";
+    let text = room.says(Rung::Namespaces, script).await;
+    assert!(text.ends_with("1\n"), "{text}");
+    let after = fs::metadata("/dev/null").expect("/dev/null");
+    assert_eq!((after.mode(), after.mtime() > 1_000_000_000), (before.mode(), true));
+}
+
+#[tokio::test]
+async fn data_is_neither_run_nor_loaded() {
+    let room = room();
+    let folder = room.dir.path().join("data");
+    fs::create_dir(&folder).expect("an empty folder");
+    fs::copy("/usr/bin/true", folder.join("program")).expect("a program");
+    for access in [Access::Data, Access::WritableData] {
+        let at = "/data".into();
+        let script = "cat /data/program >/dev/null && ! /data/program && ! /lib*/ld-linux* /data/program && \
+            ! /lib*/*/ld-linux* /data/program && echo >/data/new; test -e /data/new && echo written; exit 0";
+        let mut job = room.job(Rung::Namespaces, script);
+        job.mounts.push(Mount::Bind { from: host::text(&folder), at, access });
+        let (ended, text) = room.run(&job).await;
+        assert_eq!(ended.expect("it ran").status, Status::Exited(0));
+        assert_eq!(text.ends_with("written\n"), access == Access::WritableData, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn families_that_no_namespace_cuts_are_refused() {
+    let room = room();
+    for (family, name) in [(libc::AF_VSOCK, "vsock"), (libc::AF_ALG, "alg"), (libc::AF_BLUETOOTH, "bluetooth")] {
+        let script = format!("perl -e 'socket(my $s, {family}, 1, 0) or die $!' 2>&1; true");
+        let text = room.says(Rung::Namespaces, &script).await;
+        assert!(text.starts_with("Operation not permitted"), "{name}: {text}");
+    }
+    room.says(Rung::Namespaces, "perl -e 'for (1, 2, 10) { socket(my $s, $_, 1, 0) or die $! }'").await;
+}
+
+#[tokio::test]
 async fn calls_that_widen_the_kernel_are_refused() {
     let room = room();
     for script in ["unshare -U true", "unshare -m true", "mount -t tmpfs x /tmp", "nsenter -t 1 -m true"] {

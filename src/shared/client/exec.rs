@@ -78,6 +78,9 @@ pub struct CargoRun {
     /// configuration above it, path dependencies beside it.
     #[serde(default)]
     pub show: Vec<PathBuf>,
+    /// The lock file in `root`: all of the checkout that a fetch may write to.
+    #[serde(default)]
+    pub lock: Option<PathBuf>,
 }
 
 /// The questions that cargo and rustc are asked outside any Action.
