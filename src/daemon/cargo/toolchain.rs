@@ -12,6 +12,8 @@ use std::{
 use serde::Deserialize;
 use shared::fault::{Failure, Fault};
 
+use super::files;
+
 /// The environment of one run, as far as it is text.
 pub type Environment = BTreeMap<String, String>;
 
@@ -42,12 +44,6 @@ struct ToolchainTable {
     path: Option<PathBuf>,
 }
 
-/// What rustup's rules lead to.
-enum Choice {
-    Name(String),
-    Folder(PathBuf),
-}
-
 /// Finds the toolchain that `cargo` (with `+plus`, if given) would be in `cwd`.
 pub fn find(environment: &Environment, cwd: &Path, plus: Option<&str>) -> Result<Toolchain, Failure> {
     let home = environment.get("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
@@ -76,11 +72,7 @@ pub fn find(environment: &Environment, cwd: &Path, plus: Option<&str>) -> Result
             "neither RUSTUP_HOME nor HOME is set, so rustup's toolchains are unknown",
         ));
     };
-    let path = match choose(environment, &rustup_home, cwd, plus)? {
-        Choice::Folder(path) => fs::canonicalize(&path)
-            .map_err(|err| Failure::new(Fault::User, format!("the toolchain {}: {err}", path.display())))?,
-        Choice::Name(name) => installed(&rustup_home, &name)?,
-    };
+    let path = installed(&rustup_home, &choose(environment, &rustup_home, cwd, plus)?)?;
     Ok(Toolchain { path, cargo_home })
 }
 
@@ -104,17 +96,17 @@ fn is_proxy(program: &Path, real: &Path) -> bool {
 
 /// rustup's order: `+name`, RUSTUP_TOOLCHAIN, then per folder upward its override and toolchain
 /// file, then the default.
-fn choose(environment: &Environment, rustup_home: &Path, cwd: &Path, plus: Option<&str>) -> Result<Choice, Failure> {
+fn choose(environment: &Environment, rustup_home: &Path, cwd: &Path, plus: Option<&str>) -> Result<String, Failure> {
     if let Some(plus) = plus {
-        return Ok(Choice::Name(plus.to_owned()));
+        return Ok(plus.to_owned());
     }
     if let Some(name) = environment.get("RUSTUP_TOOLCHAIN").filter(|name| !name.is_empty()) {
-        return Ok(Choice::Name(name.clone()));
+        return Ok(name.clone());
     }
     let settings = settings(&rustup_home.join("settings.toml"))?;
     for folder in cwd.ancestors() {
         if let Some(name) = folder.to_str().and_then(|folder| settings.overrides.get(folder)) {
-            return Ok(Choice::Name(name.clone()));
+            return Ok(name.clone());
         }
         if let Some(choice) = toolchain_file(folder)? {
             return Ok(choice);
@@ -122,7 +114,6 @@ fn choose(environment: &Environment, rustup_home: &Path, cwd: &Path, plus: Optio
     }
     settings
         .default_toolchain
-        .map(Choice::Name)
         .ok_or_else(|| Failure::new(Fault::User, "rustup has no default toolchain").hint("rustup default stable"))
 }
 
@@ -134,19 +125,24 @@ fn settings(file: &Path) -> Result<Settings, Failure> {
     }
 }
 
-fn toolchain_file(folder: &Path) -> Result<Option<Choice>, Failure> {
+fn toolchain_file(folder: &Path) -> Result<Option<String>, Failure> {
     for name in ["rust-toolchain", "rust-toolchain.toml"] {
         let file = folder.join(name);
-        let Ok(text) = fs::read_to_string(&file) else { continue };
+        let Ok(text) = files::text(&file) else { continue };
         let plain = text.trim();
         if name == "rust-toolchain" && !plain.contains(['[', '=', '\n']) && !plain.is_empty() {
-            return Ok(Some(Choice::Name(plain.to_owned())));
+            return Ok(Some(plain.to_owned()));
         }
         let parsed: ToolchainFile = toml::from_str(&text)
             .map_err(|err| Failure::new(Fault::User, format!("{}: {}", file.display(), err.message())))?;
         match (parsed.toolchain.path, parsed.toolchain.channel) {
-            (Some(path), _) => return Ok(Some(Choice::Folder(folder.join(path)))),
-            (None, Some(channel)) => return Ok(Some(Choice::Name(channel))),
+            // Its cargo would have the network and the person's CARGO_HOME, by a checkout's word.
+            (Some(path), _) => {
+                let what = format!("{}: vx takes no toolchain by its folder from a file", file.display());
+                let hint = format!("rustup toolchain link NAME {}, and channel = \"NAME\"", path.display());
+                return Err(Failure::new(Fault::User, what).hint(hint));
+            }
+            (None, Some(channel)) => return Ok(Some(channel)),
             (None, None) => {}
         }
     }
@@ -157,6 +153,7 @@ fn toolchain_file(folder: &Path) -> Result<Option<Choice>, Failure> {
 fn installed(rustup_home: &Path, name: &str) -> Result<PathBuf, Failure> {
     let folder = rustup_home.join("toolchains");
     if !name.contains('/')
+        && !matches!(name, "." | "..")
         && let Ok(path) = fs::canonicalize(folder.join(name))
     {
         return Ok(path);
@@ -227,6 +224,10 @@ mod tests {
         assert_eq!(name(&[], None), Ok(Some("three".to_owned())));
         assert_eq!(name(&[("RUSTUP_TOOLCHAIN", "two")], None), Ok(Some("two".to_owned())));
         assert_eq!(name(&[("RUSTUP_TOOLCHAIN", "two")], Some("one")), Ok(Some("one".to_owned())));
+        file(&project.join("rust-toolchain"), "[toolchain]\npath = \"../evil\"\n");
+        assert!(name(&[], None).is_err(), "a checkout's own toolchain");
+        file(&project.join("rust-toolchain"), "..\n");
+        assert!(name(&[], None).is_err(), "no toolchain is named so");
         let missing = name(&[], Some("four")).expect_err("it is not installed");
         assert_eq!(missing.hint.as_deref(), Some("rustup toolchain install four"));
     }
