@@ -7,13 +7,13 @@ use std::{
     io,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::fs::PermissionsExt,
+        unix::fs::{OpenOptionsExt, PermissionsExt},
     },
     path::Path,
     sync::Arc,
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use shared::{
     client::cas::Opened,
     digest::{Digest, Function},
@@ -25,6 +25,7 @@ use crate::{
     cargo::{
         call::Role,
         dep_info::DepInfo,
+        files::text,
         place::{LOCK, Placement, dep_info, placements},
         plan::{Plan, UnitId},
     },
@@ -125,9 +126,13 @@ fn items(plan: &Plan, runner: &Runner<'_>, placed: &[Placement], read: &BTreeMap
 /// Takes cargo's lock of one profile's folder, making the folder as cargo would.
 async fn lock(target: &Path, folder: &str, output: &Output) -> Result<File, Failure> {
     let path = target.join(folder);
-    let made = make_target(target)
-        .and_then(|()| fs::create_dir_all(&path))
-        .and_then(|()| File::options().create(true).truncate(false).read(true).write(true).open(path.join(LOCK)));
+    // The target folder may be a link, and often is one, to another disk. Below it a checkout that
+    // brings links would have files written over the person's.
+    let no_link = OFlags::NOFOLLOW.bits() as i32;
+    let made = make_target(target).and_then(|()| own_folder(&path)).and_then(|()| {
+        let mut options = File::options();
+        options.create(true).truncate(false).read(true).write(true).custom_flags(no_link).open(path.join(LOCK))
+    });
     let file = made.map_err(|err| failed(&path, &err))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => return Ok(file),
@@ -142,6 +147,14 @@ async fn lock(target: &Path, folder: &str, output: &Output) -> Result<File, Fail
             Err(rustix::io::Errno::WOULDBLOCK) => {}
             _ => return Ok(file),
         }
+    }
+}
+
+/// Makes a folder that is not there yet; a link to one does not count as being there.
+fn own_folder(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_symlink() => Err(io::Error::other("it is a symbolic link; remove it")),
+        _ => fs::create_dir_all(path),
     }
 }
 
@@ -162,7 +175,7 @@ fn is_placed(hashes: &Hashes, item: &Item) -> bool {
     meta.is_file()
         && meta.len() == item.digest.size()
         && meta.permissions().mode() & wants == wants
-        && item.dep_info.as_ref().is_none_or(|(path, text)| fs::read_to_string(path).is_ok_and(|old| old == *text))
+        && item.dep_info.as_ref().is_none_or(|(path, wanted)| text(path).is_ok_and(|old| old == *wanted))
         && item.digest.function() == Function::Blake3
         && hashes.of(&item.path, &meta).is_ok_and(|digest| digest == item.digest)
 }
@@ -172,7 +185,7 @@ fn put(item: &Item, opened: Option<Opened>, fds: &[OwnedFd]) -> Result<(), Failu
         Failure::new(Fault::Environment, format!("store: {} is gone", item.digest)).hint("build again")
     })?;
     let folder = item.path.parent().unwrap_or(&item.path);
-    fs::create_dir_all(folder).map_err(|err| failed(folder, &err))?;
+    own_folder(folder).map_err(|err| failed(folder, &err))?;
     let mode = if item.mode == Mode::Executable { 0o755 } else { 0o644 };
     write_beside(&item.path, mode, |file| copy(&opened, fds, file)).map_err(|err| failed(&item.path, &err))?;
     if let Some((path, text)) = &item.dep_info {
@@ -188,7 +201,9 @@ fn write_beside(path: &Path, mode: u32, write: impl Fn(&File) -> io::Result<()>)
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let beside = path.with_file_name(format!(".{name}.vx-{}", std::process::id()));
     let outcome = (|| {
-        let file = File::create(&beside)?;
+        // Whatever has this name was left by another daemon, or is a checkout's link to elsewhere.
+        let _not_there = fs::remove_file(&beside);
+        let file = File::create_new(&beside)?;
         write(&file)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         fs::rename(&beside, path)
@@ -211,4 +226,30 @@ fn copy(opened: &Opened, fds: &[OwnedFd], to: &File) -> io::Result<()> {
 
 fn failed(path: &Path, err: &io::Error) -> Failure {
     Failure::new(Fault::User, format!("failed to write `{}`: {err}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_of_a_checkout_lead_no_write_elsewhere() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("home")).expect("a folder");
+        fs::create_dir(at("target")).expect("a folder");
+        fs::write(at("home/rc"), "mine").expect("a file");
+        symlink("../home", at("target/debug")).expect("a link");
+        assert!(own_folder(&at("target/debug")).is_err());
+        own_folder(&at("target/release")).expect("a new folder");
+        let beside = format!("target/release/.app.vx-{}", std::process::id());
+        symlink("../../home/rc", at(&beside)).expect("a link");
+        symlink("../../home/rc", at("target/release/app")).expect("a link");
+        write_beside(&at("target/release/app"), 0o755, |file| io::Write::write_all(&mut &*file, b"new"))
+            .expect("a place of its own");
+        assert_eq!(fs::read_to_string(at("home/rc")).expect("it is there"), "mine");
+        assert_eq!(fs::read_to_string(at("target/release/app")).expect("it was placed"), "new");
+    }
 }
