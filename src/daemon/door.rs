@@ -9,7 +9,7 @@ use std::{
     },
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -32,6 +32,8 @@ use crate::{cli, daemon::Daemon};
 
 /// How long the thread waits for a client's first line before it becomes a session without one.
 const FIRST_LINE_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+/// How long it takes in what comes in pieces; a session goes on from there.
+const FIRST_LINE_PATIENCE: Duration = Duration::from_millis(20);
 /// How a ping's argv stands in its line.
 const PING: &[u8] = br#""argv":["ping"]"#;
 /// Clients on their way from here to their session.
@@ -126,7 +128,9 @@ fn greet(stream: UnixStream, callers: &mpsc::Sender<Caller>, daemon: &Daemon, pa
 /// The first line, if it is there or comes at once.
 fn first_line(stream: &UnixStream, receiver: &mut Receiver) -> io::Result<Option<Line>> {
     stream.set_nonblocking(true)?;
-    loop {
+    let begun = Instant::now();
+    // A client that says a byte at a time keeps the others out no longer than one that is silent.
+    while begun.elapsed() < FIRST_LINE_PATIENCE {
         match receiver.fill(stream.as_fd()) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => {
@@ -143,6 +147,7 @@ fn first_line(stream: &UnixStream, receiver: &mut Receiver) -> io::Result<Option
             Err(err) => return Err(err),
         }
     }
+    Ok(None)
 }
 
 /// Answers a ping whose reader is ready; anything else comes back.
