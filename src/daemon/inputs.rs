@@ -55,8 +55,15 @@ impl Inputs {
                     _ => Nested::LeftOut,
                 };
                 let folder = package.input.1.clone();
+                let checkout = match package.source {
+                    Source::Member { .. } => plan.workspace_root.clone(),
+                    _ => folder.clone(),
+                };
                 let (hashes, target_dir) = (Arc::clone(hashes), plan.target_dir.clone());
-                let read = move || sources::tree(&hashes, &folder, Scope { target_dir: &target_dir, nested });
+                let read = move || {
+                    let scope = Scope { checkout: &checkout, target_dir: &target_dir, nested };
+                    sources::tree(&hashes, &folder, scope)
+                };
                 let tree = tokio::task::spawn_blocking(read)
                     .await
                     .map_err(|err| Failure::new(Fault::Bug, format!("reading sources: {err}")))??;
