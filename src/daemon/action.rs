@@ -16,7 +16,10 @@ use shared::{
 use crate::cargo::call::Call;
 
 /// The version of rendering, mounts and environment. Bumped by any change in them.
-pub const KEY: &str = "1";
+pub const KEY: &str = "2";
+
+/// An output that nobody makes.
+const SCRATCH: &str = ".vx-scratch";
 
 /// An Action that is not yet in the store.
 #[derive(Debug)]
@@ -80,6 +83,8 @@ fn platform(identity: &Identity) -> v2::Platform {
 
 fn command(call: &Call, platform: v2::Platform) -> v2::Command {
     let mut output_paths: Vec<String> = call.outputs.iter().map(|output| call.relative(&output.path)).collect();
+    // An executor makes the parents of outputs writable; that an output is not there is no failure.
+    output_paths.extend(call.scratch.iter().map(|folder| call.relative(&format!("{folder}/{SCRATCH}"))));
     output_paths.sort_unstable();
     let variable = |(name, value): (&String, &String)| v2::command::EnvironmentVariable {
         name: name.clone(),

@@ -28,6 +28,8 @@ pub struct Call {
     /// Relative to `/`, as the Command's working directory is.
     pub cwd: String,
     pub outputs: Vec<Output>,
+    /// Folders (absolute) that it may write in although nothing of it is kept.
+    pub scratch: Vec<String>,
     pub needs: Needs,
 }
 

@@ -40,6 +40,7 @@ pub fn render(
         env,
         cwd: cwd.trim_start_matches('/').to_owned(),
         outputs: unit.outputs.clone(),
+        scratch: Vec::new(),
         needs,
     })
 }
