@@ -109,11 +109,14 @@ async fn dep_infos(
 
 fn items(plan: &Plan, runner: &Runner<'_>, placed: &[Placement], read: &BTreeMap<UnitId, DepInfo>) -> Vec<Item> {
     let mut items = Vec::with_capacity(placed.len());
+    let resolve = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     for one in placed {
         let file = runner.outcomes()[one.unit.0].as_ref().and_then(|outcome| outcome.files.get(&one.output));
         let Some((digest, _)) = file else { continue };
-        let text =
-            one.dep_info.as_ref().map(|path| (plan.target_dir.join(path), dep_info(plan, one, read, runner.said())));
+        let text = one
+            .dep_info
+            .as_ref()
+            .map(|path| (plan.target_dir.join(path), dep_info(plan, one, read, runner.said(), &resolve)));
         let mode = match one.role {
             Role::Executable | Role::Dylib | Role::Macro | Role::Cdylib => Mode::Executable,
             _ => Mode::Plain,

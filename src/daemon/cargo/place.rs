@@ -10,7 +10,7 @@ use super::{
     call::Role,
     closure::Said,
     dep_info::DepInfo,
-    outputs,
+    locate, outputs,
     plan::{Kind, Plan, Unit, UnitId},
 };
 
@@ -43,6 +43,7 @@ pub fn profile_folder(profile: &str) -> &str {
 /// the binaries load.
 pub fn placements(plan: &Plan) -> Vec<Placement> {
     let mut placed = Vec::new();
+    let mut described = BTreeSet::new();
     for unit in &plan.units {
         if matches!(unit.kind, Kind::BuildScriptCompile | Kind::BuildScriptRun) {
             continue;
@@ -56,8 +57,10 @@ pub fn placements(plan: &Plan) -> Vec<Placement> {
             }
             let name = plain_name(plan, unit, &output.name);
             let path = format!("{folder}/{name}");
-            let dep_info = (output.role != Role::DebugInfo)
-                .then(|| Path::new(&path).with_extension("d").to_string_lossy().into_owned());
+            // As cargo: for what was asked for alone, and of several files of one stem for the first.
+            let dep_info = (unit.is_root && output.role != Role::DebugInfo)
+                .then(|| Path::new(&path).with_extension("d").to_string_lossy().into_owned())
+                .filter(|name| described.insert(name.clone()));
             placed.push(Placement { unit: unit.id, output: output.name.clone(), path, dep_info, role: output.role });
         }
     }
@@ -77,13 +80,28 @@ fn plain_name(plan: &Plan, unit: &Unit, output: &str) -> String {
 /// The text of a `.d` file for `placement`: all files that it and the path packages below it
 /// read, and what their scripts asked to be rerun for, by the person's paths. Files that exist
 /// only inside actions (in an OUT_DIR) are left out: nothing is there for make to look at.
-pub fn dep_info(plan: &Plan, placement: &Placement, read: &BTreeMap<UnitId, DepInfo>, said: &Said) -> String {
+/// `resolve` says what file a path of a source leads to without links; as cargo, only within the
+/// package.
+pub fn dep_info(
+    plan: &Plan,
+    placement: &Placement,
+    read: &BTreeMap<UnitId, DepInfo>,
+    said: &Said,
+    resolve: &dyn Fn(&Path) -> PathBuf,
+) -> String {
     let mut files = BTreeSet::new();
     let mut seen = BTreeSet::from([placement.unit]);
     let mut open = vec![placement.unit];
     while let Some(id) = open.pop() {
         let unit = plan.unit(id);
-        add_files(plan, unit, read.get(&id), said, &mut files);
+        let mut named = BTreeSet::new();
+        add_files(plan, unit, read.get(&id), &mut named);
+        let root = &plan.package(unit).real;
+        files.extend(named.into_iter().map(|file| {
+            let own = resolve(&file);
+            if own.starts_with(root) { own } else { locate::clean(&file) }
+        }));
+        add_rerun_files(plan, unit, said, &mut files);
         let below = unit.dependencies.iter().map(|one| one.unit);
         let below = below.filter(|one| plan.package(plan.unit(*one)).source.is_path());
         open.extend(below.filter(|one| seen.insert(*one)));
@@ -98,7 +116,7 @@ pub fn dep_info(plan: &Plan, placement: &Placement, read: &BTreeMap<UnitId, DepI
     text
 }
 
-fn add_files(plan: &Plan, unit: &Unit, read: Option<&DepInfo>, said: &Said, files: &mut BTreeSet<PathBuf>) {
+fn add_files(plan: &Plan, unit: &Unit, read: Option<&DepInfo>, files: &mut BTreeSet<PathBuf>) {
     let package = plan.package(unit);
     for file in read.iter().flat_map(|info| &info.files) {
         let real = match (file.starts_with('/'), package.source.is_path()) {
@@ -110,6 +128,10 @@ fn add_files(plan: &Plan, unit: &Unit, read: Option<&DepInfo>, said: &Said, file
             files.insert(PathBuf::from(real));
         }
     }
+}
+
+fn add_rerun_files(plan: &Plan, unit: &Unit, said: &Said, files: &mut BTreeSet<PathBuf>) {
+    let package = plan.package(unit);
     for run in &unit.links.own {
         for path in said.get(run).iter().flat_map(|said| &said.rerun_if_changed) {
             let full = if path.is_empty() { package.real.clone() } else { package.real.join(path) };
