@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::{
     directives::Severity,
+    locate,
     mounts::Mounts,
     package::Package,
     plan::{Kind, Plan, Unit},
@@ -171,9 +172,13 @@ impl Voice {
         let package = plan.package(unit);
         let mut out = String::new();
         let mut tally = Tally::default();
+        let mut outside = None;
         for line in stderr.lines() {
             match read_line(line) {
-                Line::Diagnostic(diagnostic) => self.diagnostic(&plan.mounts, diagnostic, &mut tally, &mut out),
+                Line::Diagnostic(diagnostic) => {
+                    outside = outside.or_else(|| outside_package(plan, package, &diagnostic.rendered));
+                    self.diagnostic(&plan.mounts, diagnostic, &mut tally, &mut out);
+                }
                 Line::Text(text) => self.line(&plan.mounts.to_real(&text), &mut out),
                 Line::FutureIncompat { warnings, errors } => {
                     tally.all_warnings += warnings;
@@ -184,6 +189,11 @@ impl Voice {
         }
         if tally.warnings > 0 && self.verbosity > Verbosity::Quiet {
             self.report("warning", &generated(package, unit, &tally), &mut out);
+        }
+        if let Some(path) = outside.filter(|_| *end != End::Succeeded) {
+            let text =
+                format!("`{path}` is outside of the package `{}`, and vx shows it only its own folder", package.name);
+            self.report("note", &text, &mut out);
         }
         if let End::Failed(how) = end {
             let mut text = format!("could not compile {}", named(package, unit));
@@ -246,8 +256,12 @@ impl Voice {
 
     /// `warning: TEXT` or `error: TEXT` in cargo's colours.
     pub fn report(&self, level: &str, text: &str, out: &mut String) {
-        let colour = if level == "error" { "91" } else { "33" };
-        let line = format!("\u{1b}[1m\u{1b}[{colour}m{level}\u{1b}[0m\u{1b}[1m:\u{1b}[0m {text}");
+        let colour = match level {
+            "error" => "91",
+            "note" => "92",
+            _ => "33",
+        };
+        let line = format!("\u{1b}[1m\u{1b}[{colour}m{level}\u{1b}[0m: {text}");
         self.line(&line, out);
     }
 
@@ -289,6 +303,16 @@ pub enum Failure<'a> {
         stdout: &'a str,
         stderr: &'a str,
     },
+}
+
+/// The file that a message says is not there, when it lies where the call could not see it: a
+/// person who looks finds it in its place.
+fn outside_package(plan: &Plan, package: &Package, rendered: &str) -> Option<String> {
+    let (_, rest) = rendered.split_once("couldn't read `")?;
+    let (path, _) = rest.split_once('`')?;
+    let path = locate::clean(&plan.workspace_root.join(plan.mounts.to_real(path)));
+    let is_ours = !path.starts_with(&package.real) && package.source.is_path();
+    is_ours.then(|| path.display().to_string())
 }
 
 /// cargo's name of a unit in messages: `` `pkg` (bin "x") ``.
