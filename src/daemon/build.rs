@@ -10,7 +10,7 @@ use shared::{
 use crate::{
     cargo::{
         decides::Question,
-        diagnostics::{self, Voice},
+        diagnostics::{self, Verbosity, Voice},
         environment::Ambient,
         locate::locate,
         plan::Plan,
@@ -41,7 +41,7 @@ pub async fn run(daemon: &Daemon, config: &Config, session: &Session, args: &Bui
     match outcome {
         Ok(code) => code,
         Err(NoPlan::Said(text, code)) => {
-            session.output.err(text).await;
+            session.output.coloured(&text).await;
             code
         }
         Err(NoPlan::Failure(failure, code)) => {
@@ -72,13 +72,16 @@ async fn build(
     let identity = persist(identify).await.map_err(Failure::from)?;
     let question = Question { toolchain_identity: identity.toolchain.clone(), ..question };
     let planned = daemon.plans.plan(&services, &question, &session.stderr).await?;
-    for note in &planned.notes {
-        session.output.warning(note).await;
+    let verbosity = args.verbosity();
+    if verbosity != Verbosity::Quiet {
+        for note in &planned.notes {
+            session.output.warning(note).await;
+        }
+        session.output.coloured(&planned.said).await;
     }
     let plan = planned.plan;
     daemon.names.load(&services, &plan).await?;
     let inputs = Arc::new(Inputs::gather(&services, &daemon.hashes, &plan).await?);
-    let verbosity = args.verbosity();
     let terminal = Arc::new(Terminal::new(session.output.clone(), verbosity, &plan, began));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let around = Surroundings {
@@ -139,5 +142,6 @@ fn question(session: &Session, args: &BuildArgs) -> Result<Question, Failure> {
         toolchain_identity: String::new(),
         environment: session.environment.clone(),
         selection,
+        verbosity: args.verbosity(),
     })
 }

@@ -53,6 +53,14 @@ impl Output {
         }
     }
 
+    /// Writes text with ANSI sequences, which are taken out where they are not wanted.
+    pub async fn coloured(&self, text: &str) {
+        match self.colour {
+            Colour::Always => self.err(text).await,
+            Colour::Never => self.err(anstream::adapter::strip_str(text).to_string()).await,
+        }
+    }
+
     /// A line of cargo's kind: a right-aligned word in green, and the rest.
     pub async fn say(&self, word: &str, rest: &str) {
         self.err(self.line(word, rest)).await;
@@ -73,7 +81,7 @@ impl Output {
     /// `error: …` as cargo writes it.
     pub async fn error(&self, text: &str) {
         let line = match self.colour {
-            Colour::Always => format!("\x1b[1m\x1b[91merror\x1b[0m\x1b[1m:\x1b[0m {text}\n"),
+            Colour::Always => format!("\x1b[1m\x1b[91merror\x1b[0m: {text}\n"),
             Colour::Never => format!("error: {text}\n"),
         };
         self.err(line).await;
@@ -82,7 +90,7 @@ impl Output {
     /// `warning: …` as cargo writes it.
     pub async fn warning(&self, text: &str) {
         let line = match self.colour {
-            Colour::Always => format!("\x1b[1m\x1b[33mwarning\x1b[0m\x1b[1m:\x1b[0m {text}\n"),
+            Colour::Always => format!("\x1b[1m\x1b[33mwarning\x1b[0m: {text}\n"),
             Colour::Never => format!("warning: {text}\n"),
         };
         self.err(line).await;

@@ -55,7 +55,7 @@ impl From<Failure> for NoPlan {
 #[derive(Debug, Default)]
 pub struct Plans {
     folders: Mutex<HashMap<Digest, Vec<String>>>,
-    ready: Mutex<HashMap<Ready, Arc<Plan>>>,
+    ready: Mutex<HashMap<Ready, (Arc<Plan>, String)>>,
 }
 
 /// What a plan with real paths in it is good for.
@@ -74,6 +74,8 @@ pub struct Planned {
     pub plan: Arc<Plan>,
     /// What the person should know about their configuration.
     pub notes: Vec<String>,
+    /// cargo's own warnings, with colours, where it has not shown them itself.
+    pub said: String,
 }
 
 impl Plans {
@@ -89,28 +91,31 @@ impl Plans {
             false => None,
         };
         let ready = key.map(|key| Ready::new(key, question, &config));
-        if let Some(plan) = ready.as_ref().and_then(|ready| lock(&self.ready).get(ready).cloned()) {
-            return Ok(Planned { plan, notes });
+        if let Some((plan, said)) = ready.as_ref().and_then(|ready| lock(&self.ready).get(ready).cloned()) {
+            return Ok(Planned { plan, notes, said });
         }
         let kept = match key {
             Some(key) => read_entry(services, key).await.and_then(|text| serde_json::from_slice(&text).ok()),
             None => None,
         };
-        let (answers, key): (Answers, _) = match kept {
-            Some(answers) => (answers, key),
+        let (answers, key, fetched): (Answers, _, _) = match kept {
+            Some(answers) => (answers, key, Fetched::No),
             None => self.ask_and_keep(services, question, &config, stderr).await?,
         };
         let names = question.names();
         let answers = answers.map(|text| names.to_real(text));
         let plan = Arc::new(build_plan(question, &config, &disk, &answers)?);
+        let said = answers.said;
         if let Some(key) = key {
             let mut known = lock(&self.ready);
             if known.len() >= KEPT_PLANS {
                 known.clear();
             }
-            known.insert(Ready::new(key, question, &config), Arc::clone(&plan));
+            known.insert(Ready::new(key, question, &config), (Arc::clone(&plan), said.clone()));
         }
-        Ok(Planned { plan, notes })
+        // A fetch has said it already.
+        let said = if fetched == Fetched::No { said } else { String::new() };
+        Ok(Planned { plan, notes, said })
     }
 
     /// The key of everything that decides the answer, if cargo was ever asked something like it.
@@ -132,9 +137,9 @@ impl Plans {
         question: &Question,
         config: &Config,
         stderr: &OwnedFd,
-    ) -> Result<(Answers, Option<Digest>), NoPlan> {
+    ) -> Result<(Answers, Option<Digest>, Fetched), NoPlan> {
         let names = question.names();
-        let real = ask(services, question, config, stderr).await?;
+        let (real, fetched) = ask(services, question, config, stderr).await?;
         let metadata = parsed(Metadata::parse(real.metadata.as_bytes()))?;
         let folders = question.folders(&metadata);
         let answers = real.map(|text| names.to_fixed(text));
@@ -150,9 +155,9 @@ impl Plans {
                 keep_entry(services, second, answers_text).await;
             }
             lock(&self.folders).insert(first, folders);
-            return Ok((answers, Some(second)));
+            return Ok((answers, Some(second), fetched));
         }
-        Ok((answers, None))
+        Ok((answers, None, fetched))
     }
 }
 
@@ -225,7 +230,20 @@ impl Heard {
     }
 }
 
-async fn ask(services: &Services, question: &Question, config: &Config, stderr: &OwnedFd) -> Result<Answers, NoPlan> {
+/// Whether `cargo fetch` had to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fetched {
+    No,
+    Yes,
+}
+
+async fn ask(
+    services: &Services,
+    question: &Question,
+    config: &Config,
+    stderr: &OwnedFd,
+) -> Result<(Answers, Fetched), NoPlan> {
+    let mut fetched = Fetched::No;
     let rustc_answer =
         succeeded(hear(services, question, CargoKind::Probe, Rustc::ARGS.map(str::to_owned).into()).await?)?;
     let rustc = parsed(Rustc::parse(&rustc_answer.stdout))?;
@@ -234,6 +252,7 @@ async fn ask(services: &Services, question: &Question, config: &Config, stderr: 
     let mut graph = hear(services, question, CargoKind::UnitGraph, selection.graph_args()).await?;
     if !graph.is_ok() {
         fetch(services, question, stderr).await?;
+        fetched = Fetched::Yes;
         graph = hear(services, question, CargoKind::UnitGraph, selection.graph_args()).await?;
     }
     let graph = succeeded(graph)?;
@@ -241,10 +260,18 @@ async fn ask(services: &Services, question: &Question, config: &Config, stderr: 
     if !metadata.is_ok() {
         // Packages that the build does not need may be missing for it all the same.
         fetch(services, question, stderr).await?;
+        fetched = Fetched::Yes;
         metadata = hear(services, question, CargoKind::Metadata, selection.metadata_args(&rustc.host)).await?;
     }
     let metadata = succeeded(metadata)?;
-    Ok(Answers { rustc: rustc_answer.stdout, probes, graph: graph.stdout, metadata: metadata.stdout })
+    let answers = Answers {
+        rustc: rustc_answer.stdout,
+        probes,
+        graph: graph.stdout,
+        metadata: metadata.stdout,
+        said: graph.stderr,
+    };
+    Ok((answers, fetched))
 }
 
 async fn probe(
@@ -289,7 +316,10 @@ fn succeeded(heard: Heard) -> Result<Heard, NoPlan> {
 }
 
 async fn hear(services: &Services, question: &Question, kind: CargoKind, args: Vec<String>) -> Result<Heard, NoPlan> {
-    let run = run_of(question, kind, args);
+    let mut run = run_of(question, kind, args);
+    if matches!(kind, CargoKind::UnitGraph | CargoKind::Metadata) {
+        run.env = question.coloured_environment();
+    }
     let streams = [memory()?, memory()?];
     let ended: CargoEnded = persist(async || {
         // A first attempt may have left half of its words.

@@ -21,7 +21,10 @@ use super::{
 pub enum ConfigError {
     #[error("read {}: {source}", path.display())]
     Read { path: PathBuf, source: Box<std::io::Error> },
-    #[error("parse {}: {source}", path.display())]
+    #[error(
+        "could not load Cargo configuration\n\nCaused by:\n  could not parse TOML configuration in `{}`\n\nCaused by:\n  {}",
+        path.display(), source.to_string().trim_end().replace('\n', "\n  ")
+    )]
     Syntax { path: PathBuf, source: Box<toml::de::Error> },
     #[error("load what {} includes: {problem}", path.display())]
     Include { path: PathBuf, problem: String },
@@ -58,7 +61,7 @@ impl Config {
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, ConfigError> {
         let loaded = config_tree::load(files, cwd, cargo_home)?;
-        let mut notes = loaded.notes.clone();
+        let mut notes = Vec::new();
         rejections::check(&loaded, cargo_home, environment, &mut notes)?;
         Ok(Config { tree: loaded.tree, notes, environment: environment.clone(), cwd: cwd.to_owned() })
     }

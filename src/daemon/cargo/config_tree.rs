@@ -119,13 +119,12 @@ pub struct Loaded {
     pub tree: Node,
     /// The single files, most important first: some rules ask which file says something.
     pub parts: Vec<(PathBuf, Node)>,
-    pub notes: Vec<String>,
 }
 
 /// Loads `.cargo/config.toml` (and the old `.cargo/config`) of `cwd` and all its parents, then
 /// of CARGO_HOME.
 pub fn load(files: &dyn Files, cwd: &Path, cargo_home: &Path) -> Result<Loaded, ConfigError> {
-    let mut loaded = Loaded { tree: Node::Table(BTreeMap::new()), parts: Vec::new(), notes: Vec::new() };
+    let mut loaded = Loaded { tree: Node::Table(BTreeMap::new()), parts: Vec::new() };
     let mut folders: Vec<PathBuf> = cwd.ancestors().map(|folder| folder.join(".cargo")).collect();
     if !folders.iter().any(|folder| folder == cargo_home) {
         folders.push(cargo_home.to_owned());
@@ -135,15 +134,8 @@ pub fn load(files: &dyn Files, cwd: &Path, cargo_home: &Path) -> Result<Loaded, 
         let old_text = read(files, &old)?;
         let new_text = read(files, &new)?;
         let (path, text) = match (old_text, new_text) {
-            (Some(old_text), Some(_)) => {
-                let (old, new) = (old.display(), new.display());
-                loaded.notes.push(format!("both `{old}` and `{new}` exist. Using `{old}`"));
-                (folder.join("config"), old_text)
-            }
-            (Some(text), None) => {
-                loaded.notes.push(format!("`{}` is deprecated in favor of `config.toml`", old.display()));
-                (old, text)
-            }
+            // The old name wins; that it is old, or that there are two, cargo says.
+            (Some(text), _) => (old, text),
             (None, Some(text)) => (new, text),
             (None, None) => continue,
         };

@@ -14,6 +14,7 @@ use shared::digest::{Digest, Function};
 
 use super::{
     LOCK_FILE, MANIFEST,
+    diagnostics::Verbosity,
     files::{self, Disk},
     locate::Located,
     metadata::Metadata,
@@ -56,6 +57,8 @@ pub struct Question {
     pub environment: Environment,
     /// What to build.
     pub selection: Selection,
+    /// How much the person wants to read.
+    pub verbosity: Verbosity,
 }
 
 /// All that cargo and rustc answered, places replaced.
@@ -69,6 +72,8 @@ pub struct Answers {
     pub graph: String,
     /// `cargo metadata`.
     pub metadata: String,
+    /// What cargo said on the way: its warnings about manifests and configuration, with colours.
+    pub said: String,
 }
 
 /// rustc's answer to one probe.
@@ -118,6 +123,13 @@ impl Question {
         environment
     }
 
+    /// The same where cargo's words are kept for the person: colours can be taken out, not put in.
+    pub fn coloured_environment(&self) -> Environment {
+        let mut environment = self.cargo_environment();
+        environment.insert("CARGO_TERM_COLOR".to_owned(), "always".to_owned());
+        environment
+    }
+
     /// The variables of the network that `cargo fetch` needs beside those.
     pub fn fetch_environment(&self) -> Environment {
         let mut environment = self.cargo_environment();
@@ -132,6 +144,9 @@ impl Question {
         };
         environment
             .extend(self.environment.iter().filter(|(name, _)| network(name)).map(|(n, v)| (n.clone(), v.clone())));
+        if self.verbosity == Verbosity::Quiet {
+            environment.insert("CARGO_TERM_QUIET".to_owned(), "true".to_owned());
+        }
         environment
     }
 
@@ -139,10 +154,19 @@ impl Question {
     /// the folders that manifests name as path dependencies.
     pub fn beyond(&self) -> Vec<PathBuf> {
         let root = &self.located.root;
-        let above = root.ancestors().skip(1).chain(self.cwd.ancestors());
-        let configuration =
-            above.flat_map(|folder| [".cargo/config.toml", ".cargo/config"].map(|name| folder.join(name)));
-        let mut shown: Vec<PathBuf> = configuration.filter(|file| !file.starts_with(root) && file.is_file()).collect();
+        let folders = root.ancestors().chain(self.cwd.ancestors()).map(|folder| (folder, folder.join(".cargo")));
+        let home = &self.toolchain.cargo_home;
+        let folders = folders.chain([(home.parent().unwrap_or(home), home.clone())]);
+        let mut shown = Vec::new();
+        for (base, folder) in folders {
+            for file in ["config.toml", "config"].map(|name| folder.join(name)) {
+                if file.is_file() {
+                    outside::sources(&file, base, root, &mut shown);
+                    let is_shown = file.starts_with(root) || file.starts_with(home);
+                    shown.extend((!is_shown).then_some(file));
+                }
+            }
+        }
         outside::folders(root, &mut shown);
         shown.sort();
         shown.dedup();
@@ -164,7 +188,7 @@ impl Question {
             .collect();
         let text = |name: &str| files::text(&self.located.root.join(name)).ok();
         let key = json!({
-            "vx-plan": 1,
+            "vx-plan": 2,
             "toolchain": self.toolchain_identity,
             "words": self.selection.graph_args().iter().map(|word| names.to_fixed(word)).collect::<Vec<_>>(),
             "cwd": relative(&self.cwd),
@@ -231,6 +255,7 @@ impl Answers {
             probes: self.probes.into_iter().map(probe).collect(),
             graph: change(&self.graph),
             metadata: change(&self.metadata),
+            said: change(&self.said),
         }
     }
 }
@@ -305,6 +330,7 @@ mod tests {
                 toolchain_identity: "id".to_owned(),
                 environment: [("RUSTFLAGS".to_owned(), flags), ("TERM".to_owned(), name.to_owned())].into(),
                 selection: Selection::default(),
+                verbosity: Verbosity::Normal,
             }
         };
         let (one, two) = (question("one"), question("two/deeper"));

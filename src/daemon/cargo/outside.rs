@@ -1,5 +1,6 @@
-//! Path dependencies that lie outside the checkout: their folders have to be shown before cargo
-//! can be asked anything. Manifests are only searched for `path` keys; what they mean is cargo's.
+//! What lies outside the checkout and cargo has to see before it can be asked anything: path
+//! dependencies, git repositories and sources on this machine. Manifests and configuration are
+//! only searched for the keys that name such places; what they mean is cargo's.
 
 use std::{
     collections::BTreeSet,
@@ -7,8 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{MANIFEST, files};
+use super::{MANIFEST, files, locate::clean};
 
+/// What cargo leaves in each vendored package.
+const CHECKSUM: &str = ".cargo-checksum.json";
 /// Manifests looked at; a workspace has fewer.
 const MANIFESTS: usize = 10_000;
 
@@ -19,35 +22,90 @@ pub fn folders(root: &Path, found: &mut Vec<PathBuf>) {
     while let Some(folder) = open.pop() {
         let Some(manifest) = read(&folder.join(MANIFEST)) else { continue };
         let mut named = Vec::new();
-        paths(&manifest, &mut named);
+        texts(Some(&manifest), &["path", "workspace"], &mut named);
         let members = manifest.get("workspace").and_then(|table| table.get("members")).and_then(toml::Value::as_array);
         named.extend(members.into_iter().flatten().filter_map(toml::Value::as_str).flat_map(|one| glob(&folder, one)));
         for path in named {
-            let Ok(path) = fs::canonicalize(folder.join(path)) else { continue };
+            let named = folder.join(path);
+            let Ok(path) = fs::canonicalize(&named) else { continue };
             if seen.len() < MANIFESTS && path.join(MANIFEST).is_file() && seen.insert(path.clone()) {
                 if !path.starts_with(root) {
-                    found.push(path.clone());
+                    add(root, &named, found);
                 }
                 open.push(path);
             }
+        }
+        repositories(&manifest, root, found);
+    }
+}
+
+/// Adds the folders that a configuration file names as sources or patches; `base` is where its
+/// relative paths start from.
+pub fn sources(configuration: &Path, base: &Path, root: &Path, found: &mut Vec<PathBuf>) {
+    let Some(configuration) = read(configuration) else { return };
+    let mut vendored = Vec::new();
+    texts(configuration.get("source"), &["directory", "local-registry"], &mut vendored);
+    for folder in vendored.iter().map(|path| base.join(path)).filter(|folder| holds_sources(folder)) {
+        add(root, &folder, found);
+    }
+    let mut packages = Vec::new();
+    texts(configuration.get("patch"), &["path"], &mut packages);
+    let overrides = configuration.get("paths").and_then(toml::Value::as_array).into_iter().flatten();
+    packages.extend(overrides.filter_map(toml::Value::as_str).map(str::to_owned));
+    for folder in packages.iter().map(|path| base.join(path)).filter(|folder| folder.join(MANIFEST).is_file()) {
+        add(root, &folder, found);
+    }
+    repositories(&configuration, root, found);
+}
+
+/// Adds git repositories and registries on this machine, which `cargo fetch` copies from.
+fn repositories(value: &toml::Value, root: &Path, found: &mut Vec<PathBuf>) {
+    let mut named = Vec::new();
+    texts(Some(value), &["git", "registry", "index"], &mut named);
+    for url in named {
+        let url = url.strip_prefix("sparse+").unwrap_or(&url);
+        let folder = url.strip_prefix("file://").map(Path::new).filter(|folder| is_repository(folder));
+        folder.into_iter().for_each(|folder| add(root, folder, found));
+    }
+}
+
+/// No folder is shown by a checkout's word alone: it has to look like what it is named as.
+fn is_repository(folder: &Path) -> bool {
+    let git = |folder: &Path| folder.join("HEAD").is_file() && folder.join("objects").is_dir();
+    git(folder) || folder.join(".git").is_file() || git(&folder.join(".git")) || folder.join("config.json").is_file()
+}
+
+/// Vendored copies carry checksums; a local registry has an index.
+fn holds_sources(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    folder.join("index").is_dir() || entries.map(|entry| entry.path()).any(|one| one.join(CHECKSUM).is_file())
+}
+
+/// Under the name that it is called by and under its own, since links on the way are not there.
+fn add(root: &Path, named: &Path, found: &mut Vec<PathBuf>) {
+    let named = clean(named);
+    let own = fs::canonicalize(&named).unwrap_or_else(|_| named.clone());
+    for path in [named, own] {
+        if path.is_dir() && !path.starts_with(root) && !found.contains(&path) {
+            found.push(path);
+        }
+    }
+}
+
+/// Every text under one of these keys, wherever it stands.
+fn texts(value: Option<&toml::Value>, keys: &[&str], found: &mut Vec<String>) {
+    let Some(toml::Value::Table(table)) = value else { return };
+    for (key, value) in table {
+        match value {
+            toml::Value::String(text) if keys.contains(&key.as_str()) => found.push(text.clone()),
+            toml::Value::Table(_) => texts(Some(value), keys, found),
+            _ => {}
         }
     }
 }
 
 fn read(manifest: &Path) -> Option<toml::Value> {
     files::text(manifest).ok()?.parse::<toml::Table>().ok().map(toml::Value::Table)
-}
-
-/// Every `path` below a table of dependencies, wherever it stands.
-fn paths(value: &toml::Value, found: &mut Vec<String>) {
-    let toml::Value::Table(table) = value else { return };
-    for (key, value) in table {
-        match value {
-            toml::Value::String(path) if key == "path" || key == "workspace" => found.push(path.clone()),
-            toml::Value::Table(_) => paths(value, found),
-            _ => {}
-        }
-    }
 }
 
 /// A member that ends in `/*` stands for each folder there; other patterns are left to cargo.
@@ -83,5 +141,42 @@ mod tests {
         folders(&real.join("ws"), &mut found);
         found.sort();
         assert_eq!(found, [real.join("b"), real.join("c")]);
+    }
+
+    #[test]
+    fn repositories_and_sources_on_this_machine_are_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let real = fs::canonicalize(folder.path()).expect("it is there");
+        for path in [
+            "ws/.cargo/x",
+            "repo/.git/HEAD",
+            "repo/.git/objects/x",
+            "vendor/p/.cargo-checksum.json",
+            "index/config.json",
+            "patched/Cargo.toml",
+            "private/x",
+        ] {
+            let path = real.join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            fs::write(path, "").expect("a file");
+        }
+        let at = |path: &str| real.join(path).display().to_string();
+        let manifest = format!(
+            "[dependencies]\nr = {{ git = \"file://{}\" }}\ns = {{ git = \"file://{}\" }}\n",
+            at("repo"),
+            at("private")
+        );
+        fs::write(real.join("ws/Cargo.toml"), manifest).expect("a file");
+        let configuration = format!(
+            "[source.v]\ndirectory = \"../vendor\"\n[source.i]\nregistry = \"file://{}\"\n\
+             [patch.crates-io]\np = {{ path = \"../patched\" }}\n",
+            at("index")
+        );
+        fs::write(real.join("ws/.cargo/config.toml"), configuration).expect("a file");
+        let (root, mut found) = (real.join("ws"), Vec::new());
+        folders(&root, &mut found);
+        sources(&root.join(".cargo/config.toml"), &root, &root, &mut found);
+        found.sort();
+        assert_eq!(found, ["index", "patched", "repo", "vendor"].map(|name| real.join(name)));
     }
 }
