@@ -6,7 +6,7 @@ mod machine;
 mod project;
 
 use dist::{dist_root, top};
-pub use machine::{Machine, Who, sysroot};
+pub use machine::{Done, Machine, Who, sysroot};
 pub use project::Project;
 
 /// The names that one service goes by.

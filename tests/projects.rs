@@ -1,0 +1,279 @@
+//! Small projects, each with a trick of its own, built by cargo and by vx: the same exit code, the same words, the same files in
+//! the target folder, programs that say the same; then again and in a second folder, without running anything.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use crate::kit::{Done, Machine, Who};
+
+/// What one project is: files by path below its folder, where and how to build it.
+struct Case {
+    name: &'static str,
+    files: &'static [(&'static str, &'static str)],
+    /// Links: what they say, and where they lie.
+    links: &'static [(&'static str, &'static str)],
+    /// Where the person stands.
+    cwd: &'static str,
+    /// Words after `build`.
+    words: &'static str,
+    /// Variables for the build, as `NAME=VALUE`.
+    env: &'static [&'static str],
+    /// The folder of the outputs.
+    outputs: &'static str,
+}
+
+const NONE: Case = Case { name: "", files: &[], links: &[], cwd: "", words: "", env: &[], outputs: "target/debug" };
+
+const CASES: &[Case] = &[
+    Case {
+        name: "a workspace below a name with spaces and letters beyond ASCII, from a member's folder",
+        files: &[
+            ("wörk späce/Cargo.toml", "[workspace]\nmembers = [\"m ä\"]\nresolver = \"2\"\n"),
+            ("wörk späce/m ä/Cargo.toml", "[package]\nname = \"m\"\nversion = \"1.0.0\"\nedition = \"2021\"\n"),
+            ("wörk späce/m ä/data file", "data"),
+            ("wörk späce/m ä/src/main.rs", "fn main() { let unused = 1; println!(include_str!(\"../data file\")); }\n"),
+        ],
+        cwd: "wörk späce/m ä",
+        outputs: "wörk späce/target/debug",
+        ..NONE
+    },
+    Case {
+        name: "path dependencies beside the checkout",
+        files: &[
+            (
+                "ws/Cargo.toml",
+                "[package]\nname = \"a\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[dependencies]\nb = { path = \"../b\" }\n",
+            ),
+            ("ws/src/main.rs", "fn main() { println!(\"{}\", b::b()); }\n"),
+            (
+                "b/Cargo.toml",
+                "[package]\nname = \"b\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[dependencies]\nc = { path = \"../deep/c\" }\n",
+            ),
+            ("b/src/lib.rs", "pub fn b() -> u8 { let unused = 1; c::c() }\n"),
+            ("deep/c/Cargo.toml", "[package]\nname = \"c\"\nversion = \"1.0.0\"\nedition = \"2021\"\n"),
+            ("deep/c/src/lib.rs", "pub fn c() -> u8 { 3 }\n"),
+        ],
+        cwd: "ws",
+        outputs: "ws/target/debug",
+        ..NONE
+    },
+    Case {
+        name: "links inside a package, to another package, and to nothing",
+        files: &[
+            ("Cargo.toml", "[workspace]\nmembers = [\"a\", \"b\"]\nresolver = \"2\"\n"),
+            ("a/Cargo.toml", "[package]\nname = \"a\"\nversion = \"1.0.0\"\nedition = \"2021\"\n"),
+            (
+                "a/src/main.rs",
+                "mod own;\nmod shared;\nfn main() { println!(\"{} {}\", own::own(), shared::shared()); }\n",
+            ),
+            ("a/real/own.rs", "pub fn own() -> u8 { 1 }\n"),
+            ("b/Cargo.toml", "[package]\nname = \"b\"\nversion = \"1.0.0\"\nedition = \"2021\"\n"),
+            ("b/src/lib.rs", "pub mod shared;\n"),
+            ("b/src/shared.rs", "pub fn shared() -> u8 { 2 }\n"),
+        ],
+        links: &[
+            ("../real/own.rs", "a/src/own.rs"),
+            ("../../b/src/shared.rs", "a/src/shared.rs"),
+            ("nowhere", "a/gone"),
+        ],
+        ..NONE
+    },
+    Case {
+        name: "a script that writes beside the sources and asks for a variable",
+        files: &[
+            ("Cargo.toml", "[package]\nname = \"a\"\nversion = \"1.0.0\"\nedition = \"2021\"\n"),
+            (
+                "build.rs",
+                "fn main() {\n    std::fs::create_dir_all(\"made/here\").unwrap();\n    std::fs::write(\"made/here/x\", \"x\").unwrap();\n    \
+                println!(\"cargo::rerun-if-env-changed=MINE\");\n    println!(\"cargo::warning=MINE={:?}\", std::env::var(\"MINE\"));\n}\n",
+            ),
+            ("src/main.rs", "fn main() { println!(\"{:?}\", option_env!(\"MINE\")); }\n"),
+        ],
+        env: &["MINE=5"],
+        ..NONE
+    },
+    Case {
+        name: "warnings of cargo's own come back each time",
+        files: &[
+            ("Cargo.toml", "[workspace]\nmembers = [\"a\"]\n"),
+            (
+                "a/Cargo.toml",
+                "[package]\nname = \"a\"\nversion = \"1.0.0\"\nedition = \"2021\"\nunknown = 1\n[profile.release]\nlto = true\n",
+            ),
+            ("a/src/main.rs", "fn main() {}\n"),
+            (".cargo/config", "[build]\nrustflags = [\"--cfg=old\"]\n"),
+        ],
+        ..NONE
+    },
+    Case {
+        name: "a target folder inside the package, under another name",
+        files: &[
+            ("Cargo.toml", "[package]\nname = \"a\"\nversion = \"1.0.0\"\nedition = \"2021\"\n"),
+            ("src/main.rs", "fn main() {}\n"),
+            (".cargo/config.toml", "[build]\ntarget-dir = \"out/t\"\n"),
+        ],
+        outputs: "out/t/debug",
+        ..NONE
+    },
+    Case {
+        name: "libraries of many kinds, for others and as a dependency",
+        files: &[
+            ("Cargo.toml", "[workspace]\nmembers = [\"app\", \"many\", \"shared\"]\nresolver = \"2\"\n"),
+            (
+                "app/Cargo.toml",
+                "[package]\nname = \"app\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[dependencies]\nmany = { path = \"../many\" }\n",
+            ),
+            ("app/src/main.rs", "fn main() { println!(\"{}\", many::many()); }\n"),
+            (
+                "many/Cargo.toml",
+                "[package]\nname = \"many\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[lib]\ncrate-type = [\"rlib\", \"cdylib\", \"staticlib\"]\n",
+            ),
+            (
+                "many/src/lib.rs",
+                "#[unsafe(no_mangle)]\npub extern \"C\" fn many() -> u8 { include_bytes!(\"../Cargo.toml\")[0] }\n",
+            ),
+            (
+                "shared/Cargo.toml",
+                "[package]\nname = \"shared\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[lib]\ncrate-type = [\"dylib\"]\n",
+            ),
+            ("shared/src/lib.rs", "pub fn shared() {}\n"),
+        ],
+        words: "--workspace",
+        ..NONE
+    },
+    Case {
+        name: "a manifest that is no TOML",
+        files: &[
+            ("Cargo.toml", "[workspace]\nmembers = [\"a\"]\nresolver = \"2\"\n"),
+            ("a/Cargo.toml", "[package]\nname = \"a\"\nversion = \"1.0.0\"\nedition = \"2021\"\nbroken = {\n"),
+            ("a/src/main.rs", "fn main() {}\n"),
+        ],
+        ..NONE
+    },
+    Case {
+        name: "configuration that is no TOML",
+        files: &[
+            ("Cargo.toml", "[package]\nname = \"a\"\nversion = \"1.0.0\"\nedition = \"2021\"\n"),
+            ("src/main.rs", "fn main() {}\n"),
+            (".cargo/config.toml", "[build\n"),
+        ],
+        ..NONE
+    },
+];
+
+#[test]
+fn tricks_end_as_cargos_do() {
+    let machine = Machine::with_vx(Who::Person);
+    for (number, case) in CASES.iter().enumerate() {
+        let folder = |of: &str| machine.home().join(format!("case-{number}/{of}"));
+        let (cargos, ours, second) = (folder("cargo"), folder("ours"), folder("second"));
+        for at in [&cargos, &ours, &second] {
+            lay_out(&machine, at, case);
+        }
+        let by_cargo = build(&machine, "cargo", &cargos, case);
+        let by_vx = build(&machine, "vx", &ours, case);
+        assert_eq!(by_vx.code, by_cargo.code, "{}:\n{}\n{}", case.name, by_vx.stderr, by_cargo.stderr);
+        let said = words(&by_vx, &ours);
+        assert_eq!(said, words(&by_cargo, &cargos), "{}", case.name);
+        if by_cargo.code != 0 {
+            continue;
+        }
+        let outputs = files(&machine, &ours.join(case.outputs));
+        let expected: Vec<String> = files(&machine, &cargos.join(case.outputs)).into_keys().collect();
+        assert_eq!(outputs.keys().cloned().collect::<Vec<_>>(), expected, "{}", case.name);
+        for name in expected.iter().filter(|name| name.ends_with(".d")) {
+            let described = |of: &Path| {
+                let text = machine.run(["cat".as_ref(), of.join(case.outputs).join(name).as_os_str()]).ok();
+                let mut paths: Vec<String> =
+                    text.replace(&of.display().to_string(), "@").split("@/").map(str::to_owned).collect();
+                paths.iter_mut().for_each(|path| *path = path.trim().to_owned());
+                paths.sort();
+                paths
+            };
+            assert_eq!(described(&ours), described(&cargos), "{}: {name}", case.name);
+        }
+        for name in expected.iter().filter(|name| !name.contains('.')) {
+            let run = |of: &Path| machine.run_in(of, [of.join(case.outputs).join(name)]).ok();
+            assert_eq!(run(&ours), run(&cargos), "{}: {name}", case.name);
+        }
+        for at in [&ours, &second] {
+            let again = build(&machine, "vx", at, case);
+            assert!(again.code == 0 && again.stderr.contains(" 0 built"), "{}: {}", case.name, again.stderr);
+            assert_eq!(words(&again, at), said, "{}", case.name);
+            let found = files(&machine, &at.join(case.outputs));
+            for (name, content) in outputs.iter().filter(|(name, _)| !name.ends_with(".d")) {
+                assert!(found[name] == *content, "{}: {name} is another one", case.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_git_dependency_and_vendored_sources_may_lie_anywhere() {
+    let machine = Machine::with_vx(Who::Person);
+    let manifest = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n");
+    let home = machine.home();
+    machine.write(home.join("repo/Cargo.toml"), manifest("r"));
+    machine.write(home.join("repo/src/lib.rs"), "pub fn r() -> u8 { 7 }\n");
+    let commit = "cd repo && git init -q . && git add -A && git -c user.name=n -c user.email=e@e commit -q -m m";
+    machine.sh(commit).ok();
+    let dependency = format!("[dependencies]\nr = {{ git = \"file://{}\" }}\n", home.join("repo").display());
+    machine.write(home.join("app/Cargo.toml"), manifest("app") + &dependency);
+    machine.write(home.join("app/src/main.rs"), "fn main() { println!(\"{}\", r::r()); }\n");
+    let app = home.join("app");
+    let first = machine.run_in(&app, ["vx", "build"]);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    assert_eq!(machine.run_in(&app, ["target/debug/app"]).ok(), "7\n");
+    machine.sh("cp -a app offline && cd offline && rm -r target && mkdir .cargo && cargo vendor ../vendor >config.toml && mv config.toml .cargo/").ok();
+    machine.sh("rm -rf repo .cargo/git").ok();
+    let vendored = machine.run_in(&home.join("offline"), ["vx", "build"]);
+    assert_eq!(vendored.code, 0, "{}", vendored.stderr);
+    assert_eq!(machine.run_in(&home.join("offline"), ["target/debug/app"]).ok(), "7\n");
+}
+
+#[test]
+fn a_file_outside_of_the_package_is_named() {
+    let machine = Machine::with_vx(Who::Person);
+    let path = machine.home().join("ws");
+    machine.write(path.join("Cargo.toml"), "[workspace]\nmembers = [\"a\"]\nresolver = \"2\"\n");
+    machine.write(path.join("README.md"), "read me");
+    machine.write(path.join("a/Cargo.toml"), "[package]\nname = \"a\"\nversion = \"1.0.0\"\nedition = \"2021\"\n");
+    machine.write(path.join("a/src/main.rs"), "fn main() { println!(include_str!(\"../../README.md\")); }\n");
+    let done = machine.run_in(&path, ["vx", "build"]);
+    assert_eq!(done.code, 101);
+    assert!(done.stderr.contains("ws/README.md` is outside of the package `a`"), "{}", done.stderr);
+}
+
+fn lay_out(machine: &Machine, at: &Path, case: &Case) {
+    for (path, text) in case.files {
+        machine.write(at.join(path), text);
+    }
+    for (to, link) in case.links {
+        machine.run(["ln".as_ref(), "-s".as_ref(), Path::new(to).as_os_str(), at.join(link).as_os_str()]).ok();
+    }
+}
+
+fn build(machine: &Machine, program: &str, at: &Path, case: &Case) -> Done {
+    let words = ["env"].into_iter().chain(case.env.iter().copied()).chain([program, "build"]);
+    machine.run_in(&at.join(case.cwd), words.chain(case.words.split_whitespace()))
+}
+
+/// What a build says of the project: not what was compiled, nor how long it took. Sorted, since the order is time's.
+fn words(done: &Done, at: &Path) -> Vec<String> {
+    let own = ["Compiling ", "Finished ", "Locking ", "Blocking "];
+    let said = done.stderr.replace(&at.display().to_string(), "@");
+    let lines = said.lines().filter(|line| !own.iter().any(|word| line.trim_start().starts_with(word)));
+    let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// The files of a folder by name.
+fn files(machine: &Machine, folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries =
+        fs::read_dir(machine.outside(folder)).expect("a folder of outputs").map(|entry| entry.expect("an entry"));
+    let named = entries.filter(|entry| entry.path().is_file()).map(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        (name, fs::read(entry.path()).expect("an output"))
+    });
+    named.filter(|(name, _)| !name.starts_with('.')).collect()
+}
