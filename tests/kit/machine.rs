@@ -47,6 +47,19 @@ pub struct Done {
 }
 
 impl Done {
+    /// Runs a command to its end.
+    fn of(command: &mut Command) -> Done {
+        let since = Instant::now();
+        let output = command.output().expect("nsenter can be started");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Done {
+            code: output.status.code().unwrap_or(-1),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+            took: since.elapsed(),
+        }
+    }
+
     /// Its standard output, where it succeeded.
     #[track_caller]
     pub fn ok(self) -> String {
@@ -192,15 +205,13 @@ impl Machine {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        let since = Instant::now();
-        let output = self.command_in(folder, words).output().expect("nsenter can be started");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Done {
-            code: output.status.code().unwrap_or(-1),
-            stdout: text(&output.stdout),
-            stderr: text(&output.stderr),
-            took: since.elapsed(),
-        }
+        Done::of(&mut self.command_in(folder, words))
+    }
+
+    /// Runs a command in the machine as its administrator, who is not its person.
+    pub fn run_as_root(&self, words: &[&str]) -> Done {
+        let init = self.init.to_string();
+        Done::of(Command::new("nsenter").args(["--target", &init, "--mount", "--pid", "--cgroup", "--"]).args(words))
     }
 
     /// Runs a line of shell as its person.
