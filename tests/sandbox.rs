@@ -67,3 +67,36 @@ fn a_build_script_gets_nothing() {
         assert_eq!(evil.stdout, "");
     }
 }
+
+/// Loaded into every program whose environment names it: says so where it can, and tries what it came for.
+const LIBRARY: &str = r#"
+#include <fcntl.h>
+#include <stdlib.h>
+__attribute__((constructor)) static void begin(void) {
+    for (const char *path[] = {"/vx/target/evil", "/home/vx-tester/.cargo/evil", "/home/vx-tester/hostile/evil", 0}, **at = path; *at; at++)
+        open(*at, O_CREAT | O_WRONLY, 0600);
+}
+"#;
+
+#[test]
+fn a_checkouts_configuration_starts_nothing_in_cargo() {
+    let machine = Machine::with_vx(Who::Person);
+    let project = Project::write(&machine, "hostile", "", "");
+    machine.write(project.path.join("evil.c"), LIBRARY);
+    machine.write(
+        project.path.join(".cargo/config.toml"),
+        "[env]\nLD_PRELOAD = { value = \"evil.so\", relative = true, force = true }\n",
+    );
+    let compiled = machine.run_in(&project.path, ["cc", "-shared", "-fPIC", "-o", "evil.so", "evil.c"]);
+    assert_eq!(compiled.code, 0, "{}", compiled.stderr);
+    // With a package to look for, cargo is asked to fetch too; it asks rustc before and after.
+    let plain = machine.run_in(&project.path, ["vx", "build"]);
+    assert_eq!(plain.code, 0, "{}", plain.stderr);
+    machine.write(
+        project.path.join("base/Cargo.toml"),
+        "[package]\nname = \"base\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[dependencies]\nnot-there = \"1\"\n",
+    );
+    machine.run_in(&project.path, ["vx", "build"]);
+    let evil = machine.sh("find ~ -name evil");
+    assert_eq!(evil.stdout, "");
+}
