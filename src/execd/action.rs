@@ -246,9 +246,9 @@ fn job(executor: &Executor, request: &Request, view: &View) -> Job {
         cwd: host::text(&view.cwd),
         network: Network::None,
         file_bytes: FILE_BYTES,
-        // Without control groups; and never without namespaces, where it would count the person's
-        // own processes too.
-        processes: if rung == Rung::Namespaces { PROCESSES } else { 0 },
+        // Beside control groups too, since theirs may come without the controller; never without
+        // namespaces, where it would count the person's own processes.
+        processes: if rung >= Rung::Namespaces { PROCESSES } else { 0 },
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Job {
     pub network: Network,
     /// Most bytes of one file, 0 for no limit.
     pub file_bytes: u64,
-    /// Most processes of the action, 0 for no limit (control groups count better where they are).
+    /// Most processes of the action, 0 for no limit. The kernel holds it against everybody but root.
     pub processes: u64,
 }
 
