@@ -3,7 +3,8 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    fs,
+    io::{self, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use shared::{
-    digest::{Digest, Function},
+    digest::{Digest, Function, Hasher},
     fault::{Failure, Fault},
     limits,
     reapi::tree::{DirectoryBuilder, Mode},
@@ -60,7 +61,15 @@ impl Hashes {
         {
             return Ok(*digest);
         }
-        let digest = Digest::of(Function::Blake3, &fs::read(path)?);
+        let mut hasher = Hasher::new(Function::Blake3);
+        let (mut file, mut buffer) = (fs::File::open(path)?, vec![0; 256 << 10]);
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                count => hasher.update(&buffer[..count]),
+            }
+        }
+        let digest = hasher.finish();
         if stamp.is_settled() {
             self.lock().insert(path.to_owned(), (stamp, digest));
         }
