@@ -16,7 +16,7 @@ use shared::{
 use crate::cargo::call::Call;
 
 /// The version of rendering, mounts and environment. Bumped by any change in them.
-pub const KEY: &str = "2";
+pub const KEY: &str = "3";
 
 /// An output that nobody makes.
 const SCRATCH: &str = ".vx-scratch";
@@ -51,7 +51,7 @@ pub fn build(call: &Call, inputs: &[(String, Input)], identity: &Identity) -> Re
     }
     let built = root.build(Function::Blake3);
     let mut blobs: HashMap<Digest, Vec<u8>> = built.directories.into_iter().collect();
-    let platform = platform(identity);
+    let platform = platform(identity, &call.places);
     let command = command(call, platform.clone()).encode_to_vec();
     let command_digest = Digest::of(Function::Blake3, &command);
     blobs.insert(command_digest, command);
@@ -68,14 +68,16 @@ pub fn build(call: &Call, inputs: &[(String, Input)], identity: &Identity) -> Re
 }
 
 /// Sorted by name, as the API asks.
-fn platform(identity: &Identity) -> v2::Platform {
-    let mut properties = [
+fn platform(identity: &Identity, places: &[(String, String)]) -> v2::Platform {
+    let places: Vec<String> = places.iter().map(|(fixed, real)| format!("{fixed}:{real}")).collect();
+    let mut properties = vec![
         (property::HOST, identity.host.as_str()),
         (property::KEY, KEY),
         (property::ROOT, "input"),
         (property::TOOLCHAIN, &identity.toolchain),
         (property::VIEW, "fixed"),
     ];
+    properties.extend(places.iter().map(|place| (property::PLACE, place.as_str())));
     properties.sort_unstable();
     let property = |(name, value): (&str, &str)| v2::platform::Property { name: name.into(), value: value.into() };
     v2::Platform { properties: properties.into_iter().map(property).collect() }

@@ -273,7 +273,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// The variables that a run named and that its call did not hold.
+    /// The variables that a run named and that its call lacked, or held with a mount in them.
     async fn named(
         &self,
         unit: usize,
@@ -296,7 +296,7 @@ impl<'a> Runner<'a> {
             }
             _ => names::missed(&String::from_utf8_lossy(&streams.stderr)),
         };
-        named.retain(|name| !call.env.contains_key(name));
+        named.retain(|name| call.env.get(name).is_none_or(|value| rustc::is_placed(self.plan, one, value)));
         Ok(named)
     }
 

@@ -45,6 +45,8 @@ pub enum Style {
         toolchain: Option<String>,
         /// The host's C tools.
         host: Option<String>,
+        /// Folders below /vx that are shown at a second place too.
+        places: Vec<(PathBuf, PathBuf)>,
     },
 }
 
@@ -106,14 +108,15 @@ pub struct Place {
 impl Style {
     /// Reads the platform properties, names with values.
     pub fn of<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Style, ViewError> {
-        use shared::reapi::property::{HOST, KEY, ROOT, TOOLCHAIN, VIEW};
-        let (mut root, mut key, mut toolchain, mut host) = (false, false, None, None);
+        use shared::reapi::property::{HOST, KEY, PLACE, ROOT, TOOLCHAIN, VIEW};
+        let (mut root, mut key, mut toolchain, mut host, mut places) = (false, false, None, None, Vec::new());
         for property in properties {
             match property {
                 (ROOT, "input") => root = true,
                 (KEY, _) => key = true,
                 (TOOLCHAIN, identity) => toolchain = Some(identity.to_owned()),
                 (HOST, identity) => host = Some(identity.to_owned()),
+                (PLACE, pair) => places.push(fixed::place(pair)?),
                 (VIEW, "fixed") => {}
                 (VIEW, "path") => {
                     return Err(ViewError::Precondition(
@@ -127,10 +130,10 @@ impl Style {
             }
         }
         match (root, key) {
-            (true, true) => Ok(Style::Fixed { toolchain, host }),
-            _ if toolchain.is_some() || host.is_some() => {
-                Err(ViewError::Invalid("vx-toolchain and vx-host go with vx-root=input and vx-key".to_owned()))
-            }
+            (true, true) => Ok(Style::Fixed { toolchain, host, places }),
+            _ if toolchain.is_some() || host.is_some() || !places.is_empty() => Err(ViewError::Invalid(
+                "vx-toolchain, vx-host and vx-place go with vx-root=input and vx-key".to_owned(),
+            )),
             (true, false) => Ok(Style::ForeignRoot),
             (false, _) => Ok(Style::Foreign),
         }
@@ -153,8 +156,9 @@ pub async fn make(
             rung.name()
         ))),
         Style::ForeignRoot => foreign::root(sources, command, root).await,
-        Style::Fixed { toolchain, host } => {
-            fixed::make(sources, toolchain.as_deref(), host.as_deref(), command, root).await
+        Style::Fixed { toolchain, host, places } => {
+            let shown = fixed::Shown { toolchain: toolchain.as_deref(), host: host.as_deref(), places };
+            fixed::make(sources, shown, command, root).await
         }
     }
 }

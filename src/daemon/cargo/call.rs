@@ -30,6 +30,9 @@ pub struct Call {
     pub outputs: Vec<Output>,
     /// Folders (absolute) that it may write in although nothing of it is kept.
     pub scratch: Vec<String>,
+    /// Mounts that it sees at the person's own places too, since it names them; such a call is good
+    /// for one checkout alone.
+    pub places: Vec<(String, String)>,
     pub needs: Needs,
 }
 

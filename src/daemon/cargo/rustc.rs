@@ -33,7 +33,8 @@ pub fn render(
     args.extend_from_slice(&plan.rustflags);
     script_args(plan, unit, scripts, &mut args)?;
     let ambient = if needs.reads_freely { ambient.for_scripts(named) } else { ambient.for_rustc(named) };
-    let env = environment(plan, unit, scripts, ambient)?;
+    let mut env = environment(plan, unit, scripts, ambient)?;
+    let places = own_places(plan, unit, named, &mut env);
     Ok(Call {
         program: format!("{}/bin/rustc", mounts::TOOLCHAIN),
         args,
@@ -41,8 +42,27 @@ pub fn render(
         cwd: cwd.trim_start_matches('/').to_owned(),
         outputs: unit.outputs.clone(),
         scratch: Vec::new(),
+        places,
         needs,
     })
+}
+
+/// Whether a variable's value says where one of the person's own crates lies.
+pub fn is_placed(plan: &Plan, unit: &Unit, value: &str) -> bool {
+    plan.package(unit).source.is_path() && [mounts::WORKSPACE, mounts::OUTSIDE].iter().any(|one| value.contains(one))
+}
+
+/// A crate that has been seen to name such a variable gets the person's own folder in it, and sees
+/// its sources there: what it makes of the name (a path to look in when it runs, a file to
+/// include) is then true.
+fn own_places(plan: &Plan, unit: &Unit, named: &[String], env: &mut BTreeMap<String, String>) -> Vec<(String, String)> {
+    let mut places = Vec::new();
+    for (_, value) in env.iter_mut().filter(|(name, value)| named.contains(name) && is_placed(plan, unit, value)) {
+        *value = plan.mounts.to_real(value);
+        let package = plan.package(unit);
+        places = vec![(package.mount.clone(), package.real.to_string_lossy().into_owned())];
+    }
+    places
 }
 
 /// Sources below the workspace's root are named relative to it and compiled there; all others by

@@ -78,6 +78,7 @@ pub fn render(
         cwd: package.mount.trim_start_matches('/').to_owned(),
         // Scripts of the person's own packages write completions and the like beside the sources;
         // they must not fail for it, and nobody but them sees it.
+        places: Vec::new(),
         scratch: if package.source.is_path() { vec![package.mount.clone()] } else { Vec::new() },
         outputs: vec![Output { name: "out".to_owned(), path: out_dir, role: Role::OutDir }],
         needs: closure::of_run(plan, unit, compiled, scripts)?,

@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeSet,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use shared::digest::Digest;
@@ -30,11 +30,40 @@ struct Part {
     digest: Digest,
 }
 
+/// What is shown beside the input root.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// The identity of the toolchain.
+    pub toolchain: Option<&'a str>,
+    /// The identity of the host's tools.
+    pub host: Option<&'a str>,
+    /// Second places of folders below /vx.
+    pub places: &'a [(PathBuf, PathBuf)],
+}
+
+/// Reads a `vx-place`: a folder below /vx, and where else it is shown.
+pub fn place(pair: &str) -> Result<(PathBuf, PathBuf), ViewError> {
+    let plain =
+        |path: &Path| path.is_absolute() && path.components().skip(1).all(|one| matches!(one, Component::Normal(_)));
+    let (from, to) = pair.split_once(':').map_or(("", ""), |pair| pair);
+    let (from, to) = (Path::new(from), Path::new(to));
+    let own = ["/vx", "/proc", "/dev", "/sys"].iter().any(|own| to.starts_with(own));
+    if !from.starts_with("/vx")
+        || from == Path::new("/vx")
+        || !plain(from)
+        || !plain(to)
+        || to.parent().is_none()
+        || own
+    {
+        return Err(ViewError::Invalid(format!("the platform property vx-place={pair} is no pair of places")));
+    }
+    Ok((from.to_owned(), to.to_owned()))
+}
+
 /// Makes the view.
 pub async fn make(
     sources: &Sources,
-    toolchain: Option<&str>,
-    host: Option<&str>,
+    Shown { toolchain, host, places: second }: Shown<'_>,
     command: &Command,
     root: Digest,
 ) -> Result<View, ViewError> {
@@ -65,12 +94,27 @@ pub async fn make(
     let mut leases: Vec<Lease> = Vec::with_capacity(parts.len());
     for part in parts.iter().filter(|part| !writable.contains(&part.at)) {
         let lease = sources.stage.directory(part.digest, &seen).await?;
-        mounts.push(host::read_only(lease.path(), &Path::new("/").join(&part.at)));
+        let at = Path::new("/").join(&part.at);
+        mounts.push(host::read_only(lease.path(), &at));
+        for (from, to) in second {
+            mounts.extend(second_place(&at, lease.path(), from, to));
+        }
         leases.push(lease);
     }
     let root = Root::Empty(host::text(&sources.root));
     let cwd = Path::new("/").join(&command.cwd);
     Ok(View { root, mounts, cwd, places, class: "fixed", _leases: leases, _scratch: scratch })
+}
+
+/// A part that lies below `from` below `to` too; of a part that holds `from`, that folder of it.
+fn second_place(at: &Path, staged: &Path, from: &Path, to: &Path) -> Option<Mount> {
+    match (at.strip_prefix(from), from.strip_prefix(at)) {
+        // Not joined when empty: that would add a slash.
+        (Ok(below), _) if below == Path::new("") => Some(host::read_only(staged, to)),
+        (Ok(below), _) => Some(host::read_only(staged, &to.join(below))),
+        (_, Ok(inner)) => Some(host::read_only(&staged.join(inner), to)),
+        _ => None,
+    }
 }
 
 /// The daemon takes these words as "identify again and retry".
@@ -213,5 +257,31 @@ mod tests {
         let found = writable(&outputs, &[part("vx/ws"), part("vx/build/a-1")]).expect("below /vx");
         assert_eq!(found.into_iter().collect::<Vec<_>>(), [Path::new("vx/build/a-1"), Path::new("vx/out")]);
         assert!(writable(&read(&["../x"]), &[]).is_err());
+    }
+
+    #[test]
+    fn second_places_are_checked_and_found() {
+        for bad in [
+            "",
+            "/vx/ws",
+            "/vx/ws:x",
+            "/vx/ws:/",
+            "/vx/ws:/vx/y",
+            "/etc:/home/me",
+            "/vx/../etc:/home/me",
+            "/vx/ws:/a/../b",
+        ] {
+            assert!(place(bad).is_err(), "{bad}");
+        }
+        let (from, to) = place("/vx/ws/a:/home/me/p: q/a").expect("a pair");
+        assert_eq!((from.as_path(), to.as_path()), (Path::new("/vx/ws/a"), Path::new("/home/me/p: q/a")));
+        let second = |at: &str| {
+            let mount = second_place(Path::new(at), Path::new("/stage/x"), &from, &to);
+            mount.map(|mount| format!("{mount:?}")).unwrap_or_default()
+        };
+        let shown = |staged: &str| format!("{:?}", host::read_only(Path::new(staged), Path::new("/home/me/p: q/a")));
+        assert_eq!(second("/vx/ws/a"), shown("/stage/x"));
+        assert_eq!(second("/vx/ws"), shown("/stage/x/a"));
+        assert_eq!(second("/vx/deps"), "");
     }
 }

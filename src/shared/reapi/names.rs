@@ -14,6 +14,9 @@ pub mod property {
     pub const TOOLCHAIN: &str = "vx-toolchain";
     /// The identity of the host's C tools, which are then shown.
     pub const HOST: &str = "vx-host";
+    /// `/vx/…:/REAL/PLACE`, any number of times: what lies below the first is shown at the second
+    /// too, for a unit whose output holds its own place.
+    pub const PLACE: &str = "vx-place";
     /// `fixed` or `path`: how the action sees its inputs.
     pub const VIEW: &str = "vx-view";
 }
