@@ -30,8 +30,8 @@ use crate::{
 
 /// The longest time an action may ask for, and what one gets that does not ask.
 pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
-/// Most bytes of one output file.
-const FILE_BYTES: u64 = 64 << 30;
+/// Most bytes of one file that an action writes; no linker or debugger file comes near it.
+const FILE_BYTES: u64 = 8 << 30;
 
 /// An action that was read and makes sense.
 #[derive(Debug)]
