@@ -30,3 +30,19 @@ fn named_variables_reach_a_build_and_a_changed_one_builds_anew() {
     assert!(again.contains("5 hits, 0 built"), "{again}");
     build(&["MUST=one", "OF_SCRIPT=t"], "one None \"t\"\n");
 }
+
+#[test]
+fn a_crate_that_names_its_folder_places_no_other_of_its_name() {
+    let machine = Machine::with_vx(Who::Person);
+    let placed = Project::write(&machine, "placed", "", "");
+    let names_it = "pub fn say() -> &'static str {\n    env!(\"CARGO_MANIFEST_DIR\")\n}\n";
+    machine.write(placed.path.join("base/src/lib.rs"), names_it);
+    machine.run_in(&placed.path, ["vx", "build"]).ok();
+    let folder = placed.path.join("base");
+    assert_eq!(machine.run_in(&placed.path, ["target/debug/app"]).ok(), format!("{} ran\n", folder.display()));
+    let one = Project::write(&machine, "one", "", "");
+    let two = Project::write(&machine, "two", "", "");
+    machine.run_in(&one.path, ["vx", "build"]).ok();
+    let second = machine.run_in(&two.path, ["vx", "build"]);
+    assert!(second.code == 0 && second.stderr.contains("5 units, 5 hits, 0 built"), "{}", second.stderr);
+}

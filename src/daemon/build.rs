@@ -80,7 +80,6 @@ async fn build(
         session.output.coloured(&planned.said).await;
     }
     let plan = planned.plan;
-    daemon.names.load(&services, &plan).await?;
     let inputs = Arc::new(Inputs::gather(&services, &daemon.hashes, &plan).await?);
     let terminal = Arc::new(Terminal::new(session.output.clone(), verbosity, &plan, began));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    path::PathBuf,
     sync::{Mutex, PoisonError},
 };
 
@@ -14,68 +15,147 @@ use shared::{
 };
 
 use crate::{
-    cargo::plan::{Plan, Unit},
+    cargo::{
+        call::Call,
+        dep_info::DepInfo,
+        environment::Ambient,
+        plan::{Kind, Plan, Unit},
+        rustc, script,
+    },
+    inputs::Inputs,
+    outcome::Outcome,
     services::{Services, persist},
+    streams::{self, Streams},
 };
 
 /// Names by unit, for as long as the daemon lives; the store has them for longer.
 #[derive(Debug, Default)]
-pub struct Names(Mutex<HashMap<String, Vec<String>>>);
+pub struct Names(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By what the unit is and reads; `None` where nobody has run it yet.
+    learned: HashMap<Digest, Option<Vec<String>>>,
+    /// By unit and checkout, what its last content named: nearly always what the next one will.
+    guessed: HashMap<(String, PathBuf), Vec<String>>,
+}
+
+/// A unit with its content. Two packages of one name and version are the same unit, and only the
+/// content says whether they are one package.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    content: Digest,
+    place: (String, PathBuf),
+}
+
+impl Subject {
+    /// The subject of a plan's unit.
+    pub fn of(plan: &Plan, unit: &Unit, inputs: &Inputs) -> Subject {
+        let package = plan.package(unit);
+        let root = if package.source.is_path() { inputs.of(unit.package).1.hex() } else { String::new() };
+        let content = Digest::of(Function::Blake3, format!("vx names 2 {} {root}", unit.hash).as_bytes());
+        Subject { content, place: (unit.hash.clone(), plan.workspace_root.clone()) }
+    }
+}
 
 impl Names {
-    /// Looks up what the units of a plan have named, all that are not known yet together.
-    pub async fn load(&self, services: &Services, plan: &Plan) -> Result<(), Failure> {
-        let unknown: Vec<&Unit> = {
+    /// Looks up what units have named, all that are not known yet together.
+    pub async fn load(&self, services: &Services, subjects: &[Subject]) -> Result<(), Failure> {
+        let unknown: Vec<Digest> = {
             let known = self.lock();
-            plan.units.iter().filter(|unit| !known.contains_key(&unit.hash)).collect()
+            let contents = subjects.iter().map(|subject| subject.content);
+            contents.filter(|content| !known.learned.contains_key(content)).collect()
         };
         if unknown.is_empty() {
             return Ok(());
         }
-        let keys: Vec<Digest> = unknown.iter().map(|unit| key(unit)).collect();
-        let results = persist(async || services.cas.action_results(&keys).await).await?;
+        let results = persist(async || services.cas.action_results(&unknown).await).await?;
         let mut known = self.lock();
-        for (unit, result) in unknown.into_iter().zip(results) {
-            let text = result.map(|result| result.stdout_raw).unwrap_or_default();
-            let names = String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
-            known.insert(unit.hash.clone(), names);
+        for (content, result) in unknown.into_iter().zip(results) {
+            let names = result.map(|result| {
+                String::from_utf8_lossy(&result.stdout_raw).lines().map(str::to_owned).collect::<Vec<_>>()
+            });
+            known.learned.insert(content, names);
         }
         Ok(())
     }
 
-    /// What a unit has named.
-    pub fn of(&self, unit: &Unit) -> Vec<String> {
-        self.lock().get(&unit.hash).cloned().unwrap_or_default()
+    /// What a unit has named, or with an earlier content did.
+    pub fn of(&self, subject: &Subject) -> Vec<String> {
+        let known = self.lock();
+        let learned = known.learned.get(&subject.content).and_then(Option::as_ref);
+        learned.or_else(|| known.guessed.get(&subject.place)).cloned().unwrap_or_default()
     }
 
-    /// Remembers what a run of the unit named; says which names are new.
-    pub async fn learn(&self, services: &Services, unit: &Unit, named: BTreeSet<String>) -> BTreeSet<String> {
-        let (all, new) = {
+    /// Remembers what a run of the unit named; says whether it was given less than that.
+    pub async fn learn(&self, services: &Services, subject: &Subject, named: BTreeSet<String>) -> bool {
+        let given = self.of(subject);
+        let lacked = named.iter().any(|name| !given.contains(name));
+        let names = Vec::from_iter(named);
+        let is_new = {
             let mut known = self.lock();
-            let names = known.entry(unit.hash.clone()).or_default();
-            let new: BTreeSet<String> = named.into_iter().filter(|name| !names.contains(name)).collect();
-            names.extend(new.iter().cloned());
-            names.sort();
-            (names.join("\n"), new)
+            known.guessed.insert(subject.place.clone(), names.clone());
+            let before = known.learned.insert(subject.content, Some(names.clone())).flatten();
+            before.unwrap_or_default() != names
         };
-        if !new.is_empty() {
-            let result = v2::ActionResult { stdout_raw: all.into_bytes(), ..Default::default() };
-            let keep = async || services.cas.update_action_result(key(unit), result.clone()).await;
+        if is_new {
+            let result = v2::ActionResult { stdout_raw: names.join("\n").into_bytes(), ..Default::default() };
+            let keep = async || services.cas.update_action_result(subject.content, result.clone()).await;
             if let Err(err) = persist(keep).await {
                 tracing::warn!(%err, "the names of variables could not be kept, ignoring");
             }
         }
-        new
+        lacked
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<String>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Where the store has a unit's names.
-fn key(unit: &Unit) -> Digest {
-    Digest::of(Function::Blake3, format!("vx names 1 {}", unit.hash).as_bytes())
+/// A run that ended: what it was and what it left.
+pub struct Run<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// Its unit.
+    pub unit: &'a Unit,
+    /// What ran.
+    pub call: &'a Call,
+    /// How it ended.
+    pub result: &'a v2::ActionResult,
+    /// What it printed.
+    pub streams: &'a Streams,
+    /// What the person has set.
+    pub ambient: &'a Ambient,
+    /// What its unit had named before.
+    pub given: &'a [String],
+}
+
+impl Run<'_> {
+    /// The variables it named and was given for that, or lacked, or held with a mount in them.
+    pub async fn named(&self, services: &Services) -> Result<BTreeSet<String>, Failure> {
+        let given = self.given.iter().cloned();
+        let mut named: BTreeSet<String> = match (self.unit.kind, self.result.exit_code) {
+            (Kind::BuildScriptRun, 0) => {
+                let heard = script::heard(self.plan, self.unit, self.ambient, &self.streams.stdout);
+                heard.map(|said| said.rerun_if_env_changed).unwrap_or_default().into_iter().collect()
+            }
+            (Kind::BuildScriptRun, _) => given.collect(),
+            (_, 0) => {
+                let digest = Outcome::of(self.unit, self.call, self.result)?.dep_info();
+                let texts = streams::read_many(services, &Vec::from_iter(digest)).await?;
+                let infos = texts.values().map(|text| DepInfo::parse(&String::from_utf8_lossy(text)));
+                infos.flat_map(|info| info.env).map(|(name, _)| name).collect()
+            }
+            // There is no dep-info then: what was named before still is.
+            _ => missed(&String::from_utf8_lossy(&self.streams.stderr)).into_iter().chain(given).collect(),
+        };
+        named.retain(|name| {
+            let held = self.call.env.get(name);
+            self.given.contains(name) || held.is_none_or(|value| rustc::is_placed(self.plan, self.unit, value))
+        });
+        Ok(named)
+    }
 }
 
 /// The variables that rustc says are not defined, in its own words: without them there is no

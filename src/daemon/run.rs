@@ -2,7 +2,7 @@
 //! not there is run by execd as far as jobs allow; one loop puts all events in one order.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -20,7 +20,6 @@ use crate::{
     cargo::{
         Said,
         call::Call,
-        dep_info::DepInfo,
         diagnostics::{self, End, Voice},
         directives,
         environment::Ambient,
@@ -31,7 +30,7 @@ use crate::{
     execute::{Executing, Work},
     graph::Build,
     inputs::Inputs,
-    names::{self, Names},
+    names::{self, Names, Subject},
     outcome::{Outcome, how_it_ended},
     services::{Services, persist},
     streams::{self, Streams},
@@ -73,6 +72,8 @@ pub struct Runner<'a> {
     around: &'a Surroundings,
     plan: &'a Plan,
     inputs: &'a Arc<Inputs>,
+    /// By unit.
+    subjects: Vec<Subject>,
     voice: Voice,
     build: Build,
     said: Said,
@@ -112,6 +113,7 @@ impl<'a> Runner<'a> {
             around,
             plan,
             inputs,
+            subjects: plan.units.iter().map(|unit| Subject::of(plan, unit, inputs)).collect(),
             voice,
             build: Build::new(&dependencies, around.jobs),
             said: BTreeMap::new(),
@@ -132,6 +134,7 @@ impl<'a> Runner<'a> {
 
     /// Runs until everything is there, something failed, or the build is cancelled.
     pub async fn run(&mut self, terminal: &impl Say) -> Result<Verdict, Failure> {
+        self.around.names.load(&self.around.services, &self.subjects).await?;
         let mut running: JoinSet<Finished> = JoinSet::new();
         loop {
             self.look_up_ready(terminal).await?;
@@ -199,8 +202,8 @@ impl<'a> Runner<'a> {
     }
 
     fn render(&self, unit: usize) -> Result<Call, Failure> {
+        let named = self.around.names.of(&self.subjects[unit]);
         let unit = &self.plan.units[unit];
-        let named = self.around.names.of(unit);
         let rendered = match unit.kind {
             Kind::BuildScriptRun => script::render(self.plan, unit, &self.said, &self.around.ambient, &named),
             _ => rustc::render(self.plan, unit, &self.said, &self.around.ambient, &named),
@@ -259,9 +262,18 @@ impl<'a> Runner<'a> {
             return Ok(());
         };
         let streams = streams::of(&self.around.services, &[&result]).await?.remove(0).unwrap_or_default();
-        let named = self.named(unit, &call, &result, &streams).await?;
-        let new = self.around.names.learn(&self.around.services, &self.plan.units[unit], named).await;
-        if !new.is_empty() && self.render(unit)? != call {
+        let services = &self.around.services;
+        let run = names::Run {
+            plan: self.plan,
+            unit: &self.plan.units[unit],
+            call: &call,
+            result: &result,
+            streams: &streams,
+            ambient: &self.around.ambient,
+            given: &self.around.names.of(&self.subjects[unit]),
+        };
+        let named = run.named(services).await?;
+        if self.around.names.learn(services, &self.subjects[unit], named).await && self.render(unit)? != call {
             self.tell(&Event::Repeated(UnitId(unit)));
             self.build.again(unit);
             return Ok(());
@@ -271,33 +283,6 @@ impl<'a> Runner<'a> {
         }
         self.failed(unit, &result, &streams, terminal).await;
         Ok(())
-    }
-
-    /// The variables that a run named and that its call lacked, or held with a mount in them.
-    async fn named(
-        &self,
-        unit: usize,
-        call: &Call,
-        result: &v2::ActionResult,
-        streams: &Streams,
-    ) -> Result<BTreeSet<String>, Failure> {
-        let one = &self.plan.units[unit];
-        let mut named: BTreeSet<String> = match (one.kind, result.exit_code) {
-            (Kind::BuildScriptRun, 0) => {
-                let heard = script::heard(self.plan, one, &self.around.ambient, &streams.stdout);
-                heard.map(|said| said.rerun_if_env_changed).unwrap_or_default().into_iter().collect()
-            }
-            (Kind::BuildScriptRun, _) => BTreeSet::new(),
-            (_, 0) => {
-                let digest = Outcome::of(one, call, result)?.dep_info();
-                let texts = streams::read_many(&self.around.services, &Vec::from_iter(digest)).await?;
-                let infos = texts.values().map(|text| DepInfo::parse(&String::from_utf8_lossy(text)));
-                infos.flat_map(|info| info.env).map(|(name, _)| name).collect()
-            }
-            _ => names::missed(&String::from_utf8_lossy(&streams.stderr)),
-        };
-        named.retain(|name| call.env.get(name).is_none_or(|value| rustc::is_placed(self.plan, one, value)));
-        Ok(named)
     }
 
     async fn failed(&mut self, unit: usize, result: &v2::ActionResult, streams: &Streams, terminal: &impl Say) {
