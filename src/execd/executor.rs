@@ -110,8 +110,10 @@ impl Executor {
             Code::FailedPrecondition,
             format!(
                 "the sandbox reached only rung {reached}, and sandbox.minimum is {}: {why}\n  \
-                 to run anyway put [sandbox] minimum = \"{reached}\" into vx.toml and type: vxctl reload",
-                rules.minimum.name()
+                 to run anyway put [sandbox] minimum = \"{reached}\" into vx.toml and type: vxctl reload{}",
+                rules.minimum.name(),
+                // Said at once, or the person would lower the minimum for nothing.
+                if self.ladder.rung < Rung::Namespaces { "; vx build itself needs rung namespaces" } else { "" }
             ),
         ))
     }
