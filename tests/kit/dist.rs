@@ -24,6 +24,7 @@ pub fn dist_root() -> &'static Path {
 
 /// One folder a build of the programs serves every run of the tests until the next.
 fn lay_out() -> PathBuf {
+    sweep(Path::new(env!("CARGO_TARGET_TMPDIR")), "dist-root-");
     let programs = Path::new(env!("CARGO_BIN_EXE_vx")).parent().expect("a program lies in a folder");
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dist-root-{}", std::process::id()));
     let done = Command::new(top().join("packaging/build"))
@@ -31,17 +32,16 @@ fn lay_out() -> PathBuf {
         .output()
         .expect("packaging/build can be started");
     assert!(done.status.success(), "packaging/build: {}", String::from_utf8_lossy(&done.stderr));
-    sweep(&root);
     root
 }
 
-/// Runs that ended have no use for theirs any more.
-fn sweep(own: &Path) {
-    let Ok(entries) = fs::read_dir(env!("CARGO_TARGET_TMPDIR")) else { return };
+/// Takes away what test runs that were killed left in a folder: `PREFIX` and their process id, then anything.
+pub fn sweep(folder: &Path, prefix: &str) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(process) = name.strip_prefix("dist-root-") else { continue };
-        if entry.path() != own && !Path::new("/proc").join(process).exists() {
+        let Some(process) = name.strip_prefix(prefix).and_then(|rest| rest.split('-').next()) else { continue };
+        if process.parse::<u32>().is_ok() && !Path::new("/proc").join(process).exists() {
             drop(fs::remove_dir_all(entry.path()));
         }
     }

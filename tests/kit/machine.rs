@@ -8,11 +8,11 @@ use std::{
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::OnceLock,
+    sync::{Once, OnceLock},
     time::{Duration, Instant},
 };
 
-use super::{dist_root, top};
+use super::{dist::sweep, dist_root, top};
 
 /// Whose machine it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,10 @@ impl Machine {
     #[track_caller]
     pub fn start(who: Who) -> Machine {
         assert!(rustix::process::getuid().is_root(), "system tests make machines of their own and need root");
-        let folder = tempfile::Builder::new().prefix("vx-machine-").tempdir().expect("a folder for the machine");
+        static SWEPT: Once = Once::new();
+        SWEPT.call_once(|| sweep(&std::env::temp_dir(), "vx-machine-"));
+        let prefix = format!("vx-machine-{}-", std::process::id());
+        let folder = tempfile::Builder::new().prefix(&prefix).tempdir().expect("a folder for the machine");
         let home = folder.path().join("home");
         fs::create_dir(&home).expect("a home");
         for path in [folder.path(), &home] {
