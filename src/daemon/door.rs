@@ -32,6 +32,8 @@ use crate::{cli, daemon::Daemon};
 
 /// How long the thread waits for a client's first line before it becomes a session without one.
 const FIRST_LINE_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+/// How long it looks again and again before it sleeps.
+const EAGER: Duration = Duration::from_micros(100);
 /// How long it takes in what comes in pieces; a session goes on from there.
 const FIRST_LINE_PATIENCE: Duration = Duration::from_millis(20);
 /// How a ping's argv stands in its line.
@@ -137,6 +139,10 @@ fn first_line(stream: &UnixStream, receiver: &mut Receiver) -> io::Result<Option
                 if let Some(line) = receiver.line() {
                     return Ok(Some(line));
                 }
+            }
+            // It connects first and then gathers what it says; to be woken twice takes longer.
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock && begun.elapsed() < EAGER => {
+                std::hint::spin_loop();
             }
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
                 let mut ready = [PollFd::new(stream, PollFlags::IN)];

@@ -2,6 +2,7 @@
 //! three descriptors, forwards signals, and exits with the code it is told. It parses nothing but
 //! `--version` and starts nothing.
 
+mod arena;
 mod connect;
 mod signals;
 mod wait;
@@ -22,6 +23,9 @@ use shared::{
     },
 };
 
+#[global_allocator]
+static ARENA: arena::Arena = arena::Arena::new();
+
 fn main() -> ExitCode {
     let argv: Vec<_> = std::env::args_os().skip(1).collect();
     if argv.len() == 1 && argv[0] == "--version" {
@@ -29,6 +33,8 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stdout(), "vx {}", env!("CARGO_PKG_VERSION"));
         return ExitCode::from(exit::OK);
     }
+    // First of all: the daemon wakes while the rest is gathered.
+    let connected = connect::connect();
     let start = Start {
         protocol: PROTOCOL,
         run: run_name(),
@@ -39,7 +45,7 @@ fn main() -> ExitCode {
         fds: ["stdin", "stdout", "stderr"].map(str::to_owned).to_vec(),
         client: Client { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id() },
     };
-    match wait::until_exit(&start) {
+    match connected.and_then(|stream| wait::until_exit(stream, &start)) {
         Ok(code) => ExitCode::from(code),
         Err((code, failure)) => {
             report(&failure);

@@ -23,6 +23,9 @@ use crate::{
     signals,
 };
 
+/// Looks for an answer before the first sleep, some tens of microseconds: to be woken takes longer.
+const EAGER_LOOKS: u32 = 100;
+
 /// How one connection ended.
 enum End {
     Exit(u8),
@@ -30,11 +33,10 @@ enum End {
 }
 
 /// Hands the run over and waits for its exit code.
-pub fn until_exit(start: &Start) -> Result<u8, Refusal> {
+pub fn until_exit(mut stream: UnixStream, start: &Start) -> Result<u8, Refusal> {
     let mut signals = signals::catch().map_err(|err| own_failure(&err))?;
     let line = call::request(1, "session.start", start);
     let mut restarts = 0;
-    let mut stream = connect()?;
     loop {
         match converse(&stream, &line, &mut signals)? {
             End::Exit(code) => return Ok(code),
@@ -65,7 +67,15 @@ fn converse(stream: &UnixStream, start: &[u8], signals: &mut PipeReader) -> Resu
     if send(stream, start, &[stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]).is_err() {
         return Ok(End::Lost { again: true });
     }
+    stream.set_nonblocking(true).map_err(|err| own_failure(&err))?;
     let mut receiver = Receiver::default();
+    // What is answered at once is there before a sleep would have begun.
+    for _ in 0..EAGER_LOOKS {
+        match receiver.fill(stream.as_fd()) {
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => std::hint::spin_loop(),
+            _ => break,
+        }
+    }
     let mut again = true;
     let mut interrupted = false;
     loop {
@@ -93,8 +103,12 @@ fn converse(stream: &UnixStream, start: &[u8], signals: &mut PipeReader) -> Resu
                 return Ok(lost(again, interrupted));
             }
         }
-        if from_daemon && !matches!(receiver.fill(stream.as_fd()), Ok(1..)) {
-            return Ok(lost(again, interrupted));
+        if from_daemon {
+            match receiver.fill(stream.as_fd()) {
+                Ok(1..) => {}
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return Ok(lost(again, interrupted)),
+            }
         }
     }
 }
