@@ -16,6 +16,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     pipe::PIPE_BUF,
 };
+use serde::Deserialize;
 use shared::{
     fault::exit,
     limits,
@@ -24,6 +25,7 @@ use shared::{
         call::{self, Error, Request},
         fds::{Line, Receiver, send},
         session::{Accepted, Ended, PROTOCOL, Start},
+        text::Text,
     },
 };
 use tokio::sync::mpsc;
@@ -42,6 +44,18 @@ const FIRST_LINE_PATIENCE: Duration = Duration::from_millis(20);
 const PING: &[u8] = br#""argv":["ping"]"#;
 /// Clients on their way from here to their session.
 const QUEUE: usize = 64;
+
+const START: &str = "session.start";
+const FDS: [&str; 3] = ["stdin", "stdout", "stderr"];
+
+/// Of [`Start`] what a ping's answer depends on.
+#[derive(Deserialize)]
+struct Ping {
+    protocol: u32,
+    run: String,
+    argv: Vec<Text>,
+    fds: Vec<String>,
+}
 
 /// A client that is no ping: what was read of it so far.
 pub struct Caller {
@@ -182,19 +196,23 @@ fn answer_ping(stream: &UnixStream, line: Line, daemon: &Daemon) -> Option<Line>
     if !line.bytes.windows(PING.len()).any(|part| part == PING) {
         return Some(line);
     }
-    let Ok((id, start)) = read_start(&line.bytes, &line.fds) else { return Some(line) };
+    // The environment, most of the line, is not looked at.
+    let Ok(request) = serde_json::from_slice::<Request<'_>>(&line.bytes) else { return Some(line) };
+    let Ok(ping) = call::params::<Ping>(&request) else { return Some(line) };
+    let is_ping =
+        request.method == START && ping.protocol == PROTOCOL && ping.fds == FDS && line.fds.len() == FDS.len();
     let text = ping_answer();
     let mut ready = [PollFd::new(&line.fds[1], PollFlags::OUT)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     // POSIX promises that a write this short to a ready pipe goes through at once.
-    let fits = cli::is_ping(&start.argv) && text.len() <= PIPE_BUF && daemon.config().is_ok();
+    let fits = is_ping && cli::is_ping(&ping.argv) && text.len() <= PIPE_BUF && daemon.config().is_ok();
     if !fits || poll(&mut ready, Some(&now)) != Ok(1) || !ready[0].revents().contains(PollFlags::OUT) {
         return Some(line);
     }
     // A reader or client that went away is the person's wish.
     let _ = rustix::io::write(&line.fds[1], text.as_bytes());
     let accepted = call::notification("session.accepted", &Accepted { repeat: true });
-    let ended = call::result(id, &Ended { exit: exit::OK, run: start.run });
+    let ended = call::result(request.id, &Ended { exit: exit::OK, run: ping.run });
     let _ = send(stream, &[accepted, ended].concat(), &[]);
     None
 }
@@ -210,7 +228,7 @@ pub fn read_start(line: &[u8], fds: &[OwnedFd]) -> Result<(Option<u64>, Start), 
         serde_json::from_slice(line).map_err(|err| (None, Error::new(call::NO_JSON, err.to_string())))?;
     let id = request.id;
     let refuse = |error| (id, error);
-    if request.method != "session.start" {
+    if request.method != START {
         let what = format!("unknown method {}", request.method);
         return Err(refuse(Error::new(call::UNKNOWN_METHOD, what)));
     }
@@ -220,7 +238,7 @@ pub fn read_start(line: &[u8], fds: &[OwnedFd]) -> Result<(Option<u64>, Start), 
             format!("vx speaks protocol {}, this daemon {PROTOCOL}: install both of one version", start.protocol);
         return Err(refuse(Error::new(call::VERSION, what)));
     }
-    if start.fds != ["stdin", "stdout", "stderr"] || fds.len() != 3 {
+    if start.fds != FDS || fds.len() != FDS.len() {
         return Err(refuse(Error::new(call::INVALID_PARAMS, "session.start needs stdin, stdout and stderr")));
     }
     Ok((id, start))

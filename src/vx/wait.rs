@@ -34,7 +34,7 @@ enum End {
 
 /// Hands the run over and waits for its exit code.
 pub fn until_exit(mut stream: UnixStream, start: &Start) -> Result<u8, Refusal> {
-    let mut signals = signals::catch().map_err(|err| own_failure(&err))?;
+    let mut signals = None;
     let line = call::request(1, "session.start", start);
     let mut restarts = 0;
     loop {
@@ -62,7 +62,7 @@ fn connect_again() -> Result<UnixStream, Refusal> {
     }
 }
 
-fn converse(stream: &UnixStream, start: &[u8], signals: &mut PipeReader) -> Result<End, Refusal> {
+fn converse(stream: &UnixStream, start: &[u8], caught: &mut Option<PipeReader>) -> Result<End, Refusal> {
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     if send(stream, start, &[stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]).is_err() {
         return Ok(End::Lost { again: true });
@@ -84,7 +84,12 @@ fn converse(stream: &UnixStream, start: &[u8], signals: &mut PipeReader) -> Resu
                 return Ok(End::Exit(code));
             }
         }
-        let mut ready = [PollFd::new(stream, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
+        // Not before: until here a signal may simply end this program, which cancels the run too.
+        let signals = match caught {
+            Some(signals) => signals,
+            None => caught.insert(signals::catch().map_err(|err| own_failure(&err))?),
+        };
+        let mut ready = [PollFd::new(stream, PollFlags::IN), PollFd::new(&*signals, PollFlags::IN)];
         match poll(&mut ready, None) {
             Err(rustix::io::Errno::INTR) => continue,
             other => other.map_err(|err| own_failure(&err.into()))?,

@@ -43,7 +43,8 @@ impl Receiver {
     /// Receives once; 0 means the other side closed. On a non-blocking socket the error may be
     /// `WouldBlock`. A line over the limit or lost descriptors are `InvalidData`.
     pub fn fill(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
-        let mut chunk = [0_u8; 16 << 10];
+        // Small, since each page of it that a short-lived client touches costs it a fault.
+        let mut chunk = [0_u8; 4 << 10];
         let mut control = [MaybeUninit::uninit(); CONTROL_BYTES];
         let mut ancillary = RecvAncillaryBuffer::new(&mut control);
         let received = loop {
