@@ -3,6 +3,7 @@
 //! arguments in order, working folder, variables with their values. `record` makes the
 //! recordings, `compare` holds the list of allowed differences with their reasons.
 
+// The daemon lints this code; here only a part of it is called.
 #[allow(dead_code, unused_imports, clippy::all)]
 #[path = "../src/daemon/cargo/mod.rs"]
 mod cargo;

@@ -3,17 +3,20 @@
 //! write ever goes through a link of the tree itself.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, Write},
     os::{
-        fd::OwnedFd,
+        fd::{AsFd, OwnedFd},
         unix::fs::{OpenOptionsExt, symlink},
     },
     path::{Path, PathBuf},
 };
 
 use shared::{
-    client::cas::{Cas, Opened},
+    client::{
+        cas::{Cas, Opened},
+        copy::copy_range,
+    },
     digest::Digest,
 };
 
@@ -111,38 +114,8 @@ fn write_one(wanted: &Wanted, opened: Option<&Opened>, fds: &[OwnedFd]) -> io::R
     match opened {
         None => Ok(()),
         Some(Opened::Inline(bytes)) => file.write_all(bytes),
-        Some(Opened::File { fd, offset, size }) => copy(&fds[*fd], *offset, *size, &mut file),
+        Some(Opened::File { fd, offset, size }) => copy_range(fds[*fd].as_fd(), *offset, *size, &file),
     }
-}
-
-/// Copies inside the kernel: a reflink where the file system can.
-fn copy(from: &OwnedFd, mut offset: u64, mut size: u64, to: &mut File) -> io::Result<()> {
-    while size > 0 {
-        let count = usize::try_from(size).unwrap_or(usize::MAX);
-        match rustix::fs::copy_file_range(from, Some(&mut offset), &*to, None, count) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(copied) => size -= copied as u64,
-            Err(rustix::io::Errno::XDEV | rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP) => {
-                return copy_through(from, offset, size, to);
-            }
-            Err(err) => return Err(err.into()),
-        }
-    }
-    Ok(())
-}
-
-fn copy_through(from: &OwnedFd, mut offset: u64, mut size: u64, to: &mut File) -> io::Result<()> {
-    let mut buffer = vec![0_u8; 256 << 10];
-    while size > 0 {
-        let room = buffer.len().min(usize::try_from(size).unwrap_or(usize::MAX));
-        let count = rustix::io::pread(from, &mut buffer[..room], offset)?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        to.write_all(&buffer[..count])?;
-        (offset, size) = (offset + count as u64, size - count as u64);
-    }
-    Ok(())
 }
 
 /// A kept file in a kept tree. A copy where the file system has no more links to give.
