@@ -50,7 +50,7 @@ pub const RESTARTS: u32 = 10;
 pub const ARCHIVE_BYTES: u64 = 512 << 20;
 /// How many times its own size a large archive may unpack to (cargo's own bound).
 pub const ARCHIVE_RATIO: u64 = 20;
-/// Entries in a crate archive; the largest on crates.io have some ten thousand.
+/// Entries in a crate archive; the largest published ones have some ten thousand.
 pub const ARCHIVE_ENTRIES: usize = 200_000;
 /// Large blobs that are received at once over gRPC; each holds a thread.
 pub const UPLOADS: usize = 64;

@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn checksums_of_new_and_old_lock_files() {
-        let source = "registry+https://github.com/rust-lang/crates.io-index";
+        let source = "registry+https://example.org/index";
         let new = format!(
             "version = 4\n[[package]]\nname = 'a'\nversion = '1.0.0'\nsource = '{source}'\nchecksum = 'ab'\n[[package]]\nname='own'\nversion='0.1.0'\n"
         );
