@@ -34,8 +34,6 @@ use crate::{cli, daemon::Daemon};
 
 /// How long the thread waits for a client's first line before it becomes a session without one.
 const FIRST_LINE_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
-/// How long it stays awake after a client.
-const AWAKE: Duration = Duration::from_millis(1);
 /// How long it looks again and again before it sleeps.
 const EAGER: Duration = Duration::from_micros(100);
 /// How long it takes in what comes in pieces; a session goes on from there.
@@ -103,31 +101,13 @@ fn stand(
             return;
         }
         match listener.accept() {
-            Ok((stream, _)) => {
-                greet(stream, callers, daemon, parts);
-                follow(listener, callers, daemon, parts);
-            }
+            Ok((stream, _)) => greet(stream, callers, daemon, parts),
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => {}
             Err(err) => {
                 // Out of descriptors or memory: it passes, the backlog waits.
                 tracing::warn!(%err, "a connection cannot be accepted, trying again");
                 thread::sleep(Duration::from_millis(100));
             }
-        }
-    }
-}
-
-/// Stays awake for a moment after each client: a script's next word, or an agent's, often follows at
-/// once, and waking up is most of what a short answer costs.
-fn follow(listener: &UnixListener, callers: &mpsc::Sender<Caller>, daemon: &Daemon, parts: &Parts) {
-    let mut last = Instant::now();
-    while last.elapsed() < AWAKE && !parts.shutdown.is_requested() {
-        match listener.accept() {
-            Ok((stream, _)) => {
-                greet(stream, callers, daemon, parts);
-                last = Instant::now();
-            }
-            Err(_) => thread::yield_now(),
         }
     }
 }
@@ -156,8 +136,10 @@ fn greet(stream: UnixStream, callers: &mpsc::Sender<Caller>, daemon: &Daemon, pa
     };
     // Not before: a guard wakes the runtime, which would cost a ping more than its answer.
     let guard = parts.idle.guard();
-    if let Err(mpsc::error::TrySendError::Full(_)) = callers.try_send(Caller { stream, receiver, first, guard }) {
+    if let Err(mpsc::error::TrySendError::Full(caller)) = callers.try_send(Caller { stream, receiver, first, guard }) {
         tracing::warn!("more clients at once than can be taken; one was sent away");
+        let busy = Error::new(call::BUSY, "too many clients at once, try again");
+        let _ = send(&caller.stream, &call::error(None, &busy), &[]);
     }
 }
 
