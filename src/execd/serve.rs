@@ -11,13 +11,12 @@ mod status;
 
 use std::{io, os::unix::net::UnixListener, sync::Arc};
 
-use shared::digest::Function;
 use shared::{
+    digest::Function,
     limits::MESSAGE_BYTES,
     reapi::{
-        function_to_proto,
+        api_versions, function_to_proto,
         longrunning::operations_server::OperationsServer,
-        semver::SemVer,
         v2::{
             self,
             capabilities_server::{Capabilities, CapabilitiesServer},
@@ -72,12 +71,11 @@ impl Capabilities for Offer {
             exec_enabled: true,
             ..Default::default()
         };
-        // Bazel 4 stops at a server whose low version is above 2.0.
-        let version = |minor| Some(SemVer { major: 2, minor, ..Default::default() });
+        let (low, high) = api_versions();
         Ok(Response::new(v2::ServerCapabilities {
             execution_capabilities: Some(execution),
-            low_api_version: version(0),
-            high_api_version: version(3),
+            low_api_version: Some(low),
+            high_api_version: Some(high),
             ..Default::default()
         }))
     }

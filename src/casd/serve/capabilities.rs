@@ -5,8 +5,7 @@ use std::sync::Arc;
 use shared::{
     limits::BATCH_BYTES,
     reapi::{
-        function_to_proto,
-        semver::SemVer,
+        api_versions, function_to_proto,
         v2::{self, capabilities_server::Capabilities, symlink_absolute_path_strategy},
     },
 };
@@ -33,12 +32,11 @@ impl Capabilities for Offer {
             symlink_absolute_path_strategy: symlink_absolute_path_strategy::Value::Allowed as i32,
             ..Default::default()
         };
-        // Bazel 4 stops at a server whose low version is above 2.0.
-        let version = |minor| Some(SemVer { major: 2, minor, ..Default::default() });
+        let (low, high) = api_versions();
         Ok(Response::new(v2::ServerCapabilities {
             cache_capabilities: Some(cache),
-            low_api_version: version(0),
-            high_api_version: version(3),
+            low_api_version: Some(low),
+            high_api_version: Some(high),
             ..Default::default()
         }))
     }

@@ -11,5 +11,7 @@ pub use bazel_remote_apis::{
     build::bazel::{remote::execution::v2, semver},
     google::{bytestream, longrunning, protobuf, rpc},
 };
-pub use names::{digest_from_proto, digest_to_proto, function_from_proto, function_to_proto, is_component, property};
+pub use names::{
+    api_versions, digest_from_proto, digest_to_proto, function_from_proto, function_to_proto, is_component, property,
+};
 pub use prost::Message;

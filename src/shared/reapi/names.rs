@@ -1,7 +1,7 @@
 //! What is said about the API in more than one program: vx's platform properties, digests and hash
 //! functions as the API writes them, names that may stand in a tree.
 
-use super::v2;
+use super::{semver::SemVer, v2};
 use crate::digest::{Digest, DigestError, Function};
 
 /// Platform properties of vx's own Actions.
@@ -19,6 +19,13 @@ pub mod property {
     pub const PLACE: &str = "vx-place";
     /// `fixed` or `path`: how the action sees its inputs.
     pub const VIEW: &str = "vx-view";
+}
+
+/// The versions of the API that are spoken, lowest and highest. Bazel 4 stops at a server whose
+/// lowest is above 2.0.
+pub fn api_versions() -> (SemVer, SemVer) {
+    let version = |minor| SemVer { major: 2, minor, ..Default::default() };
+    (version(0), version(3))
 }
 
 /// A digest as the API writes it.
