@@ -1,6 +1,10 @@
 //! The dispatcher of one build: ready units become Actions, are looked up together, and what is
 //! not there is run by execd as far as jobs allow; one loop puts all events in one order.
 
+mod ending;
+mod lookup;
+mod request;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -8,7 +12,6 @@ use std::{
 
 use shared::{
     client::exec::Identity,
-    digest::Digest,
     fault::{Failure, Fault},
     reapi::v2,
 };
@@ -16,24 +19,21 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    action::{self, Action, Input},
+    action::Action,
     cargo::{
         Said,
         call::Call,
-        diagnostics::{self, End, Voice},
-        directives,
+        diagnostics::Voice,
         environment::Ambient,
-        plan::{Kind, Plan, Unit, UnitId},
-        rustc, script,
+        plan::{Plan, UnitId},
     },
     events::{Event, Listener},
     execute::{Executing, Work},
     graph::Build,
     inputs::Inputs,
-    names::{self, Names, Subject},
-    outcome::{Outcome, how_it_ended},
-    services::{Services, persist},
-    streams::{self, Streams},
+    names::{Names, Subject},
+    outcome::Outcome,
+    services::Services,
 };
 
 /// How a build ended.
@@ -164,77 +164,6 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Looks up units that became ready, again and again, since a hit makes others ready.
-    async fn look_up_ready(&mut self, terminal: &impl Say) -> Result<(), Failure> {
-        loop {
-            let ready = self.build.take_ready();
-            if ready.is_empty() {
-                return Ok(());
-            }
-            let mut asked = Vec::with_capacity(ready.len());
-            for unit in ready {
-                if self.plan.units[unit].stands_in.is_some() {
-                    // Configuration says what this script would say.
-                    self.outcomes[unit] = Some(Outcome::default());
-                    self.build.finish(unit);
-                    continue;
-                }
-                let call = self.render(unit)?;
-                let action = self.action(&call)?;
-                asked.push((unit, call, action));
-            }
-            let digests: Vec<Digest> = asked.iter().map(|(_, _, action)| action.digest).collect();
-            let results = persist(async || self.around.services.cas.action_results(&digests).await).await?;
-            let streams = self.streams_of_hits(&asked, &results).await?;
-            for (((unit, call, action), result), streams) in asked.into_iter().zip(results).zip(streams) {
-                let found = result.filter(|result| result.exit_code == 0).zip(streams);
-                match found {
-                    Some((result, streams)) => {
-                        self.take(unit, &call, &result, &streams, Whence::Found, terminal).await?
-                    }
-                    None => {
-                        self.waiting.insert(unit, (call, action));
-                        self.build.queue(unit);
-                    }
-                }
-            }
-        }
-    }
-
-    fn render(&self, unit: usize) -> Result<Call, Failure> {
-        let named = self.around.names.of(&self.subjects[unit]);
-        let unit = &self.plan.units[unit];
-        let rendered = match unit.kind {
-            Kind::BuildScriptRun => script::render(self.plan, unit, &self.said, &self.around.ambient, &named),
-            _ => rustc::render(self.plan, unit, &self.said, &self.around.ambient, &named),
-        };
-        rendered.map_err(|err| Failure::new(Fault::Bug, err.to_string()))
-    }
-
-    fn action(&self, call: &Call) -> Result<Action, Failure> {
-        let mut inputs: Vec<(String, Input)> = Vec::new();
-        for &package in &call.needs.packages {
-            let (mount, root) = self.inputs.of(package);
-            if !inputs.iter().any(|(known, _)| known == mount) {
-                inputs.push((mount.to_owned(), Input::Tree(root)));
-            }
-        }
-        for placed in &call.needs.files {
-            let file = self.outcomes[placed.unit.0].as_ref().and_then(|outcome| outcome.files.get(&placed.name));
-            let (digest, mode) = *file.ok_or_else(|| {
-                let label = &self.plan.unit(placed.unit).label;
-                Failure::new(Fault::Bug, format!("{label} left no {}", placed.name))
-            })?;
-            inputs.push((placed.at.clone(), Input::File(digest, mode)));
-        }
-        for run in &call.needs.out_dirs {
-            if let Some(root) = self.outcomes[run.0].as_ref().and_then(|outcome| outcome.out_dir) {
-                inputs.push((self.plan.unit(*run).out_dir(self.plan), Input::Tree(root)));
-            }
-        }
-        action::build(call, &inputs, &self.around.identity).map_err(|err| Failure::new(Fault::Bug, err.to_string()))
-    }
-
     fn start(&mut self, unit: usize, running: &mut JoinSet<Finished>) -> Result<(), Failure> {
         let (call, action) =
             self.waiting.remove(&unit).ok_or_else(|| Failure::new(Fault::Bug, "a queued unit has no action"))?;
@@ -253,128 +182,6 @@ impl<'a> Runner<'a> {
             Finished { unit, call, outcome }
         });
         Ok(())
-    }
-
-    async fn finished(&mut self, finished: Finished, terminal: &impl Say) -> Result<(), Failure> {
-        let Finished { unit, call, outcome } = finished;
-        let Some(result) = outcome? else {
-            self.build.fail(unit);
-            return Ok(());
-        };
-        let streams = streams::of(&self.around.services, &[&result]).await?.remove(0).unwrap_or_default();
-        let services = &self.around.services;
-        let run = names::Run {
-            plan: self.plan,
-            unit: &self.plan.units[unit],
-            call: &call,
-            result: &result,
-            streams: &streams,
-            ambient: &self.around.ambient,
-            given: &self.around.names.of(&self.subjects[unit]),
-        };
-        let named = run.named(services).await?;
-        if self.around.names.learn(services, &self.subjects[unit], named).await && self.render(unit)? != call {
-            self.tell(&Event::Repeated(UnitId(unit)));
-            self.build.again(unit);
-            return Ok(());
-        }
-        if result.exit_code == 0 {
-            return self.take(unit, &call, &result, &streams, Whence::Run, terminal).await;
-        }
-        self.failed(unit, &result, &streams, terminal).await;
-        Ok(())
-    }
-
-    async fn failed(&mut self, unit: usize, result: &v2::ActionResult, streams: &Streams, terminal: &impl Say) {
-        self.tell(&Event::Failed(UnitId(unit)));
-        self.build.fail(unit);
-        let one = &self.plan.units[unit];
-        let how = how_it_ended(result.exit_code);
-        let stderr = String::from_utf8_lossy(&streams.stderr);
-        let text = if one.kind == Kind::BuildScriptRun {
-            let failure = diagnostics::Failure::Ended {
-                how: &how,
-                stdout: &self.plan.mounts.to_real(&String::from_utf8_lossy(&streams.stdout)),
-                stderr: &self.plan.mounts.to_real(&stderr),
-            };
-            let messages = directives::messages(&streams.stdout);
-            self.voice.scripted(self.plan.package(one), &messages, Some(&failure))
-        } else {
-            self.voice.compiled(self.plan, one, &stderr, &End::Failed(how))
-        };
-        terminal.say(text).await;
-    }
-
-    /// A unit's result is there: what it left, what it says.
-    async fn take(
-        &mut self,
-        unit: usize,
-        call: &Call,
-        result: &v2::ActionResult,
-        streams: &Streams,
-        whence: Whence,
-        terminal: &impl Say,
-    ) -> Result<(), Failure> {
-        let one = &self.plan.units[unit];
-        let outcome = Outcome::of(one, call, result)?;
-        let text = if one.kind == Kind::BuildScriptRun {
-            match self.hear_script(one, &streams.stdout) {
-                Ok(text) => text,
-                Err(text) => {
-                    self.tell(&Event::Failed(UnitId(unit)));
-                    self.build.fail(unit);
-                    terminal.say(text).await;
-                    return Ok(());
-                }
-            }
-        } else {
-            self.voice.compiled(self.plan, one, &String::from_utf8_lossy(&streams.stderr), &End::Succeeded)
-        };
-        terminal.say(text).await;
-        self.tell(&match whence {
-            Whence::Found => Event::Hit(UnitId(unit)),
-            Whence::Run => Event::Built(UnitId(unit)),
-        });
-        self.outcomes[unit] = Some(outcome);
-        self.build.finish(unit);
-        Ok(())
-    }
-
-    /// Takes in what a script printed; what the person reads, also when it is refused.
-    fn hear_script(&mut self, unit: &Unit, stdout: &[u8]) -> Result<String, String> {
-        let package = self.plan.package(unit);
-        match script::heard(self.plan, unit, &self.around.ambient, stdout) {
-            Ok(directives) if directives.has_errors() => {
-                let failure = diagnostics::Failure::Ended { how: "exit status: 0", stdout: "", stderr: "" };
-                Err(self.voice.scripted(package, &directives.messages, Some(&failure)))
-            }
-            Ok(directives) => {
-                let text = self.voice.scripted(package, &directives.messages, None);
-                self.said.insert(unit.id, directives);
-                Ok(text)
-            }
-            Err(err) => {
-                let why = err.to_string();
-                Err(self.voice.scripted(package, &[], Some(&diagnostics::Failure::Said(&why))))
-            }
-        }
-    }
-
-    /// The streams of hits that anybody will look at; `None` stands for a result that turned out
-    /// to lack them, or for none.
-    async fn streams_of_hits(
-        &self,
-        asked: &[(usize, Call, Action)],
-        results: &[Option<v2::ActionResult>],
-    ) -> Result<Vec<Option<Streams>>, Failure> {
-        let nothing = v2::ActionResult::default();
-        let wanted = |(unit, result): (usize, &'_ Option<v2::ActionResult>)| {
-            let unit = &self.plan.units[unit];
-            let is_heard = unit.kind == Kind::BuildScriptRun || self.plan.package(unit).source.is_path();
-            result.as_ref().filter(|_| is_heard).cloned().unwrap_or_else(|| nothing.clone())
-        };
-        let wanted: Vec<_> = asked.iter().map(|(unit, ..)| *unit).zip(results).map(wanted).collect();
-        streams::of(&self.around.services, &wanted.iter().collect::<Vec<_>>()).await
     }
 }
 

@@ -1,0 +1,127 @@
+//! A unit's result is there, run or found: what it left, what the person reads, whether it has to
+//! run again seeing more.
+
+use shared::{fault::Failure, reapi::v2};
+
+use super::{Finished, Runner, Say, Whence};
+use crate::{
+    cargo::{
+        call::Call,
+        diagnostics::{self, End},
+        directives,
+        plan::{Kind, Unit, UnitId},
+        script,
+    },
+    events::Event,
+    names,
+    outcome::{Outcome, how_it_ended},
+    streams::{self, Streams},
+};
+
+impl Runner<'_> {
+    /// A unit's action has ended.
+    pub(super) async fn finished(&mut self, finished: Finished, terminal: &impl Say) -> Result<(), Failure> {
+        let Finished { unit, call, outcome } = finished;
+        let Some(result) = outcome? else {
+            self.build.fail(unit);
+            return Ok(());
+        };
+        let streams = streams::of(&self.around.services, &[&result]).await?.remove(0).unwrap_or_default();
+        let services = &self.around.services;
+        let run = names::Run {
+            plan: self.plan,
+            unit: &self.plan.units[unit],
+            call: &call,
+            result: &result,
+            streams: &streams,
+            ambient: &self.around.ambient,
+            given: &self.around.names.of(&self.subjects[unit]),
+        };
+        let named = run.named(services).await?;
+        if self.around.names.learn(services, &self.subjects[unit], named).await && self.render(unit)? != call {
+            self.tell(&Event::Repeated(UnitId(unit)));
+            self.build.again(unit);
+            return Ok(());
+        }
+        if result.exit_code == 0 {
+            return self.take(unit, &call, &result, &streams, Whence::Run, terminal).await;
+        }
+        self.failed(unit, &result, &streams, terminal).await;
+        Ok(())
+    }
+
+    async fn failed(&mut self, unit: usize, result: &v2::ActionResult, streams: &Streams, terminal: &impl Say) {
+        self.tell(&Event::Failed(UnitId(unit)));
+        self.build.fail(unit);
+        let one = &self.plan.units[unit];
+        let how = how_it_ended(result.exit_code);
+        let stderr = String::from_utf8_lossy(&streams.stderr);
+        let text = if one.kind == Kind::BuildScriptRun {
+            let failure = diagnostics::Failure::Ended {
+                how: &how,
+                stdout: &self.plan.mounts.to_real(&String::from_utf8_lossy(&streams.stdout)),
+                stderr: &self.plan.mounts.to_real(&stderr),
+            };
+            let messages = directives::messages(&streams.stdout);
+            self.voice.scripted(self.plan.package(one), &messages, Some(&failure))
+        } else {
+            self.voice.compiled(self.plan, one, &stderr, &End::Failed(how))
+        };
+        terminal.say(text).await;
+    }
+
+    /// A unit's result is there: what it left, what it says.
+    pub(super) async fn take(
+        &mut self,
+        unit: usize,
+        call: &Call,
+        result: &v2::ActionResult,
+        streams: &Streams,
+        whence: Whence,
+        terminal: &impl Say,
+    ) -> Result<(), Failure> {
+        let one = &self.plan.units[unit];
+        let outcome = Outcome::of(one, call, result)?;
+        let text = if one.kind == Kind::BuildScriptRun {
+            match self.hear_script(one, &streams.stdout) {
+                Ok(text) => text,
+                Err(text) => {
+                    self.tell(&Event::Failed(UnitId(unit)));
+                    self.build.fail(unit);
+                    terminal.say(text).await;
+                    return Ok(());
+                }
+            }
+        } else {
+            self.voice.compiled(self.plan, one, &String::from_utf8_lossy(&streams.stderr), &End::Succeeded)
+        };
+        terminal.say(text).await;
+        self.tell(&match whence {
+            Whence::Found => Event::Hit(UnitId(unit)),
+            Whence::Run => Event::Built(UnitId(unit)),
+        });
+        self.outcomes[unit] = Some(outcome);
+        self.build.finish(unit);
+        Ok(())
+    }
+
+    /// Takes in what a script printed; what the person reads, also when it is refused.
+    fn hear_script(&mut self, unit: &Unit, stdout: &[u8]) -> Result<String, String> {
+        let package = self.plan.package(unit);
+        match script::heard(self.plan, unit, &self.around.ambient, stdout) {
+            Ok(directives) if directives.has_errors() => {
+                let failure = diagnostics::Failure::Ended { how: "exit status: 0", stdout: "", stderr: "" };
+                Err(self.voice.scripted(package, &directives.messages, Some(&failure)))
+            }
+            Ok(directives) => {
+                let text = self.voice.scripted(package, &directives.messages, None);
+                self.said.insert(unit.id, directives);
+                Ok(text)
+            }
+            Err(err) => {
+                let why = err.to_string();
+                Err(self.voice.scripted(package, &[], Some(&diagnostics::Failure::Said(&why))))
+            }
+        }
+    }
+}

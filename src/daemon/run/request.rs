@@ -1,0 +1,47 @@
+//! A ready unit becomes a call, and with what its dependencies left an Action.
+
+use shared::fault::{Failure, Fault};
+
+use super::Runner;
+use crate::{
+    action::{self, Action, Input},
+    cargo::{call::Call, plan::Kind, rustc, script},
+};
+
+impl Runner<'_> {
+    /// The call of a unit, with what is known of it so far.
+    pub(super) fn render(&self, unit: usize) -> Result<Call, Failure> {
+        let named = self.around.names.of(&self.subjects[unit]);
+        let unit = &self.plan.units[unit];
+        let rendered = match unit.kind {
+            Kind::BuildScriptRun => script::render(self.plan, unit, &self.said, &self.around.ambient, &named),
+            _ => rustc::render(self.plan, unit, &self.said, &self.around.ambient, &named),
+        };
+        rendered.map_err(|err| Failure::new(Fault::Bug, err.to_string()))
+    }
+
+    /// The Action of a call, from what its dependencies left.
+    pub(super) fn action(&self, call: &Call) -> Result<Action, Failure> {
+        let mut inputs: Vec<(String, Input)> = Vec::new();
+        for &package in &call.needs.packages {
+            let (mount, root) = self.inputs.of(package);
+            if !inputs.iter().any(|(known, _)| known == mount) {
+                inputs.push((mount.to_owned(), Input::Tree(root)));
+            }
+        }
+        for placed in &call.needs.files {
+            let file = self.outcomes[placed.unit.0].as_ref().and_then(|outcome| outcome.files.get(&placed.name));
+            let (digest, mode) = *file.ok_or_else(|| {
+                let label = &self.plan.unit(placed.unit).label;
+                Failure::new(Fault::Bug, format!("{label} left no {}", placed.name))
+            })?;
+            inputs.push((placed.at.clone(), Input::File(digest, mode)));
+        }
+        for run in &call.needs.out_dirs {
+            if let Some(root) = self.outcomes[run.0].as_ref().and_then(|outcome| outcome.out_dir) {
+                inputs.push((self.plan.unit(*run).out_dir(self.plan), Input::Tree(root)));
+            }
+        }
+        action::build(call, &inputs, &self.around.identity).map_err(|err| Failure::new(Fault::Bug, err.to_string()))
+    }
+}
