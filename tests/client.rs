@@ -122,3 +122,15 @@ fn the_client_makes_no_process() {
     assert!(calls[0].contains("execve("), "{calls:#?}");
     assert!(done.took < Duration::from_secs(60));
 }
+
+#[test]
+fn closed_descriptors_are_not_mistaken_for_sockets() {
+    let machine = Machine::with_vx(Who::Person);
+    assert_eq!(machine.sh("vx ping <&- 2>&-").ok().trim(), machine.sh("vx ping").ok().trim());
+    assert_eq!(machine.sh("vx ping <&- >&- 2>&-; echo $?").ok().trim(), "0");
+    let project = Project::write(&machine, "closed", "", "");
+    assert_eq!(
+        machine.sh(&format!("cd {} && vx build <&- >&- 2>&-; echo $?", project.path.display())).ok().trim(),
+        "0"
+    );
+}

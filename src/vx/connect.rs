@@ -11,6 +11,9 @@ use shared::{
     paths::Service,
 };
 
+#[cfg(target_os = "linux")]
+use crate::peer;
+
 /// An exit code and the words that go with it.
 pub type Refusal = (u8, Failure);
 
@@ -43,14 +46,11 @@ fn unreachable(socket: &Path, err: &io::Error) -> Failure {
 /// The socket must be served by the same user: environment and terminal are handed to it.
 #[cfg(target_os = "linux")]
 fn check_peer(stream: &UnixStream) -> Result<(), Refusal> {
-    let own = rustix::process::geteuid();
-    match rustix::net::sockopt::socket_peercred(stream) {
-        Ok(peer) if peer.uid == own => Ok(()),
-        Ok(peer) => {
-            let what = format!("the daemon's socket is served by user {}, not by you", peer.uid.as_raw());
-            Err((exit::UNREACHABLE, Failure::new(Fault::Environment, what)))
-        }
-        Err(err) => Err((exit::UNREACHABLE, Failure::new(Fault::Environment, format!("the daemon's user: {err}")))),
+    let refused = |what: String| Err((exit::UNREACHABLE, Failure::new(Fault::Environment, what)));
+    match peer::user(stream) {
+        Ok(user) if user == rustix::process::geteuid().as_raw() => Ok(()),
+        Ok(user) => refused(format!("the daemon's socket is served by user {user}, not by you")),
+        Err(err) => refused(format!("the daemon's user: {err}")),
     }
 }
 

@@ -2,15 +2,21 @@
 //! three descriptors, forwards signals, and exits with the code it is told. It parses nothing but
 //! `--version` and starts nothing.
 
+#![cfg_attr(all(target_os = "linux", not(test)), no_main)]
+
 mod arena;
 mod connect;
+#[cfg(all(target_os = "linux", not(test)))]
+mod entry;
+#[cfg(target_os = "linux")]
+mod peer;
 mod signals;
 mod wait;
 
 use std::{
+    ffi::OsString,
     io::{IsTerminal, Write},
     os::unix::ffi::OsStringExt,
-    process::ExitCode,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -26,12 +32,17 @@ use shared::{
 #[global_allocator]
 static ARENA: arena::Arena = arena::Arena::new();
 
-fn main() -> ExitCode {
-    let argv: Vec<_> = std::env::args_os().skip(1).collect();
+#[cfg(not(all(target_os = "linux", not(test))))]
+fn main() -> std::process::ExitCode {
+    run(std::env::args_os().skip(1).collect()).into()
+}
+
+/// Does what the words after the program's name say; the exit code.
+fn run(argv: Vec<OsString>) -> u8 {
     if argv.len() == 1 && argv[0] == "--version" {
         // A closed standard output is the caller's wish.
         let _ = writeln!(std::io::stdout(), "vx {}", env!("CARGO_PKG_VERSION"));
-        return ExitCode::from(exit::OK);
+        return exit::OK;
     }
     // First of all: the daemon wakes while the rest is gathered.
     let connected = connect::connect();
@@ -46,10 +57,10 @@ fn main() -> ExitCode {
         client: Client { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id() },
     };
     match connected.and_then(|stream| wait::until_exit(stream, &start)) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err((code, failure)) => {
             report(&failure);
-            ExitCode::from(code)
+            code
         }
     }
 }

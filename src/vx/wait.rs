@@ -35,7 +35,7 @@ enum End {
 /// Hands the run over and waits for its exit code.
 pub fn until_exit(mut stream: UnixStream, start: &Start) -> Result<u8, Refusal> {
     let mut signals = None;
-    let line = call::request(1, "session.start", start);
+    let line = start.line();
     let mut restarts = 0;
     loop {
         match converse(&stream, &line, &mut signals)? {
@@ -103,7 +103,7 @@ fn converse(stream: &UnixStream, start: &[u8], caught: &mut Option<PipeReader>) 
                 return Ok(End::Exit(exit::INTERRUPTED));
             }
             interrupted = true;
-            let signal = call::notification("session.signal", &Signal { sig: i32::from(byte[0]) });
+            let signal = Signal { sig: i32::from(byte[0]) }.line();
             if send(stream, &signal, &[]).is_err() {
                 return Ok(lost(again, interrupted));
             }

@@ -24,6 +24,34 @@ impl Text {
     }
 }
 
+/// Appends bytes to a line as serde writes a [`Text`] of them. The thin client does so for every
+/// variable there is, where serde's generality costs more than everything else it does.
+pub fn write(line: &mut Vec<u8>, bytes: &[u8]) {
+    let is_plain = |&byte: &u8| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
+    let hex = |byte: u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+    if bytes.iter().all(is_plain) {
+        line.push(b'"');
+        line.extend_from_slice(bytes);
+    } else if std::str::from_utf8(bytes).is_ok() {
+        line.push(b'"');
+        for &byte in bytes {
+            match byte {
+                b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
+                0..0x20 => line.extend(b"\\u00".iter().copied().chain(hex(byte))),
+                _ => line.push(byte),
+            }
+        }
+    } else {
+        line.extend_from_slice(b"{\"hex\":\"");
+        bytes.iter().for_each(|&byte| line.extend_from_slice(&hex(byte)));
+        line.extend_from_slice(b"\"}");
+        return;
+    }
+    line.push(b'"');
+}
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 impl From<OsString> for Text {
     fn from(value: OsString) -> Self {
         Text(value.into_vec())
@@ -49,8 +77,7 @@ impl Serialize for Text {
         if let Some(text) = self.as_str() {
             return serializer.serialize_str(text);
         }
-        let digits = b"0123456789abcdef";
-        let hex = self.0.iter().flat_map(|b| [digits[usize::from(b >> 4)], digits[usize::from(b & 15)]]);
+        let hex = self.0.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]);
         let mut map = serializer.serialize_map(Some(1))?;
         map.serialize_entry("hex", &hex.map(char::from).collect::<String>())?;
         map.end()
@@ -82,6 +109,12 @@ mod tests {
             let text = Text(bytes.to_vec());
             let json = serde_json::to_string(&text).expect("text is plain data");
             assert_eq!(serde_json::from_str::<Text>(&json).expect("it was just written"), text, "{json}");
+        }
+        let every: Vec<u8> = (0..=255).collect();
+        for bytes in [&every[..], &every[..128], "\u{1f980}\"\\\t\u{7f}".as_bytes(), b"plain", b""] {
+            let mut line = Vec::new();
+            write(&mut line, bytes);
+            assert_eq!(serde_json::from_slice::<Text>(&line).expect("it was just written").0, bytes);
         }
         assert!(serde_json::from_str::<Text>(r#"{"hex":"f"}"#).is_err());
         assert!(serde_json::from_str::<Text>(r#"{"hex":"+1"}"#).is_err());
