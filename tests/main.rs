@@ -13,6 +13,7 @@ mod reapi;
 mod ripgrep;
 mod sandbox;
 mod sessions;
+mod tcp;
 mod tidy;
 mod units;
 mod variables;

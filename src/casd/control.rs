@@ -32,6 +32,7 @@ impl Controlled for Control {
     fn status(&self) -> Vec<(&'static str, Value)> {
         let state = if self.parts.shutdown.is_requested() { "draining" } else { "serving" };
         let mut status = vec![("state", Value::from(state))];
+        status.extend(self.parts.tcp.state().map(|state| ("tcp", state.into())));
         if let Some(error) = &*self.config_error.lock().unwrap_or_else(PoisonError::into_inner) {
             status.push(("config_error", error.to_string().into()));
         }
@@ -57,6 +58,7 @@ impl Controlled for Control {
         match loaded {
             Ok(config) => {
                 self.parts.idle.set_timeout(config.cas.idle_timeout());
+                self.parts.tcp.set(config.cas.listen_tcp);
                 *error = None;
                 if self.casd.is_some() && folder(&config).as_ref() == Some(&self.folder) {
                     self.gate.open();

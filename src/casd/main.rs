@@ -108,6 +108,7 @@ async fn run(
         gate: gate.clone(),
         parts: parts.clone(),
     };
+    parts.tcp.begin(config.cas.listen_tcp, sockets.tcp);
     let _control = parts.control(Arc::new(control), sockets.control).await?;
     parts.ready(if disk.is_some() { "Serving" } else { "The store cannot be opened" });
     serve::serve(sockets.main, casd.clone(), gate, &parts).await?;

@@ -33,6 +33,7 @@ impl Controlled for Control {
             ("hits", executor.hits.load(Ordering::Relaxed).into()),
             ("stage_bytes", executor.sources.stage.bytes().into()),
         ];
+        status.extend(executor.parts.tcp.state().map(|state| ("tcp", state.into())));
         status.extend(executor.why().map(|why| ("rung_why", why.into())));
         let rules = executor.rules.lock().unwrap_or_else(PoisonError::into_inner);
         status.push(("sandbox_minimum", rules.minimum.name().into()));

@@ -12,7 +12,7 @@ use std::{
 use shared::{
     client::cas::Cas,
     config::{Config, ConfigError, Rung},
-    service::Parts,
+    service::{Parts, Peer},
 };
 use tonic::Code;
 
@@ -92,14 +92,19 @@ impl Executor {
     }
 
     /// Refuses work that may not be started now: a broken configuration, a drain, an isolation
-    /// below what the person asked for.
-    pub fn admit(&self) -> Result<(), Refusal> {
+    /// below what the person asked for, or below what strangers get.
+    pub fn admit(&self, peer: Peer) -> Result<(), Refusal> {
         if self.parts.shutdown.is_requested() {
             return Err(Refusal::new(Code::Unavailable, "the executor is stopping; try again"));
         }
         let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         if let File::BrokenAtStart(error) = &rules.file {
             return Err(Refusal::new(Code::FailedPrecondition, error.to_string()));
+        }
+        if peer == Peer::Tcp && self.ladder.rung < Rung::Namespaces {
+            let why = self.why().unwrap_or_default();
+            let what = format!("actions that come by TCP need rung namespaces, which is not reached: {why}");
+            return Err(Refusal::new(Code::FailedPrecondition, what));
         }
         if self.ladder.rung >= rules.minimum {
             return Ok(());
@@ -143,6 +148,7 @@ impl Executor {
     /// Takes over a configuration.
     pub fn configure(&self, config: &Config) {
         self.parts.idle.set_timeout(config.exec.idle_timeout());
+        self.parts.tcp.set(config.exec.listen_tcp);
         self.slots.resize(config.exec.slots);
         self.sources.stage.set_budget(config.exec.stage_bytes);
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);

@@ -138,6 +138,7 @@ async fn run(
         hits: 0.into(),
         ladder,
     });
+    parts.tcp.begin(config.exec.listen_tcp, sockets.tcp);
     let idle = parts.idle.clone();
     let busy: shared::control::Busy = Arc::new(move || Box::new(idle.guard()));
     let control = Arc::new(Control { executor: Arc::clone(&executor), config_file });

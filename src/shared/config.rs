@@ -3,11 +3,12 @@
 
 use std::{
     fmt, fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// The whole file. Every key has a default, so an empty or absent file is valid.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -41,6 +42,9 @@ pub struct Cas {
     pub idle_timeout_s: u64,
     /// Where the store lies; absent: `$XDG_CACHE_HOME/vx/cas`.
     pub path: Option<PathBuf>,
+    /// A loopback address that is served beside the socket; absent: none.
+    #[serde(deserialize_with = "loopback")]
+    pub listen_tcp: Option<SocketAddr>,
 }
 
 /// `[exec]`
@@ -55,6 +59,9 @@ pub struct Exec {
     pub path: Option<PathBuf>,
     /// Bytes of staged inputs kept for the next action.
     pub stage_bytes: u64,
+    /// A loopback address that is served beside the socket; absent: none.
+    #[serde(deserialize_with = "loopback")]
+    pub listen_tcp: Option<SocketAddr>,
 }
 
 /// `[sandbox]`
@@ -115,13 +122,13 @@ impl Default for Daemon {
 
 impl Default for Cas {
     fn default() -> Self {
-        Cas { idle_timeout_s: 30 * 60, path: None }
+        Cas { idle_timeout_s: 30 * 60, path: None, listen_tcp: None }
     }
 }
 
 impl Default for Exec {
     fn default() -> Self {
-        Exec { idle_timeout_s: 10 * 60, slots: None, path: None, stage_bytes: 4 << 30 }
+        Exec { idle_timeout_s: 10 * 60, slots: None, path: None, stage_bytes: 4 << 30, listen_tcp: None }
     }
 }
 
@@ -203,6 +210,19 @@ impl Config {
     }
 }
 
+/// A port that another machine can reach would let its people run programs here.
+fn loopback<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(Some(address)),
+        Ok(address) => Err(D::Error::custom(format!(
+            "listen_tcp is for loopback addresses (127.0.0.1:PORT or [::1]:PORT); {} would open it to others",
+            address.ip()
+        ))),
+        Err(_) => Err(D::Error::custom(format!("listen_tcp is an address and a port (127.0.0.1:8980), not {text:?}"))),
+    }
+}
+
 fn position(text: &str, offset: usize) -> (u32, u32) {
     let before = &text[..text.floor_char_boundary(offset)];
     let line = before.matches('\n').count() + 1;
@@ -242,6 +262,19 @@ mod tests {
         {
             let err = Config::parse(text, Path::new("vx.toml")).expect_err("it is broken");
             assert_eq!(err.line, line, "{err}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_is_listened_on() {
+        let read = |text: &str| Config::parse(&format!("[exec]\nlisten_tcp = {text:?}\n"), Path::new("vx.toml"));
+        for address in ["127.0.0.1:8980", "[::1]:8980", "127.1.2.3:0"] {
+            assert_eq!(read(address).expect(address).exec.listen_tcp, Some(address.parse().expect("an address")));
+        }
+        for address in ["0.0.0.0:8980", "[::]:8980", "192.168.1.2:8980", "localhost:8980", "8980", "127.0.0.1"] {
+            let err = read(address).expect_err(address);
+            assert_eq!(err.line, 2, "{err}");
+            assert!(err.message.contains("127.0.0.1:"), "{err}");
         }
     }
 

@@ -14,6 +14,7 @@
 //! | `store_bytes`, `blobs`, `results` | t | cas | size of the store, blobs and action results in it |
 //! | `note` | s or as | all | what an administrator should know (a store that was set aside …) |
 //! | `slots`, `ran` | t | exec | actions at once; actions run since the start |
+//! | `tcp` | s | cas, exec | the address served beside the socket, or why it is not |
 //! | `stage_bytes` | t | exec | inputs staged for the next action |
 //! | `rung`, `rung_why` | s | exec | the isolation reached; the next rung and what it lacks, as `full: no cgroup` |
 //!

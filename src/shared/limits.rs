@@ -54,5 +54,9 @@ pub const ARCHIVE_RATIO: u64 = 20;
 pub const ARCHIVE_ENTRIES: usize = 200_000;
 /// Large blobs that are received at once over gRPC; each holds a thread.
 pub const UPLOADS: usize = 64;
+/// Operations in one answer of ListOperations.
+pub const OPERATIONS_PAGE: usize = 200;
+/// Longest WaitOperation; a client that wants more asks again.
+pub const OPERATION_WAIT: Duration = Duration::from_secs(3600);
 /// Digests in one `blob.open`: each may need a descriptor on the answer.
 pub const OPEN_BLOBS: usize = 200;

@@ -94,6 +94,9 @@ fn notes(row: &Row) -> Vec<String> {
     {
         notes.push(format!("sandbox {rung}, not {why}"));
     }
+    if let Some(Value::Str(tcp)) = report.status.get("tcp") {
+        notes.push(format!("TCP: {tcp}"));
+    }
     match report.status.get("note") {
         Some(Value::Str(note)) if !note.is_empty() => notes.push(note.clone()),
         Some(Value::List(list)) => notes.extend(list.iter().cloned()),

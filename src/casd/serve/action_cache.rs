@@ -9,10 +9,11 @@ use shared::{
         Message,
         v2::{self, action_cache_server::ActionCache},
     },
+    service::Peer,
 };
 use tonic::{Request, Response, Status};
 
-use super::{edge, trees};
+use super::{edge, foreign, trees};
 use crate::{
     actions::{Actions, Entry, Table, Update},
     store::Store,
@@ -43,12 +44,14 @@ impl ActionCache for Cache {
         &self,
         request: Request<v2::UpdateActionResultRequest>,
     ) -> Result<Response<v2::ActionResult>, Status> {
+        let peer = Peer::of(&request);
         let request = request.into_inner();
         let function = edge::function(request.digest_function)?;
         let key = edge::digest(function, request.action_digest.as_ref())?;
         let result = request.action_result.ok_or_else(|| Status::invalid_argument("the request holds no result"))?;
         let (store, actions) = (self.store.clone(), self.actions.clone());
         edge::blocking(move || {
+            foreign::check_update(&*store, peer, &key)?;
             let closure = closure(&*store, function, &result)?;
             let entry = Entry { closure, value: result.encode_to_vec() };
             actions.put(vec![Update { table: Table::Action, key, entry }]).map_err(|error| edge::status(&error))?;

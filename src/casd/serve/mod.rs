@@ -8,6 +8,7 @@ mod calls;
 mod capabilities;
 mod cas;
 mod edge;
+mod foreign;
 mod listen;
 mod resource;
 #[cfg(test)]

@@ -53,13 +53,18 @@ pub fn check(function: Function, directory: &v2::Directory) -> Result<Named, Sta
 
 /// Reads a message from the store; `None` when its blob is not there.
 pub fn read<M: Message + Default>(store: &dyn Store, digest: &Digest) -> Result<Option<M>, Status> {
+    let Some(bytes) = read_bytes(store, digest)? else { return Ok(None) };
+    let message = M::decode(&*bytes);
+    message.map(Some).map_err(|_| Status::invalid_argument(format!("{digest} is no message of a directory tree")))
+}
+
+/// Reads the bytes of a message from the store; `None` when its blob is not there.
+pub fn read_bytes(store: &dyn Store, digest: &Digest) -> Result<Option<Vec<u8>>, Status> {
     if digest.size() > TREE_BYTES {
         return Err(Status::invalid_argument(format!("{digest} is too large for a directory")));
     }
     let Some(blob) = store.get(digest).map_err(|error| edge::status(&error))? else { return Ok(None) };
-    let bytes = blob.into_bytes().map_err(|error| edge::status(&error))?;
-    let message = M::decode(&*bytes);
-    message.map(Some).map_err(|_| Status::invalid_argument(format!("{digest} is no message of a directory tree")))
+    blob.into_bytes().map(Some).map_err(|error| edge::status(&error))
 }
 
 /// Visits the directories below `root` once each, breadth first. Absent ones are left out by

@@ -9,6 +9,7 @@ use std::{
 use shared::{
     digest::Digest,
     reapi::{self, any, longrunning, v2},
+    service::Peer,
 };
 use tokio_stream::Stream;
 use tonic::{Code, Request, Response, Status};
@@ -34,9 +35,14 @@ pub struct Execute {
 
 /// Which streams the client wants inside the response.
 #[derive(Clone, Copy, Debug)]
-struct Inline {
+pub struct Inline {
     stdout: bool,
     stderr: bool,
+}
+
+impl Inline {
+    pub const ALL: Inline = Inline { stdout: true, stderr: true };
+    pub const NOTHING: Inline = Inline { stdout: false, stderr: false };
 }
 
 #[tonic::async_trait]
@@ -45,42 +51,44 @@ impl Execution for Execute {
     type WaitExecutionStream = States;
 
     async fn execute(&self, request: Request<v2::ExecuteRequest>) -> Result<Response<States>, Status> {
+        let peer = Peer::of(&request);
         let request = request.into_inner();
         let inline = Inline { stdout: request.inline_stdout, stderr: request.inline_stderr };
-        let operation = self.begin(&request).await.map_err(|refusal| status::status(&refusal))?;
+        let operation = self.begin(peer, &request).await.map_err(|refusal| status::status(&refusal))?;
         Ok(Response::new(states(operation, inline)))
     }
 
     async fn wait_execution(&self, request: Request<v2::WaitExecutionRequest>) -> Result<Response<States>, Status> {
+        let peer = Peer::of(&request);
         let name = request.into_inner().name;
-        let operation = self.operations.get(&name);
+        let operation = self.operations.get(peer, &name);
         let operation = operation.ok_or_else(|| Status::not_found(format!("no operation {name:?}; execute again")))?;
         // The first caller said what it wants; small streams are there anyway.
-        Ok(Response::new(states(operation, Inline { stdout: true, stderr: true })))
+        Ok(Response::new(states(operation, Inline::ALL)))
     }
 }
 
 impl Execute {
-    async fn begin(&self, request: &v2::ExecuteRequest) -> Result<Arc<Operation>, Refusal> {
+    async fn begin(&self, peer: Peer, request: &v2::ExecuteRequest) -> Result<Arc<Operation>, Refusal> {
         let executor = &self.executor;
-        executor.admit()?;
+        executor.admit(peer)?;
         let invalid = |what: String| Refusal::new(Code::InvalidArgument, what);
         let function = reapi::function_from_proto(request.digest_function)
             .ok_or_else(|| invalid("digest functions are SHA256 and BLAKE3".to_owned()))?;
         let digest = reapi::digest_from_proto(function, request.action_digest.as_ref())
             .map_err(|err| invalid(format!("action_digest: {err}")))?;
-        let action = request::read(executor, digest).await?;
+        let action = request::read(executor, peer, digest).await?;
         let joining = if action.cacheable { Joining::Allowed } else { Joining::Refused };
         if action.cacheable
             && !request.skip_cache_lookup
             && let Some(response) = result::cached(executor, &action).await?
         {
             executor.hits.fetch_add(1, Ordering::Relaxed);
-            let (operation, _) = self.operations.join_or_begin(digest, Joining::Refused);
+            let (operation, _) = self.operations.join_or_begin(peer, digest, Joining::Refused);
             self.operations.end(&operation, response);
             return Ok(operation);
         }
-        let (operation, new) = self.operations.join_or_begin(digest, joining);
+        let (operation, new) = self.operations.join_or_begin(peer, digest, joining);
         if new {
             self.run(action, Arc::clone(&operation));
         }
@@ -162,6 +170,6 @@ fn trimmed(response: &v2::ExecuteResponse, inline: Inline) -> v2::ExecuteRespons
 }
 
 /// An operation as it is now, for the Operations service.
-pub fn snapshot(operation: &Operation) -> longrunning::Operation {
-    message(&operation.name, operation.action, &operation.progress(), Inline { stdout: true, stderr: true })
+pub fn snapshot(operation: &Operation, inline: Inline) -> longrunning::Operation {
+    message(&operation.name, operation.action, &operation.progress(), inline)
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     client::exec::{CargoRun, Identity},
     fault::{Failure, Fault},
-    service::{Call, Reply},
+    service::{Call, Peer, Reply},
     wire::call::{self, Error},
 };
 use tonic::Code;
@@ -33,13 +33,13 @@ pub async fn answer(executor: Arc<Executor>, operations: Arc<Operations>, call: 
     match call.method.as_str() {
         "toolchain.identify" => identify(executor, &call.params::<Identify>()?).await,
         "cargo.run" => {
-            executor.admit()?;
+            executor.admit(Peer::Local)?;
             let run: CargoRun = call.params()?;
             Reply::new(&tools::run(&executor, &run, &call.fds).await?)
         }
         "action.cancel" => {
             let Cancel { name } = call.params()?;
-            let operation = operations.get(&name);
+            let operation = operations.get(Peer::Local, &name);
             let operation = operation.ok_or_else(|| Failure::new(Fault::User, format!("no operation {name:?}")))?;
             operation.cancel.cancel();
             Reply::new(&Nothing {})

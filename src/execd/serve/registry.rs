@@ -11,7 +11,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use shared::{digest::Digest, reapi::v2};
+use shared::{digest::Digest, reapi::v2, service::Peer};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +34,8 @@ pub struct Operation {
     pub name: String,
     /// The action it runs.
     pub action: Digest,
+    /// Who began it; the others do not see it.
+    pub peer: Peer,
     /// Asks it to end.
     pub cancel: CancellationToken,
     progress: watch::Sender<Progress>,
@@ -60,7 +62,7 @@ impl Operation {
 struct Table {
     by_name: HashMap<String, Arc<Operation>>,
     /// Those that others may join.
-    in_flight: HashMap<Digest, Arc<Operation>>,
+    in_flight: HashMap<(Peer, Digest), Arc<Operation>>,
     ended: VecDeque<String>,
 }
 
@@ -90,19 +92,20 @@ impl Operations {
     }
 
     /// The operation in flight for this action, or a new one, which the caller then has to run.
-    pub fn join_or_begin(&self, action: Digest, joining: Joining) -> (Arc<Operation>, bool) {
+    pub fn join_or_begin(&self, peer: Peer, action: Digest, joining: Joining) -> (Arc<Operation>, bool) {
         let mut table = self.table();
         if joining == Joining::Allowed
-            && let Some(operation) = table.in_flight.get(&action)
+            && let Some(operation) = table.in_flight.get(&(peer, action))
         {
             return (Arc::clone(operation), false);
         }
         let name = format!("{}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed));
         let progress = watch::Sender::new(Progress::In(v2::execution_stage::Value::Queued));
-        let operation = Arc::new(Operation { name: name.clone(), action, cancel: CancellationToken::new(), progress });
+        let cancel = CancellationToken::new();
+        let operation = Arc::new(Operation { name: name.clone(), action, peer, cancel, progress });
         table.by_name.insert(name, Arc::clone(&operation));
         if joining == Joining::Allowed {
-            table.in_flight.insert(action, Arc::clone(&operation));
+            table.in_flight.insert((peer, action), Arc::clone(&operation));
         }
         (operation, true)
     }
@@ -110,8 +113,9 @@ impl Operations {
     /// Ends an operation with its response.
     pub fn end(&self, operation: &Arc<Operation>, response: v2::ExecuteResponse) {
         let mut table = self.table();
-        if table.in_flight.get(&operation.action).is_some_and(|joined| Arc::ptr_eq(joined, operation)) {
-            table.in_flight.remove(&operation.action);
+        let key = (operation.peer, operation.action);
+        if table.in_flight.get(&key).is_some_and(|joined| Arc::ptr_eq(joined, operation)) {
+            table.in_flight.remove(&key);
         }
         table.ended.push_back(operation.name.clone());
         while table.ended.len() > KEPT {
@@ -123,13 +127,15 @@ impl Operations {
     }
 
     /// By name.
-    pub fn get(&self, name: &str) -> Option<Arc<Operation>> {
-        self.table().by_name.get(name).cloned()
+    pub fn get(&self, peer: Peer, name: &str) -> Option<Arc<Operation>> {
+        self.table().by_name.get(name).filter(|operation| operation.peer == peer).cloned()
     }
 
-    /// Those that run, and those that lately ended.
-    pub fn all(&self) -> Vec<Arc<Operation>> {
-        self.table().by_name.values().cloned().collect()
+    /// Those that run, and those that lately ended, oldest name first.
+    pub fn all(&self, peer: Peer) -> Vec<Arc<Operation>> {
+        let mut all: Vec<_> = self.table().by_name.values().filter(|one| one.peer == peer).cloned().collect();
+        all.sort_by(|one, other| (one.name.len(), &one.name).cmp(&(other.name.len(), &other.name)));
+        all
     }
 
     /// Forgets an ended one.
@@ -156,14 +162,15 @@ mod tests {
     fn the_same_action_is_joined_while_it_runs_and_not_after() {
         let operations = Operations::new();
         let action = Digest::of(Function::Blake3, b"action");
-        let (first, new) = operations.join_or_begin(action, Joining::Allowed);
-        let (second, again) = operations.join_or_begin(action, Joining::Allowed);
-        let (alone, by_itself) = operations.join_or_begin(action, Joining::Refused);
+        let (first, new) = operations.join_or_begin(Peer::Local, action, Joining::Allowed);
+        let (second, again) = operations.join_or_begin(Peer::Local, action, Joining::Allowed);
+        let (alone, by_itself) = operations.join_or_begin(Peer::Local, action, Joining::Refused);
         assert!(new && !again && by_itself && Arc::ptr_eq(&first, &second) && !Arc::ptr_eq(&first, &alone));
         operations.end(&first, v2::ExecuteResponse::default());
-        assert!(operations.join_or_begin(action, Joining::Allowed).1);
-        assert!(matches!(operations.get(&first.name).expect("kept").progress(), Progress::Ended(_)));
+        assert!(operations.join_or_begin(Peer::Local, action, Joining::Allowed).1);
+        assert!(matches!(operations.get(Peer::Local, &first.name).expect("kept").progress(), Progress::Ended(_)));
+        assert!(operations.get(Peer::Tcp, &first.name).is_none() && operations.all(Peer::Tcp).is_empty());
         operations.forget(&first.name);
-        assert!(operations.get(&first.name).is_none());
+        assert!(operations.get(Peer::Local, &first.name).is_none());
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use shared::{
     client::cas::{Opened, read_at},
     digest::Digest,
-    reapi::{self, Message, protobuf, v2},
+    reapi::{self, Message, property, protobuf, v2},
+    service::Peer,
 };
 use tonic::Code;
 use v2::command::OutputDirectoryFormat;
@@ -26,7 +27,7 @@ use crate::{
 const MESSAGE_BYTES: u64 = 16 << 20;
 
 /// Reads an action and its command.
-pub async fn read(executor: &Executor, digest: Digest) -> Result<Request, Refusal> {
+pub async fn read(executor: &Executor, peer: Peer, digest: Digest) -> Result<Request, Refusal> {
     let action: v2::Action = fetch(executor, &[digest]).await?.remove(0).decode()?;
     let parse = |what: &str, given: Option<&v2::Digest>| {
         reapi::digest_from_proto(digest.function(), given)
@@ -36,7 +37,7 @@ pub async fn read(executor: &Executor, digest: Digest) -> Result<Request, Refusa
         (parse("command", action.command_digest.as_ref())?, parse("input root", action.input_root_digest.as_ref())?);
     // Both are asked for so that both are named if both are missing; the stage reads the root.
     let command: v2::Command = fetch(executor, &[command, root]).await?.remove(0).decode()?;
-    let style = style(&action, &command)?;
+    let style = style(peer, &action, &command)?;
     let timeout = timeout(action.timeout.as_ref())?;
     let format = match OutputDirectoryFormat::try_from(command.output_directory_format) {
         Ok(OutputDirectoryFormat::DirectoryOnly) => Format::Directories,
@@ -49,9 +50,13 @@ pub async fn read(executor: &Executor, digest: Digest) -> Result<Request, Refusa
 
 /// The Action's properties win over the Command's.
 #[allow(deprecated, reason = "clients of API 2.0 send the platform in the Command")]
-fn style(action: &v2::Action, command: &v2::Command) -> Result<Style, Refusal> {
+fn style(peer: Peer, action: &v2::Action, command: &v2::Command) -> Result<Style, Refusal> {
     let platform = action.platform.as_ref().or(command.platform.as_ref());
     let properties = platform.iter().flat_map(|platform| &platform.properties);
+    if let Some(own) = properties.clone().find(|property| peer == Peer::Tcp && is_local(property)) {
+        let what = format!("the platform property {} is for clients of the Unix socket, not for TCP", own.name);
+        return Err(Refusal::new(Code::PermissionDenied, what));
+    }
     Ok(Style::of(properties.map(|property| (property.name.as_str(), property.value.as_str())))?)
 }
 
@@ -72,6 +77,11 @@ fn command(command: v2::Command) -> Result<Command, Refusal> {
     let environment = command.environment_variables.into_iter();
     let environment = environment.map(|variable| (variable.name, variable.value)).collect();
     Ok(Command { arguments: command.arguments, environment, cwd, outputs })
+}
+
+/// Whether a property is for vx's own Actions, which name places and tools of this machine.
+fn is_local(property: &v2::platform::Property) -> bool {
+    property.name.starts_with("vx-") && property.name != property::ROOT
 }
 
 struct Blob {

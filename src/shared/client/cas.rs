@@ -132,6 +132,11 @@ impl Cas {
         }
     }
 
+    /// The gRPC channel to the store, for whole calls.
+    pub fn channel(&self) -> tonic::transport::Channel {
+        self.link.channel()
+    }
+
     /// Those of `digests` that are not in the store.
     pub async fn find_missing(&self, digests: &[Digest]) -> Result<HashSet<Digest>, CasError> {
         let mut missing = HashSet::new();

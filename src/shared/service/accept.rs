@@ -8,23 +8,21 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixListener as StdListener,
     },
-    pin::Pin,
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use serde_json::value::RawValue;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
-    net::{UnixListener, UnixStream},
+    io::Interest,
+    net::{TcpStream, UnixListener, UnixStream},
     sync::mpsc,
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::Connected;
 
 use super::{
     Guard, Parts,
-    authority::{Cure, Step},
+    connection::{Connection, Stream},
+    tcp,
 };
 use crate::{
     limits,
@@ -33,20 +31,6 @@ use crate::{
         fds::{Line, Receiver, send_some},
     },
 };
-
-/// A gRPC connection, for tonic.
-#[derive(Debug)]
-pub struct Connection {
-    stream: UnixStream,
-    cure: Cure,
-    /// Received and not yet handed on.
-    held: Vec<u8>,
-    /// Of `held`, how much may be handed on.
-    whole: usize,
-    /// How much of `held` was handed on.
-    given: usize,
-    _guard: Guard,
-}
 
 /// A local call.
 #[derive(Debug)]
@@ -104,6 +88,8 @@ pub fn sort_connections(listener: StdListener, parts: &Parts) -> io::Result<Serv
     let (grpc, grpc_incoming) = mpsc::channel(16);
     let (calls, calls_incoming) = mpsc::channel(16);
     let parts = parts.clone();
+    let by_tcp = grpc.clone();
+    tokio::spawn(tcp::accept(parts.clone(), move |stream, guard| sort_tcp(stream, guard, by_tcp.clone())));
     tokio::spawn(async move {
         while let Some((stream, guard)) = accept(&listener, &parts).await {
             let (grpc, calls, shutdown) = (grpc.clone(), calls.clone(), parts.shutdown.clone());
@@ -114,12 +100,12 @@ pub fn sort_connections(listener: StdListener, parts: &Parts) -> io::Result<Serv
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 };
                 let byte = tokio::select! {
-                    byte = first_byte(&stream) => byte,
+                    byte = first_byte(|| stream.async_io(Interest::READABLE, || peek(&stream))) => byte,
                     () = ended => None,
                 };
                 match byte {
                     Some(b'{') => drop(calls.send((stream, guard)).await),
-                    Some(_) => drop(grpc.send(Ok(Connection::new(stream, guard))).await),
+                    Some(_) => drop(grpc.send(Ok(Connection::new(Stream::Unix(stream), guard))).await),
                     None => {}
                 }
             });
@@ -185,16 +171,30 @@ async fn refuse(stream: &UnixStream, error: &Error) {
     let _ = send_line(stream, &call::error(None, error), Vec::new()).await;
 }
 
-async fn first_byte(stream: &UnixStream) -> Option<u8> {
-    let mut byte = [0];
-    let peek = stream.async_io(Interest::READABLE, || {
-        let (received, _) = rustix::net::recv(stream, &mut byte[..], rustix::net::RecvFlags::PEEK)?;
-        Ok(received)
+/// gRPC only: local calls go with descriptors and with the rights of the same user.
+fn sort_tcp(stream: TcpStream, guard: Guard, grpc: mpsc::Sender<io::Result<Connection>>) {
+    tokio::spawn(async move {
+        match first_byte(|| stream.async_io(Interest::READABLE, || peek(&stream))).await {
+            Some(b'{') => {
+                let error =
+                    Error::new(call::VERSION, "local calls are for the Unix socket; by TCP there is gRPC alone");
+                // Words for a person at the other end, as on the socket.
+                let _ = stream.async_io(Interest::WRITABLE, || stream.try_write(&call::error(None, &error))).await;
+            }
+            Some(_) => drop(grpc.send(Ok(Connection::new(Stream::Tcp(stream), guard))).await),
+            None => {}
+        }
     });
-    match tokio::time::timeout(Duration::from_secs(60), peek).await {
-        Ok(Ok(1)) => Some(byte[0]),
-        _ => None,
-    }
+}
+
+fn peek(stream: impl AsFd) -> io::Result<Option<u8>> {
+    let mut byte = [0];
+    let (received, _) = rustix::net::recv(stream, &mut byte[..], rustix::net::RecvFlags::PEEK)?;
+    Ok((received == 1).then_some(byte[0]))
+}
+
+async fn first_byte<F: Future<Output = io::Result<Option<u8>>>>(peek: impl FnOnce() -> F) -> Option<u8> {
+    tokio::time::timeout(Duration::from_secs(60), peek()).await.ok()?.ok()?
 }
 
 /// Sends one line, the descriptors with its first byte.
@@ -296,92 +296,4 @@ where
         Ok(reply) => send_line(stream, &call::result(id, &reply.result), reply.fds).await,
         Err(error) => send_line(stream, &call::error(id, &error), Vec::new()).await,
     }
-}
-
-impl Connection {
-    fn new(stream: UnixStream, guard: Guard) -> Self {
-        Connection { stream, cure: Cure::default(), held: Vec::new(), whole: 0, given: 0, _guard: guard }
-    }
-
-    /// Hands on what is whole.
-    fn give(&mut self, buf: &mut ReadBuf<'_>) {
-        let count = (self.whole - self.given).min(buf.remaining());
-        buf.put_slice(&self.held[self.given..self.given + count]);
-        self.given += count;
-        if self.given == self.whole {
-            self.held.drain(..self.whole);
-            (self.whole, self.given) = (0, 0);
-        }
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        loop {
-            if this.given < this.whole {
-                this.give(buf);
-                return Poll::Ready(Ok(()));
-            }
-            if this.held.is_empty() && this.cure.through() > 0 {
-                let room = this.cure.through().min(buf.remaining());
-                let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
-                ready!(Pin::new(&mut this.stream).poll_read(cx, &mut part))?;
-                let received = part.filled().len();
-                buf.advance(received);
-                this.cure.passed(received);
-                return Poll::Ready(Ok(()));
-            }
-            match this.cure.step(&mut this.held) {
-                Step::Pass(count) if count > 0 => {
-                    this.cure.passed(count);
-                    this.whole = count;
-                    continue;
-                }
-                _ => {}
-            }
-            let mut chunk = [0; 4 << 10];
-            let mut part = ReadBuf::new(&mut chunk);
-            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut part))?;
-            if part.filled().is_empty() {
-                // The end, maybe within a frame: h2 says what is wrong with that.
-                this.whole = this.held.len();
-                this.give(buf);
-                return Poll::Ready(Ok(()));
-            }
-            this.held.extend_from_slice(part.filled());
-        }
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
 }

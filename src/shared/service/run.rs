@@ -5,7 +5,7 @@ use std::{future::Future, io, os::unix::net::UnixListener, process::ExitCode, sy
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Idle, notify};
+use super::{Idle, Tcp, notify};
 use crate::{
     control::{self, Controlled},
     fault::exit,
@@ -43,6 +43,8 @@ pub struct Parts {
     pub idle: Idle,
     /// When to stop.
     pub shutdown: Shutdown,
+    /// Where it listens beside its socket.
+    pub tcp: Tcp,
 }
 
 impl Parts {
@@ -85,7 +87,7 @@ where
             return ExitCode::from(exit::FAILED);
         }
     };
-    let parts = Parts { service, idle: Idle::new(idle_timeout), shutdown: Shutdown::default() };
+    let parts = Parts { service, idle: Idle::new(idle_timeout), shutdown: Shutdown::default(), tcp: Tcp::default() };
     let outcome = runtime.block_on(watch_over(parts.clone(), body(parts.clone())));
     // Blocking threads that still hash or wait must not hold up the exit.
     runtime.shutdown_timeout(Duration::from_millis(500));

@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File},
     io,
+    net::TcpListener,
     os::unix::{
         fs::{DirBuilderExt, FileTypeExt, MetadataExt},
         net::{UnixListener, UnixStream},
@@ -60,6 +61,8 @@ pub struct Sockets {
     pub main: UnixListener,
     /// Where peer-to-peer control connects.
     pub control: Option<UnixListener>,
+    /// Where clients connect that know no Unix sockets.
+    pub tcp: Option<TcpListener>,
 }
 
 /// Takes the passed sockets, or binds `listen` and its control socket beside it. To be called at
@@ -67,11 +70,15 @@ pub struct Sockets {
 pub fn take_sockets(service: Service, listen: Option<&Path>) -> Result<Sockets, SocketsError> {
     if let Some(path) = listen {
         let control = path.with_extension("control.sock");
-        return Ok(Sockets { main: bind(path)?, control: Some(bind(&control)?) });
+        return Ok(Sockets { main: bind(path)?, control: Some(bind(&control)?), tcp: None });
     }
     let mut passed = listenfd::ListenFd::from_env();
-    let (mut main, mut control) = (None, None);
+    let (mut main, mut control, mut tcp) = (None, None, None);
     for index in 0..passed.len() {
+        if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
+            tcp = Some(listener);
+            continue;
+        }
         let listener = passed.take_unix_listener(index).map_err(|source| SocketsError::Passed { index, source })?;
         let Some(listener) = listener else { continue };
         // A socket unit has one descriptor name for all its sockets, so the path tells them apart.
@@ -82,7 +89,7 @@ pub fn take_sockets(service: Service, listen: Option<&Path>) -> Result<Sockets, 
         if is_control == Some(true) { control = Some(listener) } else { main = Some(listener) }
     }
     match main {
-        Some(main) => Ok(Sockets { main, control }),
+        Some(main) => Ok(Sockets { main, control, tcp }),
         None => Err(SocketsError::None { program: service.program(), unit: service.unit() }),
     }
 }
