@@ -74,9 +74,11 @@ pub async fn place(
     };
     let digests: Vec<Digest> = stale.iter().map(|item| item.digest).collect();
     let (opened, fds) = persist(async || services.cas.open(&digests).await).await?;
+    let hashes = Arc::clone(hashes);
     blocking(move || {
         for (item, opened) in stale.into_iter().zip(opened) {
             put(&item, opened, &fds)?;
+            hashes.wrote(&item.path, item.digest);
         }
         drop(locks);
         Ok(())

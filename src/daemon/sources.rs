@@ -76,6 +76,13 @@ impl Hashes {
         Ok(digest)
     }
 
+    /// A file was just written here with this content and nobody else's; it need not settle.
+    pub fn wrote(&self, path: &Path, digest: Digest) {
+        if let Ok(meta) = fs::symlink_metadata(path) {
+            self.lock().insert(path.to_owned(), (Stamp::of(&meta), digest));
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, (Stamp, Digest)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
