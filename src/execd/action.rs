@@ -25,6 +25,7 @@ use crate::{
     output::{Capture, Overflow},
     refusal::Refusal,
     sandbox::{Ended, Identity, Job, Network, Status, Step, Usage, cgroup::PROCESSES},
+    seen::{Seen, Watch},
     view::{self, Command, Style, View},
 };
 
@@ -71,6 +72,8 @@ pub struct Done {
     pub rung: Rung,
     /// The view class.
     pub view: &'static str,
+    /// What it opened of a live checkout.
+    pub seen: Option<Seen>,
 }
 
 /// A standard stream, as it was stored.
@@ -103,6 +106,7 @@ pub struct Times {
 struct Run {
     ending: Ending,
     usage: Usage,
+    seen: Option<Seen>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     began: SystemTime,
@@ -144,9 +148,9 @@ pub async fn run(
         Ending::Exited(_) => collect(executor, request, &view).await?,
         _ => Outputs::default(),
     };
-    let Run { ending, usage, began, over, .. } = run;
+    let Run { ending, usage, seen, began, over, .. } = run;
     let times = Times { queued, worker, fetched, began, over, uploaded: SystemTime::now() };
-    Ok(Done { ending, stdout, stderr, outputs, times, usage, rung, view: view.class })
+    Ok(Done { ending, stdout, stderr, outputs, times, usage, rung, view: view.class, seen })
 }
 
 /// The future's outcome, or `None` when the action is cancelled before.
@@ -179,10 +183,19 @@ async fn execute(
     let streams = [null.as_fd(), out.as_fd(), err.as_fd()];
     let started = executor.launch(&job, streams, procs.as_ref().map(File::as_fd));
     drop((out, err));
+    let mut seen = None;
     let ended = match started {
-        Ok(mut running) => watch(&mut running, request.timeout, cancel, &overflow).await,
+        Ok(mut running) => {
+            let watched = watched(executor, view, &mut running).await?;
+            let ended = watch(&mut running, request.timeout, cancel, &overflow).await;
+            seen = watched.map(Watch::end);
+            ended
+        }
         Err(err) => Err(err),
     };
+    if let (Some(seen), Some(live)) = (&mut seen, &view.live) {
+        live.complete(seen).await;
+    }
     let (mut ending, usage) = match ended {
         Ok(ended) => ended,
         Err(RunError::Failed(fail)) if fail.step == Step::Program => {
@@ -200,7 +213,16 @@ async fn execute(
     if let Ending::NoProgram { why, .. } = &ending {
         stderr.extend_from_slice(why.as_bytes());
     }
-    Ok(Run { ending, usage, stdout, stderr, began, over })
+    Ok(Run { ending, usage, seen, stdout, stderr, began, over })
+}
+
+/// Sets the watches on a live checkout, then lets the payload start.
+async fn watched(executor: &Executor, view: &View, running: &mut Running) -> Result<Option<Watch>, RunError> {
+    let Some(live) = &view.live else { return Ok(None) };
+    let place = running.laid().await?;
+    let watch = executor.watcher.begin(place, &live.folders, &live.beside);
+    running.go();
+    Ok(Some(watch))
 }
 
 /// Waits for the first thing that ends the action.
@@ -236,6 +258,7 @@ fn job(executor: &Executor, request: &Request, view: &View) -> Job {
         outside: Identity::own(),
         root: view.root.clone(),
         mounts: view.mounts.clone(),
+        watched: view.live.as_ref().map(|_| view::live::AT.into()),
         argv: request.command.arguments.iter().map(|word| word.as_str().into()).collect(),
         env: request
             .command

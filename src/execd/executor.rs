@@ -20,6 +20,7 @@ use crate::{
     launch::{Launcher, RunError, Running},
     refusal::Refusal,
     sandbox::{Job, cgroup::Delegation, probe::Ladder},
+    seen::Watcher,
     slots::Slots,
     view::Sources,
 };
@@ -33,6 +34,8 @@ pub struct Executor {
     pub cas: Cas,
     /// What starts processes.
     pub launcher: Launcher,
+    /// What sees what actions open of a live checkout.
+    pub watcher: Watcher,
     /// What views are made from.
     pub sources: Sources,
     /// The isolation reached.

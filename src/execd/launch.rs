@@ -22,7 +22,10 @@ use tokio::{io::Interest, net::UnixDatagram};
 
 use crate::{
     child::{Request, Spawner},
-    sandbox::{Ended, Fail, Job, Report, supervise::END},
+    sandbox::{
+        Ended, Fail, Job, Report,
+        supervise::{END, GO},
+    },
 };
 
 /// How long a first process may take to sweep before it is killed itself.
@@ -97,7 +100,7 @@ impl Running {
             let (report, pidfd) = self.next().await?;
             self.first = pidfd.or(self.first.take());
             match report {
-                Some(Report::Started) => {}
+                Some(Report::Started | Report::Laid) => {}
                 Some(Report::Ended(ended)) => {
                     self.ended = true;
                     return Ok(ended);
@@ -112,6 +115,29 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// Waits for the place that the job wants watched; the payload starts with [`Running::go`].
+    pub async fn laid(&mut self) -> Result<OwnedFd, RunError> {
+        loop {
+            match self.next().await? {
+                (Some(Report::Started), pidfd) => self.first = pidfd,
+                (Some(Report::Laid), Some(place)) => return Ok(place),
+                (Some(Report::Failed(fail)), _) => {
+                    self.settle().await;
+                    return Err(fail.into());
+                }
+                _ => {
+                    self.ended = true;
+                    return Err(RunError::Lost);
+                }
+            }
+        }
+    }
+
+    /// Lets the payload start.
+    pub fn go(&self) {
+        let _gone_already = rustix::net::send(&self.result, GO, SendFlags::NOSIGNAL);
     }
 
     /// Ends the payload and everything below it, and waits until that is done.

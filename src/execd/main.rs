@@ -13,6 +13,7 @@ mod launch;
 mod output;
 mod refusal;
 mod sandbox;
+mod seen;
 mod serve;
 mod slots;
 mod stage;
@@ -46,6 +47,7 @@ use crate::{
     host::Host,
     launch::Launcher,
     sandbox::{cgroup::Delegation, probe},
+    seen::Watcher,
     slots::Slots,
     stage::Stage,
     toolchain::Toolchains,
@@ -128,6 +130,7 @@ async fn run(
         parts: parts.clone(),
         cas,
         launcher,
+        watcher: Watcher::start(),
         sources,
         delegation,
         slots: Slots::new(config.exec.slots),

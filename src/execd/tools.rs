@@ -146,6 +146,7 @@ fn job(executor: &Executor, run: &CargoRun, tmp: &Path, target: &Path) -> Job {
         argv,
         env: environment(run, &kind, &target),
         cwd: host::text(&run.cwd),
+        watched: None,
         network: kind.network,
         file_bytes: 0,
         processes: 0,

@@ -4,6 +4,7 @@
 
 mod fixed;
 mod foreign;
+pub mod live;
 pub mod paths;
 
 use std::{path::PathBuf, sync::Arc};
@@ -47,6 +48,8 @@ pub enum Style {
         host: Option<String>,
         /// Folders below /vx that are shown at a second place too.
         places: Vec<(PathBuf, PathBuf)>,
+        /// The person's own workspace, shown as it is.
+        live: Option<live::Asked>,
     },
 }
 
@@ -92,6 +95,8 @@ pub struct View {
     pub places: Vec<Place>,
     /// The view class for the record: `fixed` or `path`.
     pub class: &'static str,
+    /// A live checkout in it, to be watched.
+    pub live: Option<live::Shown>,
     _leases: Vec<Lease>,
     _scratch: Own,
 }
@@ -106,10 +111,19 @@ pub struct Place {
 }
 
 impl Style {
+    /// The live folder that it shows: no business of anybody but who sits at this machine.
+    pub fn live(&self) -> Option<&live::Asked> {
+        match self {
+            Style::Fixed { live, .. } => live.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Reads the platform properties, names with values.
     pub fn of<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Style, ViewError> {
-        use shared::reapi::property::{HOST, KEY, PLACE, ROOT, TOOLCHAIN, VIEW};
+        use shared::reapi::property::{HOST, KEY, LIVE, LIVE_TARGET, PLACE, ROOT, TOOLCHAIN, VIEW};
         let (mut root, mut key, mut toolchain, mut host, mut places) = (false, false, None, None, Vec::new());
+        let (mut live, mut live_target) = (None, None);
         for property in properties {
             match property {
                 (ROOT, "input") => root = true,
@@ -117,6 +131,8 @@ impl Style {
                 (TOOLCHAIN, identity) => toolchain = Some(identity.to_owned()),
                 (HOST, identity) => host = Some(identity.to_owned()),
                 (PLACE, pair) => places.push(fixed::place(pair)?),
+                (LIVE, folder) => live = Some(folder),
+                (LIVE_TARGET, folder) => live_target = Some(folder),
                 (VIEW, "fixed") => {}
                 (VIEW, "path") => {
                     return Err(ViewError::Precondition(
@@ -129,11 +145,14 @@ impl Style {
                 _ => {}
             }
         }
+        let live = live.map(|folder| live::asked(folder, live_target)).transpose()?;
         match (root, key) {
-            (true, true) => Ok(Style::Fixed { toolchain, host, places }),
-            _ if toolchain.is_some() || host.is_some() || !places.is_empty() => Err(ViewError::Invalid(
-                "vx-toolchain, vx-host and vx-place go with vx-root=input and vx-key".to_owned(),
-            )),
+            (true, true) => Ok(Style::Fixed { toolchain, host, places, live }),
+            _ if toolchain.is_some() || host.is_some() || !places.is_empty() || live.is_some() => {
+                Err(ViewError::Invalid(
+                    "vx-toolchain, vx-host, vx-place and vx-live go with vx-root=input and vx-key".to_owned(),
+                ))
+            }
             (true, false) => Ok(Style::ForeignRoot),
             (false, _) => Ok(Style::Foreign),
         }
@@ -156,8 +175,9 @@ pub async fn make(
             rung.name()
         ))),
         Style::ForeignRoot => foreign::root(sources, command, root).await,
-        Style::Fixed { toolchain, host, places } => {
-            let shown = fixed::Shown { toolchain: toolchain.as_deref(), host: host.as_deref(), places };
+        Style::Fixed { toolchain, host, places, live } => {
+            let (toolchain, host) = (toolchain.as_deref(), host.as_deref());
+            let shown = fixed::Shown { toolchain, host, places, live: live.as_ref() };
             fixed::make(sources, shown, command, root).await
         }
     }

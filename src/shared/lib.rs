@@ -3,6 +3,8 @@
 
 // Floor 0: words.
 #[cfg(feature = "service")]
+pub mod checkout;
+#[cfg(feature = "service")]
 pub mod digest;
 pub mod fault;
 pub mod limits;

@@ -14,6 +14,13 @@ pub const SESSIONS: u64 = 256;
 pub const CONNECTIONS: usize = 512;
 /// Blobs up to this size are inlined in batch calls and stored in segments.
 pub const SMALL_BLOB_BYTES: u64 = 64 << 10;
+/// Folders of a live checkout that are watched for one action; each costs the kernel a kilobyte.
+pub const WATCHED_FOLDERS: usize = 200_000;
+/// Files and folders in the record of one action: no compiler opens more, and a script that does
+/// is run each time.
+pub const SEEN_PATHS: usize = 50_000;
+/// What an action may write into a live checkout; it is held in memory and thrown away.
+pub const LIVE_WRITE_BYTES: u64 = 512 << 20;
 /// Data in one batch call: under gRPC's default message limit of 4 MiB, with room for overhead.
 pub const BATCH_BYTES: u64 = 3 << 20;
 /// What a server or client decodes at most: a batch of tiny blobs carries 80 bytes of overhead each.

@@ -66,6 +66,7 @@ fn wall(job: &Job) -> Result<(), Wall> {
         Mount::Bind { at, access: Access::Writable | Access::WritableData, .. } | Mount::Memory { at, .. } => {
             Some(at.as_os())
         }
+        Mount::Live(live) if live.access == Access::Writable => Some(live.at.as_os()),
         _ => None,
     });
     let devices = [Path::new("/dev").as_os_str()];

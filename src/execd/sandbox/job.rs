@@ -24,6 +24,9 @@ pub struct Job {
     pub env: Vec<(Text, Text)>,
     /// Working directory, absolute as the payload sees it.
     pub cwd: Text,
+    /// The place that execd is to watch before the payload starts.
+    #[serde(default)]
+    pub watched: Option<Text>,
     /// Which network it sees.
     pub network: Network,
     /// Most bytes of one file, 0 for no limit.
@@ -68,12 +71,31 @@ pub enum Mount {
     Link { at: Text, to: Text },
     /// A host directory or file shown at a place.
     Bind { from: Text, at: Text, access: Access },
+    /// A live folder of the host; what is written goes to memory and is thrown away.
+    Live(Live),
+    /// What stands at `from` in the view, shown read-only at `at` too.
+    Again { from: Text, at: Text },
     /// Memory, bounded.
     Memory { at: Text, bytes: u64 },
     /// The action's own /proc.
     Proc,
     /// null, zero, full, random, urandom, shm and the links to the own descriptors.
     Devices,
+}
+
+/// A live folder of the host in the view, mounted for one action alone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Live {
+    /// On the host.
+    pub from: Text,
+    /// In the view.
+    pub at: Text,
+    /// Read-only or writable.
+    pub access: Access,
+    /// What of it is not shown, below its root.
+    pub hidden: Vec<Text>,
+    /// Folders to be there, below its root, also over a file.
+    pub made: Vec<Text>,
 }
 
 /// How a bind may be used.
@@ -105,6 +127,8 @@ pub enum Network {
 pub enum Report {
     /// The first process exists; its pidfd comes along.
     Started,
+    /// The view is there; the place to watch comes along, and nothing starts before execd says so.
+    Laid,
     /// The payload could not be started.
     Failed(Fail),
     /// The payload ended, and nothing of it is left.
@@ -157,6 +181,8 @@ pub enum Step {
     Pivot,
     /// The host name.
     Hostname,
+    /// Handing out the place to watch.
+    Watch,
     /// fork of the payload.
     Fork,
     /// Entering the working directory.
@@ -202,6 +228,7 @@ impl fmt::Display for Step {
             Step::Mount => "mount",
             Step::Pivot => "change root",
             Step::Hostname => "set host name",
+            Step::Watch => "be watched",
             Step::Fork => "fork",
             Step::WorkingDirectory => "enter working directory",
             Step::Limits => "set limits",

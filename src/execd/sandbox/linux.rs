@@ -22,7 +22,7 @@ use rustix::{
 };
 use shared::wire::text::Text;
 
-use super::{Access, Fail, Identity, Job, Mount, Root, Sandbox, Step, confine, sys};
+use super::{Access, Fail, Identity, Job, Mount, Root, Sandbox, Step, confine, overlay, sys};
 
 /// Who the payload is, whoever runs execd.
 pub const INSIDE_ID: u32 = 1000;
@@ -115,6 +115,15 @@ fn lay(root: BorrowedFd<'_>, piece: &Mount) -> Result<(), Fail> {
         }
         Mount::Bind { from, at, access } => bind(root, Path::new(from.as_os()), at.as_os(), *access)
             .map_err(|err| Fail::new(Step::Mount, format!("{} at {}", what(from), what(at)), err)),
+        Mount::Live(live) => overlay::lay(root, live).map_err(|err| {
+            let (from, at) = (what(&live.from), what(&live.at));
+            Fail::new(Step::Mount, format!("the live folder {from} at {at} (overlayfs)"), err)
+        }),
+        Mount::Again { from, at } => {
+            let inside = directory(root, from.as_os());
+            let again = inside.and_then(|inside| bind(root, &through(&inside), at.as_os(), Access::ReadOnly));
+            again.map_err(|err| Fail::new(Step::Mount, format!("{} at {}", what(from), what(at)), err))
+        }
         Mount::Memory { at, bytes } => {
             memory(root, at.as_os(), *bytes).map_err(|err| Fail::new(Step::Mount, what(at), err))
         }
@@ -170,12 +179,12 @@ fn devices(root: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// The path by which mount(2) reaches an open directory, whatever its name leads to by now.
-fn through(fd: &OwnedFd) -> PathBuf {
+pub(super) fn through(fd: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
 /// Opens a directory of the new root, making it and its parents where they are missing.
-fn directory(root: BorrowedFd<'_>, at: &OsStr) -> io::Result<OwnedFd> {
+pub(super) fn directory(root: BorrowedFd<'_>, at: &OsStr) -> io::Result<OwnedFd> {
     let mut here = rustix::io::fcntl_dupfd_cloexec(root, 3)?;
     for part in Path::new(at).components() {
         let name = match part {
@@ -215,7 +224,7 @@ fn link(root: BorrowedFd<'_>, at: &OsStr, to: &OsStr) -> io::Result<()> {
     Ok(symlinkat(to, &parent, &name)?)
 }
 
-fn split(root: BorrowedFd<'_>, at: &OsStr) -> io::Result<(OwnedFd, std::ffi::OsString)> {
+pub(super) fn split(root: BorrowedFd<'_>, at: &OsStr) -> io::Result<(OwnedFd, std::ffi::OsString)> {
     let path = Path::new(at);
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Errno::INVAL.into());

@@ -7,11 +7,12 @@ pub mod confine;
 pub mod job;
 pub mod linux;
 pub mod none;
+pub mod overlay;
 pub mod probe;
 pub mod supervise;
 pub mod sys;
 
-pub use job::{Access, Ended, Fail, Identity, Job, Mount, Network, Report, Root, Status, Step, Usage};
+pub use job::{Access, Ended, Fail, Identity, Job, Live, Mount, Network, Report, Root, Status, Step, Usage};
 
 #[cfg(test)]
 mod tests;

@@ -85,7 +85,19 @@ fn job(rung: Rung, host: &Host, root: &Path) -> Job {
     };
     let root = Root::Empty(host::text(&PathBuf::from(root)));
     let (env, cwd, outside) = (Vec::new(), "/".into(), Identity::own());
-    Job { rung, outside, root, mounts, argv, env, cwd, network: Network::None, file_bytes: 0, processes: 0 }
+    Job {
+        rung,
+        outside,
+        root,
+        mounts,
+        argv,
+        env,
+        cwd,
+        watched: None,
+        network: Network::None,
+        file_bytes: 0,
+        processes: 0,
+    }
 }
 
 /// The system's answer in the words of whoever has to change something.

@@ -7,6 +7,7 @@ use std::{
     ffi::{CString, OsStr},
     fs::File,
     io::{self, Read, Seek},
+    mem::MaybeUninit,
     os::{
         fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -28,7 +29,10 @@ use nix::{
     },
     unistd::{Pid, execve, setsid},
 };
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::{
+    fs::{CWD, Mode, OFlags, openat},
+    net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
+};
 
 use super::{Ended, Fail, Job, Report, Sandbox, Status, Step, Usage, of, sys};
 use crate::child;
@@ -47,6 +51,8 @@ pub struct Handles {
 
 /// What execd sends to end a run.
 pub const END: &[u8] = b"end";
+/// What execd sends when it watches what it was handed.
+pub const GO: &[u8] = b"go";
 
 /// Runs one job to its end. What it returns is the first process's exit code.
 pub fn first(handles: Handles) -> i32 {
@@ -54,6 +60,9 @@ pub fn first(handles: Handles) -> i32 {
     let ended = read(job).and_then(|job| {
         let sandbox = of(job.rung);
         set_up(&job, sandbox, cgroup)?;
+        if !be_watched(&job, &result)? {
+            return Ok(Status::Killed);
+        }
         start(&job, sandbox, &result, streams).map(|payload| watch(payload, sandbox, &result))
     });
     let report = match ended {
@@ -91,6 +100,23 @@ fn set_up(job: &Job, sandbox: &dyn Sandbox, cgroup: Option<OwnedFd>) -> Result<(
     // After the maps: a process that cannot be dumped does not own its /proc files.
     let _best_effort = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     Ok(())
+}
+
+/// Hands execd the place that it is to watch, and waits for its word; without it nothing starts.
+fn be_watched(job: &Job, result: &OwnedFd) -> Result<bool, Fail> {
+    let Some(at) = &job.watched else { return Ok(true) };
+    let fail = |err| Fail::new(Step::Watch, at.as_os().to_string_lossy(), io::Error::from(err));
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let place = openat(CWD, at.as_os(), flags, Mode::empty()).map_err(fail)?;
+    let fds = [place.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let bytes = serde_json::to_vec(&Report::Laid).unwrap_or_default();
+    ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+    sendmsg(result, &[io::IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL).map_err(fail)?;
+    let mut packet = [0_u8; 16];
+    let (_, length) = rustix::net::recv(result, &mut packet, RecvFlags::empty()).map_err(fail)?;
+    Ok(packet[..length] == *GO)
 }
 
 fn start(job: &Job, sandbox: &dyn Sandbox, result: &OwnedFd, streams: [OwnedFd; 3]) -> Result<Pid, Fail> {

@@ -45,7 +45,9 @@ pub async fn read(executor: &Executor, peer: Peer, digest: Digest) -> Result<Req
         Ok(OutputDirectoryFormat::TreeOnly) | Err(_) => Format::Tree,
     };
     let command = self::command(command)?;
-    Ok(Request { digest, command, root, style, timeout, format, cacheable: !action.do_not_cache })
+    // What a live checkout held is not in the Action.
+    let cacheable = !action.do_not_cache && style.live().is_none();
+    Ok(Request { digest, command, root, style, timeout, format, cacheable })
 }
 
 /// The Action's properties win over the Command's.

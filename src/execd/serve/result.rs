@@ -21,6 +21,7 @@ use crate::{
     collect::{OutputDirectory, OutputFile, Outputs},
     executor::Executor,
     refusal::Refusal,
+    seen::Seen,
     view::paths::Kind,
 };
 
@@ -91,12 +92,17 @@ fn name_outputs(outputs: &Outputs, result: &mut v2::ActionResult) {
 fn metadata(done: &Done) -> v2::ExecutedActionMetadata {
     let times = &done.times;
     let wall = times.over.duration_since(times.began).unwrap_or_default();
+    let nothing = Seen::default();
+    let seen = done.seen.as_ref().unwrap_or(&nothing);
     let record = RunRecord {
         rung: done.rung.name().to_owned(),
         view: done.view.to_owned(),
         cpu_us: micros(done.usage.cpu),
         max_rss_bytes: done.usage.max_rss_bytes,
         wall_us: micros(wall),
+        opened: seen.opened.iter().cloned().collect(),
+        listed: seen.listed.iter().cloned().collect(),
+        unseen: seen.unseen.clone().unwrap_or_default(),
     };
     v2::ExecutedActionMetadata {
         worker: "vx-execd".to_owned(),

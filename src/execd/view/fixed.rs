@@ -9,12 +9,12 @@ use std::{
 
 use shared::digest::Digest;
 
-use super::{Command, Place, Sources, View, ViewError, paths};
+use super::{Command, Place, Sources, View, ViewError, live, paths};
 use crate::{
     beneath,
     folder::Own,
     host::{self, Names},
-    sandbox::{Mount, Root},
+    sandbox::{Access, Mount, Root},
     stage::{Directories, Lease, StageError},
 };
 
@@ -39,6 +39,8 @@ pub struct Shown<'a> {
     pub host: Option<&'a str>,
     /// Second places of folders below /vx.
     pub places: &'a [(PathBuf, PathBuf)],
+    /// The live checkout.
+    pub live: Option<&'a live::Asked>,
 }
 
 /// Reads a `vx-place`: a folder below /vx, and where else it is shown.
@@ -63,7 +65,7 @@ pub fn place(pair: &str) -> Result<(PathBuf, PathBuf), ViewError> {
 /// Makes the view.
 pub async fn make(
     sources: &Sources,
-    Shown { toolchain, host, places: second }: Shown<'_>,
+    Shown { toolchain, host, places: second, live }: Shown<'_>,
     command: &Command,
     root: Digest,
 ) -> Result<View, ViewError> {
@@ -84,12 +86,22 @@ pub async fn make(
     mounts.extend([Mount::Proc, Mount::Devices]);
 
     let scratch = sources.own()?;
-    let writable = writable(&command.outputs, &parts)?;
+    let mut writable = writable(&command.outputs, &parts)?;
+    let live = match live {
+        Some(asked) => Some(show_live(asked, &parts, &mut writable, &scratch).await?),
+        None => None,
+    };
     let places = lay_writable(sources, &writable, &parts, &seen, &scratch).await?;
     make_out_dir(command, &places)?;
     mounts.extend(places.iter().rev().map(|place| host::writable(&place.dir, &place.at)));
     let tmp = scratch.make("tmp").map_err(StageError::io(Path::new("/tmp")))?;
     mounts.push(host::writable(&tmp, Path::new("/tmp")));
+    let live = live.map(|(laid, shown)| {
+        mounts.extend(laid);
+        let again = second.iter().filter(|(from, _)| from.starts_with(live::AT));
+        mounts.extend(again.map(|(from, to)| Mount::Again { from: host::text(from), at: host::text(to) }));
+        shown
+    });
 
     let mut leases: Vec<Lease> = Vec::with_capacity(parts.len());
     for part in parts.iter().filter(|part| !writable.contains(&part.at)) {
@@ -103,7 +115,27 @@ pub async fn make(
     }
     let root = Root::Empty(host::text(&sources.root));
     let cwd = Path::new("/").join(&command.cwd);
-    Ok(View { root, mounts, cwd, places, class: "fixed", _leases: leases, _scratch: scratch })
+    Ok(View { root, mounts, cwd, places, class: "fixed", live, _leases: leases, _scratch: scratch })
+}
+
+/// The live checkout takes the place of such a part; what is written there goes to its own memory.
+async fn show_live(
+    asked: &live::Asked,
+    parts: &[Part],
+    writable: &mut BTreeSet<PathBuf>,
+    scratch: &Own,
+) -> Result<(Vec<Mount>, live::Shown), ViewError> {
+    let inside = |path: &Path| Path::new("/").join(path).starts_with(live::AT);
+    if parts.iter().any(|part| inside(&part.at)) {
+        return Err(ViewError::Invalid(format!("vx-live goes without inputs in {}", live::AT)));
+    }
+    let before = writable.len();
+    writable.retain(|path| !inside(path));
+    let access = if writable.len() < before { Access::Writable } else { Access::ReadOnly };
+    let git = scratch.make("git").map_err(StageError::io(Path::new(live::AT)))?;
+    let asked = asked.clone();
+    let shown = tokio::task::spawn_blocking(move || live::show(asked, access, &git)).await;
+    shown.map_err(|err| ViewError::Precondition(format!("vx-live: {err}")))?
 }
 
 /// A part that lies below `from` below `to` too; of a part that holds `from`, that folder of it.

@@ -34,7 +34,16 @@ pub async fn tree(sources: &Sources, command: &Command, root: Digest, rung: Rung
     };
     let places = vec![Place { at: Path::new("/").to_owned(), dir }];
     let class = if isolated { "fixed" } else { "path" };
-    Ok(View { root, mounts, cwd: at.join(&command.cwd), places, class, _leases: Vec::new(), _scratch: scratch })
+    Ok(View {
+        root,
+        mounts,
+        cwd: at.join(&command.cwd),
+        places,
+        class,
+        live: None,
+        _leases: Vec::new(),
+        _scratch: scratch,
+    })
 }
 
 /// The input root as `/`.
@@ -46,7 +55,7 @@ pub async fn root(sources: &Sources, command: &Command, root: Digest) -> Result<
     let places = vec![Place { at: Path::new("/").to_owned(), dir: dir.clone() }];
     let (root, cwd) = (Root::Private(host::text(&dir)), Path::new("/").join(&command.cwd));
     let mounts = vec![Mount::Proc, Mount::Devices];
-    Ok(View { root, mounts, cwd, places, class: "fixed", _leases: Vec::new(), _scratch: scratch })
+    Ok(View { root, mounts, cwd, places, class: "fixed", live: None, _leases: Vec::new(), _scratch: scratch })
 }
 
 /// Parents of outputs exist before the command runs; a link of the input root is not followed.

@@ -17,6 +17,11 @@ pub mod property {
     /// `/vx/…:/REAL/PLACE`, any number of times: what lies below the first is shown at the second
     /// too, for a unit whose output holds its own place.
     pub const PLACE: &str = "vx-place";
+    /// The root of the person's workspace, shown as it is at /vx/ws and watched. Only on the own
+    /// socket, and never cached under this Action.
+    pub const LIVE: &str = "vx-live";
+    /// The target folder of that workspace, which is not shown.
+    pub const LIVE_TARGET: &str = "vx-live-target";
     /// `fixed` or `path`: how the action sees its inputs.
     pub const VIEW: &str = "vx-view";
 }

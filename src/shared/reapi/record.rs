@@ -24,6 +24,15 @@ pub struct RunRecord {
     /// From start to end of the command, microseconds.
     #[prost(uint64, tag = "5")]
     pub wall_us: u64,
+    /// Files of the live checkout that were opened, below its root.
+    #[prost(string, repeated, tag = "6")]
+    pub opened: Vec<String>,
+    /// Folders of the live checkout that were listed, below its root; empty for the root.
+    #[prost(string, repeated, tag = "7")]
+    pub listed: Vec<String>,
+    /// Why those two may lack something, if they may.
+    #[prost(string, tag = "8")]
+    pub unseen: String,
 }
 
 impl Named for RunRecord {

@@ -1,0 +1,54 @@
+//! A live folder of the host in an action's view: an overlay mount of the action's own, so that
+//! what it opens there is its own too. The folder is the lower layer; the upper one is memory
+//! that goes away with the action, and holds from the start what hides parts of the folder.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use nix::mount::{MsFlags, mount};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat};
+use shared::limits;
+
+use super::{
+    Access, Live,
+    linux::{directory, split, through},
+};
+
+/// Mounts it. Layers are named by descriptor, so that no name can break the mount's options.
+pub fn lay(root: BorrowedFd<'_>, live: &Live) -> io::Result<()> {
+    let at = live.at.as_os();
+    let place = directory(root, at)?;
+    let options = format!("size={},mode=755", limits::LIVE_WRITE_BYTES);
+    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("vx"), &through(&place), Some("tmpfs"), quiet, Some(options.as_str()))?;
+    // Looked up again, which leads into what was just mounted.
+    let memory = directory(root, at)?;
+    let (upper, work) = (made(&memory, "upper")?, made(&memory, "work")?);
+    for path in &live.hidden {
+        let (parent, name) = split(upper.as_fd(), path.as_os())?;
+        // Overlayfs reads device 0:0 as "not there".
+        mknodat(&parent, &name, FileType::CharacterDevice, Mode::empty(), 0)?;
+    }
+    for path in &live.made {
+        directory(upper.as_fd(), path.as_os())?;
+    }
+    let lower = open(CWD, Path::new(live.from.as_os()))?;
+    let layer = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let options = format!("lowerdir={},upperdir={},workdir={},userxattr", layer(&lower), layer(&upper), layer(&work));
+    let read_only = if live.access == Access::Writable { MsFlags::empty() } else { MsFlags::MS_RDONLY };
+    mount(Some("vx"), &through(&memory), Some("overlay"), quiet | read_only, Some(options.as_str()))?;
+    Ok(())
+}
+
+fn made(dir: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
+    mkdirat(dir, name, Mode::from_raw_mode(0o755))?;
+    open(dir, Path::new(name))
+}
+
+fn open(dir: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(dir, path, flags, Mode::empty())?)
+}

@@ -1,0 +1,198 @@
+//! What actions open of a live checkout: one inotify instance for all of them, with watches on
+//! every folder of each action's own mount, set from outside before its payload starts. The kernel
+//! names no process; that a mount belongs to one action alone is what tells whose open it was.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+    mem::MaybeUninit,
+    os::fd::{AsRawFd, OwnedFd},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::{
+    fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags},
+    io::Errno,
+};
+use shared::limits;
+
+/// Watches taken away between two looks at the queue: each leaves an event in it.
+const REMOVED_AT_ONCE: usize = 1000;
+
+/// What one action was seen to open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Files, below the checkout's root.
+    pub opened: BTreeSet<String>,
+    /// Folders whose names were read, below the checkout's root; empty for the root.
+    pub listed: BTreeSet<String>,
+    /// Why something may be lacking here.
+    pub unseen: Option<String>,
+}
+
+/// All watches of this executor; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Watcher(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Or why there is none.
+    inotify: Result<OwnedFd, String>,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// By watch descriptor: whose it is, and the folder.
+    folders: HashMap<i32, (u64, String)>,
+    runs: HashMap<u64, Seen>,
+    next: u64,
+}
+
+/// One action under watch.
+#[derive(Debug)]
+pub struct Watch {
+    watcher: Watcher,
+    run: u64,
+    descriptors: Vec<i32>,
+    /// Keeps the mount alive: at its end the kernel would put two events a folder into the queue.
+    _place: OwnedFd,
+}
+
+impl Watcher {
+    /// Begins to listen.
+    pub fn start() -> Watcher {
+        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
+            .map_err(|err| format!("no inotify instance: {}", io::Error::from(err)));
+        let watcher = Watcher(Arc::new(Shared { inotify, table: Mutex::default() }));
+        let listening = watcher.clone();
+        // A thread: the queue is bounded, and a busy runtime must not make it overflow.
+        let started = std::thread::Builder::new().name("vx-execd-seen".to_owned()).spawn(move || listening.listen());
+        if let Err(err) = started {
+            tracing::warn!(%err, "nobody listens for what actions open between their ends");
+        }
+        watcher
+    }
+
+    /// Watches folders below `place`, and folders beside it, each under the name it is reported by.
+    pub fn begin(&self, place: OwnedFd, folders: &[String], beside: &[(PathBuf, String)]) -> Watch {
+        let root = format!("/proc/self/fd/{}", place.as_raw_fd());
+        let mut table = self.table();
+        let run = table.next;
+        table.next += 1;
+        let mut seen = Seen::default();
+        let mut descriptors = Vec::with_capacity(folders.len() + beside.len());
+        let inside = folders.iter().map(|folder| (Path::new(&root).join(folder).join("."), folder));
+        let beside = beside.iter().map(|(path, folder)| (path.clone(), folder));
+        match &self.0.inotify {
+            Err(why) => seen.unseen = Some(why.clone()),
+            Ok(inotify) => {
+                for (path, folder) in inside.chain(beside) {
+                    let flags = WatchFlags::OPEN | WatchFlags::ACCESS | WatchFlags::ONLYDIR;
+                    match inotify::add_watch(inotify, &path, flags) {
+                        Ok(descriptor) => {
+                            table.folders.insert(descriptor, (run, folder.clone()));
+                            descriptors.push(descriptor);
+                        }
+                        // Gone by now, or closed to this user and so to the action.
+                        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {}
+                        Err(Errno::NOSPC) => seen.lack("the system's watches ran out (fs.inotify.max_user_watches)"),
+                        Err(err) => seen.lack(&format!("{folder}: {}", io::Error::from(err))),
+                    }
+                }
+            }
+        }
+        table.runs.insert(run, seen);
+        Watch { watcher: self.clone(), run, descriptors, _place: place }
+    }
+
+    /// Takes events off the queue as they come.
+    fn listen(&self) {
+        let Ok(inotify) = &self.0.inotify else { return };
+        loop {
+            let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(inotify), PollFlags::POLLIN)];
+            let _interrupted = poll(&mut fds, PollTimeout::NONE);
+            self.table().drain(inotify);
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Takes all that is in the queue now.
+    fn drain(&mut self, inotify: &OwnedFd) {
+        let mut buffer = [MaybeUninit::uninit(); 64 << 10];
+        let mut reader = Reader::new(inotify, &mut buffer);
+        while let Ok(event) = reader.next() {
+            let flags = event.events();
+            if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+                self.runs.values_mut().for_each(|seen| seen.lack("the kernel's queue of events overflowed"));
+            }
+            let Some((run, folder)) = self.folders.get(&event.wd()) else { continue };
+            let Some(seen) = self.runs.get_mut(run) else { continue };
+            match event.file_name().map(|name| name.to_str()) {
+                _ if flags.contains(ReadFlags::IGNORED) => {}
+                Some(Err(_)) => seen.lack("a name that is not UTF-8 was opened"),
+                Some(Ok(name)) => seen.event(flags, &join(folder, name)),
+                None => seen.event(flags, folder),
+            }
+        }
+    }
+}
+
+impl Seen {
+    fn event(&mut self, flags: ReadFlags, path: &str) {
+        let set = match (flags.contains(ReadFlags::ISDIR), flags) {
+            (false, flags) if flags.contains(ReadFlags::OPEN) => &mut self.opened,
+            // Opening a folder shows nothing of it; reading it does.
+            (true, flags) if flags.contains(ReadFlags::ACCESS) => &mut self.listed,
+            _ => return,
+        };
+        if !set.contains(path) {
+            set.insert(path.to_owned());
+        }
+        if set.len() > limits::SEEN_PATHS {
+            set.clear();
+            self.lack(&format!("it opened more than {} files", limits::SEEN_PATHS));
+        }
+    }
+
+    fn lack(&mut self, why: &str) {
+        self.unseen.get_or_insert_with(|| why.to_owned());
+    }
+}
+
+impl Watch {
+    /// What was seen, once the action is over.
+    pub fn end(self) -> Seen {
+        let mut table = self.watcher.table();
+        if let Ok(inotify) = &self.watcher.0.inotify {
+            table.drain(inotify);
+        }
+        table.runs.remove(&self.run).unwrap_or_default()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let Ok(inotify) = &self.watcher.0.inotify else { return };
+        for some in self.descriptors.chunks(REMOVED_AT_ONCE) {
+            let mut table = self.watcher.table();
+            for descriptor in some {
+                table.folders.remove(descriptor);
+                let _gone_already = inotify::remove_watch(inotify, *descriptor);
+            }
+            table.drain(inotify);
+        }
+        self.watcher.table().runs.remove(&self.run);
+    }
+}
+
+fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}

@@ -1,0 +1,188 @@
+//! A view of the person's own checkout as it is now, for vx's own actions on the own socket: what
+//! of it is shown, what is hidden, which folders are watched. How it is mounted is `sandbox`'s,
+//! what is opened `seen`'s.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Component, Path, PathBuf},
+};
+
+use shared::{
+    checkout::{GIT, Git, Scope},
+    limits,
+};
+
+use super::ViewError;
+use crate::{
+    host,
+    sandbox::{Access, Live, Mount},
+    seen::Seen,
+    stage::StageError,
+};
+
+/// Where it is shown.
+pub const AT: &str = "/vx/ws";
+
+/// What an Action asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The workspace's root.
+    pub root: PathBuf,
+    /// Its target folder.
+    pub target_dir: PathBuf,
+}
+
+/// A checkout, looked at.
+#[derive(Debug)]
+pub struct Checkout {
+    /// Below its root; the root is empty.
+    pub folders: Vec<String>,
+    hidden: Vec<PathBuf>,
+}
+
+/// A checkout in a view.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// What was asked for.
+    pub asked: Asked,
+    /// Folders to watch, below its root.
+    pub folders: Vec<String>,
+    /// Folders of copies to watch, with the names they stand for.
+    pub beside: Vec<(PathBuf, String)>,
+}
+
+/// Reads the properties.
+pub fn asked(root: &str, target_dir: Option<&str>) -> Result<Asked, ViewError> {
+    let plain = |path: &str| {
+        let path = Path::new(path);
+        let normal = path.components().skip(1).all(|one| matches!(one, Component::Normal(_)));
+        (path.is_absolute() && normal && path.parent().is_some()).then(|| path.to_owned())
+    };
+    let target_dir = target_dir.unwrap_or("/vx/target");
+    match (plain(root), plain(target_dir)) {
+        (Some(root), Some(target_dir)) => Ok(Asked { root, target_dir }),
+        _ => Err(ViewError::Invalid(format!(
+            "the platform properties vx-live={root}, vx-live-target={target_dir} are no folders"
+        ))),
+    }
+}
+
+/// The mounts that show it, and what is to be watched. `copy` is an empty folder for git.
+pub fn show(asked: Asked, access: Access, copy: &Path) -> Result<(Vec<Mount>, Shown), ViewError> {
+    let refuse = |why: String| ViewError::Precondition(format!("vx-live={}: {why}", asked.root.display()));
+    let meta = fs::symlink_metadata(&asked.root).map_err(|err| refuse(err.to_string()))?;
+    if !meta.is_dir() {
+        return Err(refuse("not a folder".to_owned()));
+    }
+    if meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(refuse("it belongs to another user".to_owned()));
+    }
+    let Checkout { folders, hidden } = asked.look().map_err(|err| refuse(err.to_string()))?;
+    let hidden = hidden.iter().filter_map(|path| path.strip_prefix(&asked.root).ok()).map(host::text);
+    let mut live =
+        Live { from: host::text(&asked.root), at: AT.into(), access, hidden: hidden.collect(), made: Vec::new() };
+    let git = Git::of(&asked.root);
+    if git.is_none() && fs::symlink_metadata(asked.root.join(GIT)).is_ok() {
+        live.hidden.push(GIT.into());
+    } else if git.is_some() && !asked.root.join(GIT).is_dir() {
+        live.made.push(GIT.into());
+    }
+    let mut mounts = vec![Mount::Live(live)];
+    let mut beside = Vec::new();
+    if let Some(git) = git {
+        let folders = lay_git(&git, copy).map_err(StageError::io(Path::new(GIT)))?;
+        let at = Path::new(AT).join(GIT);
+        mounts.push(host::read_only(copy, &at));
+        mounts.push(host::read_only(&git.objects, &at.join("objects")));
+        beside = folders;
+    }
+    Ok((mounts, Shown { asked, folders, beside }))
+}
+
+/// git's folder with nothing in it but what is shown, laid at `at`; its folders but for the
+/// objects', with the names they are reported by.
+fn lay_git(git: &Git, at: &Path) -> io::Result<Vec<(PathBuf, String)>> {
+    let mut folders = vec![PathBuf::new(), "refs".into(), "refs/heads".into(), "refs/tags".into()];
+    let mut packed = git.tags.clone();
+    if let Some((name, commit)) = &git.reference {
+        packed.push_str(&format!("{commit} {name}\n"));
+        let parents = Path::new(name).ancestors().skip(1).filter(|parent| parent.starts_with("refs/heads"));
+        folders.extend(parents.filter(|parent| *parent != Path::new("refs/heads")).map(Path::to_owned));
+    }
+    folders.sort();
+    for folder in folders.iter().skip(1) {
+        fs::create_dir(at.join(folder))?;
+    }
+    fs::create_dir(at.join("objects"))?;
+    fs::write(at.join("HEAD"), &git.head)?;
+    fs::write(at.join("packed-refs"), packed)?;
+    if let Some((name, commit)) = git.reference.as_ref().filter(|(name, _)| name.starts_with("refs/heads/")) {
+        fs::write(at.join(name), format!("{commit}\n"))?;
+    }
+    let named = |folder: PathBuf| (at.join(&folder), Path::new(GIT).join(folder).to_string_lossy().into_owned());
+    Ok(folders.into_iter().map(named).collect())
+}
+
+impl Asked {
+    /// Walks the folders of the checkout.
+    pub fn look(&self) -> io::Result<Checkout> {
+        let scope = Scope { root: &self.root, target_dir: &self.target_dir };
+        let (mut folders, mut hidden) = (Vec::new(), Vec::new());
+        let mut open = vec![(self.root.clone(), String::new())];
+        while let Some((path, below)) = open.pop() {
+            let entries = match fs::read_dir(&path) {
+                Ok(entries) => entries,
+                // What this user cannot list, the action cannot either.
+                Err(_) if !below.is_empty() => continue,
+                Err(err) => return Err(err),
+            };
+            for entry in entries {
+                let entry = entry?;
+                let (path, kind) = (entry.path(), entry.file_type()?);
+                let name = entry.file_name();
+                if below.is_empty() && name == GIT {
+                    continue;
+                }
+                if !kind.is_dir() {
+                    if scope.hides_file(&path) {
+                        hidden.push(path);
+                    }
+                    continue;
+                }
+                match name.to_str() {
+                    Some(name) if !scope.hides_folder(&path) => {
+                        let below = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
+                        open.push((path, below));
+                    }
+                    _ => hidden.push(path),
+                }
+            }
+            folders.push(below);
+            if folders.len() > limits::WATCHED_FOLDERS {
+                return Err(io::Error::other(format!("more than {} folders", limits::WATCHED_FOLDERS)));
+            }
+        }
+        Ok(Checkout { folders, hidden })
+    }
+}
+
+impl Shown {
+    /// After the run: says of what was seen when it may lack something.
+    pub async fn complete(&self, seen: &mut Seen) {
+        let shown = self.clone();
+        let appeared = tokio::task::spawn_blocking(move || shown.appeared()).await;
+        if let Ok(Some(folder)) = appeared {
+            seen.unseen.get_or_insert_with(|| format!("the folder {folder} appeared during the run"));
+        }
+    }
+
+    /// A folder that is there now and was not when the watches were set, if there is one: what is
+    /// in it could be opened unseen.
+    fn appeared(&self) -> Option<String> {
+        let known: HashSet<&String> = self.folders.iter().collect();
+        let now = self.asked.look().ok()?.folders;
+        now.into_iter().find(|folder| !known.contains(folder))
+    }
+}
