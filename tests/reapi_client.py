@@ -11,6 +11,7 @@ import concurrent.futures
 import hashlib
 import os
 import sys
+import threading
 import time
 import uuid
 
@@ -51,7 +52,7 @@ PACKAGES = {
         "BatchUpdateBlobsRequest": "1 instance_name string, 2 requests *.UpdateBlob, 5 digest_function int32",
         "UpdatedBlob": "1 digest .Digest, 2 status google.rpc.Status",
         "BatchUpdateBlobsResponse": "1 responses *.UpdatedBlob",
-        "BatchReadBlobsRequest": "1 instance_name string, 2 digests *.Digest, 4 digest_function int32",
+        "BatchReadBlobsRequest": "1 instance_name string, 2 digests *.Digest, 3 acceptable_compressors *int32, 4 digest_function int32",
         "ReadBlob": "1 digest .Digest, 2 data bytes, 3 status google.rpc.Status, 4 compressor int32",
         "BatchReadBlobsResponse": "1 responses *.ReadBlob",
         "GetTreeRequest": "1 instance_name string, 2 root_digest .Digest, 3 page_size int32, 4 page_token string, "
@@ -62,12 +63,13 @@ PACKAGES = {
         "5 digest_function int32",
         "GetCapabilitiesRequest": "1 instance_name string",
         "CacheCapabilities": "1 digest_functions *int32, 4 max_batch_total_size_bytes int64, "
-        "6 supported_compressors *int32, 8 max_cas_blob_size_bytes int64",
+        "6 supported_compressors *int32, 7 supported_batch_update_compressors *int32, 8 max_cas_blob_size_bytes int64",
         "ServerCapabilities": "1 cache_capabilities .CacheCapabilities, 4 low_api_version build.bazel.semver.SemVer, "
         "5 high_api_version build.bazel.semver.SemVer",
     },
 }
 SHA256, BLAKE3 = 1, 9
+ZSTD = 1
 
 
 def build_messages():
@@ -116,6 +118,7 @@ class Store:
         self.capabilities = self.call(v2 + "Capabilities/GetCapabilities", "GetCapabilitiesRequest", "ServerCapabilities")
         self.read = self.call(bytestream + "Read", "ReadRequest", "ReadResponse", "unary_stream")
         self.write = self.call(bytestream + "Write", "WriteRequest", "WriteResponse", "stream_unary")
+        self.write_future = self.start(bytestream + "Write", "WriteRequest", "WriteResponse")
         self.query = self.call(bytestream + "QueryWriteStatus", "QueryWriteStatusRequest", "QueryWriteStatusResponse")
         self.health = self.call("grpc.health.v1.Health/Check", "HealthCheckRequest", "HealthCheckResponse")
 
@@ -124,6 +127,11 @@ class Store:
         deserialize = getattr(M, response).FromString
         method = getattr(self.channel, kind)("/" + path, request_serializer=serialize, response_deserializer=deserialize)
         return lambda argument, timeout=60: method(argument, timeout=timeout)
+
+    def start(self, path, request, response):
+        serialize = getattr(M, request).SerializeToString
+        deserialize = getattr(M, response).FromString
+        return self.channel.stream_unary("/" + path, request_serializer=serialize, response_deserializer=deserialize).future
 
 
 def digest(data):
@@ -181,7 +189,8 @@ def check_capabilities(store):
     assert (able.low_api_version.major, able.low_api_version.minor) == (2, 0), "Bazel 4 needs low version 2.0"
     assert set(able.cache_capabilities.digest_functions) >= {SHA256, BLAKE3}
     assert 0 < able.cache_capabilities.max_batch_total_size_bytes < 4 << 20
-    assert not able.cache_capabilities.supported_compressors
+    assert ZSTD in able.cache_capabilities.supported_compressors
+    assert ZSTD in able.cache_capabilities.supported_batch_update_compressors
     assert store.health(M.HealthCheckRequest()).status == 1
 
 
@@ -237,7 +246,7 @@ def check_hostile_digests(store):
 def check_batches(store):
     wrong = M.UpdateBlob(digest=digest(b"right"), data=b"wrong")
     short = M.UpdateBlob(digest=M.Digest(hash=digest(b"short").hash, size_bytes=4), data=b"short")
-    packed = M.UpdateBlob(digest=digest(b"packed"), data=b"packed", compressor=1)
+    packed = M.UpdateBlob(digest=digest(b"packed"), data=b"packed", compressor=2)
     good = os.urandom(30)
     fine = M.UpdateBlob(digest=digest(good), data=good)
     answer = store.update(M.BatchUpdateBlobsRequest(requests=[wrong, short, packed, fine]))
@@ -292,8 +301,136 @@ def check_reads(store):
         refused(grpc.StatusCode.OUT_OF_RANGE, read, store, name, size + 1)
         refused(grpc.StatusCode.OUT_OF_RANGE, read, store, name, -1)
         refused(INVALID, read, store, name, 0, -1)
-    refused(INVALID, read, store, "compressed-blobs/zstd/" + name[6:])
+    refused(INVALID, read, store, "compressed-blobs/deflate/" + name[6:])
     refused(INVALID, read, store, "nonsense")
+
+
+def broken_off(store, name, data, committed):
+    """Sends data and cancels; returns when the store says that all of it came."""
+    release = threading.Event()
+
+    def messages():
+        yield M.WriteRequest(resource_name=name, data=data)
+        release.wait(30)
+
+    call = store.write_future(messages())
+    for _ in range(600):
+        try:
+            status = store.query(M.QueryWriteStatusRequest(resource_name=name))
+            assert not status.complete
+            if status.committed_size == committed:
+                break
+        except grpc.RpcError as error:
+            assert error.code() == ABSENT
+        time.sleep(0.05)
+    else:
+        raise AssertionError("what was sent is not committed")
+    # The stream still runs: nobody else may go on with it.
+    follow = [M.WriteRequest(resource_name=name, write_offset=committed, data=b"x", finish_write=True)]
+    refused(grpc.StatusCode.UNAVAILABLE, store.write, iter(follow))
+    call.cancel()
+    release.set()
+
+
+def resume(store, name, offset, data):
+    """Goes on at offset; the store may not have noticed yet that the first stream is gone."""
+    for _ in range(600):
+        try:
+            return store.write(iter([M.WriteRequest(resource_name=name, write_offset=offset, data=data, finish_write=True)]))
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.UNAVAILABLE, error
+        time.sleep(0.05)
+    raise AssertionError("the interrupted upload cannot be resumed")
+
+
+def check_resumed_writes(store):
+    for size in (60_000, 5_000_000):
+        data = os.urandom(size)
+        d = digest(data)
+        name = upload_name(d)
+        half = size // 2
+        refused(INVALID, store.write, iter([M.WriteRequest(resource_name=name, write_offset=half, data=data[half:], finish_write=True)]))
+        broken_off(store, name, data[:half], half)
+        assert missing(store, d) == [(d.hash, size)]
+        assert resume(store, name, half, data[half:]).committed_size == size
+        assert read(store, f"blobs/{d.hash}/{size}") == data
+
+
+def raw_frame(data):
+    """A zstd frame that holds its data in raw blocks: what no library is needed for."""
+    blocks = [data[at : at + 100_000] for at in range(0, len(data), 100_000)] or [b""]
+    frame = b"\x28\xb5\x2f\xfd\x00\x40"
+    for at, block in enumerate(blocks):
+        head = len(block) << 3 | (at == len(blocks) - 1)
+        frame += head.to_bytes(3, "little") + block
+    return frame
+
+
+def check_zstd(store):
+    for function, of in ((0, ""), (0, "sha256/")):
+        data = os.urandom(700_000)
+        d = digest(data)
+        name = f"uploads/{uuid.uuid4()}/compressed-blobs/zstd/{of}{d.hash}/{d.size_bytes}"
+        packed = raw_frame(data[:400_000]) + raw_frame(data[400_000:])
+        refused(INVALID, write, store, name, [packed[:-1]])
+        refused(INVALID, write, store, name, [raw_frame(data + b"more")])
+        refused(INVALID, write, store, name, [raw_frame(data[:-1])])
+        refused(INVALID, write, store, name, [b"no zstd at all"])
+        refused(INVALID, write, store, name, [raw_frame(data[:-1] + bytes([data[-1] ^ 1]))])
+        assert missing(store, d, function=function) == [(d.hash, len(data))]
+        assert write(store, name, [packed[:1000], packed[1000:]]) == len(packed)
+        assert read(store, f"blobs/{d.hash}/{len(data)}") == data
+        assert write(store, name, [b"ignored"]) == -1, "there already, sent packed"
+        refused(INVALID, read, store, f"compressed-blobs/zstd/{of}{d.hash}/{len(data)}", 0, 5)
+        for offset in (0, 10, len(data)):
+            answer = read(store, f"compressed-blobs/zstd/{of}{d.hash}/{len(data)}", offset)
+            assert answer[:4] == b"\x28\xb5\x2f\xfd"
+            # What was packed by the store is a legal upload of the same bytes.
+            rest = data[offset:]
+            other = digest(rest + b"tail")
+            name = f"uploads/{uuid.uuid4()}/compressed-blobs/zstd/{other.hash}/{other.size_bytes}"
+            write(store, name, [answer + raw_frame(b"tail")])
+            assert read(store, f"blobs/{other.hash}/{other.size_bytes}") == rest + b"tail"
+    check_zstd_resumed(store)
+    check_zstd_batches(store)
+
+
+def check_zstd_resumed(store):
+    data = os.urandom(500_000)
+    d = digest(data)
+    name = f"uploads/{uuid.uuid4()}/compressed-blobs/zstd/{d.hash}/{d.size_bytes}"
+    broken_off(store, name, raw_frame(data[:200_000]), 200_000)
+    resume(store, name, 200_000, raw_frame(data[200_000:]))
+    assert read(store, f"blobs/{d.hash}/{d.size_bytes}") == data
+
+
+def check_zstd_batches(store):
+    good, lying, broken = os.urandom(3000), os.urandom(3000), os.urandom(3000)
+    blobs = [
+        M.UpdateBlob(digest=digest(good), data=raw_frame(good), compressor=ZSTD),
+        M.UpdateBlob(digest=M.Digest(hash=digest(lying).hash, size_bytes=2999), data=raw_frame(lying), compressor=ZSTD),
+        M.UpdateBlob(digest=digest(broken), data=raw_frame(broken)[:-1], compressor=ZSTD),
+    ]
+    answer = store.update(M.BatchUpdateBlobsRequest(requests=blobs))
+    assert [r.status.code for r in answer.responses] == [0, 3, 3]
+    # A bomb: a repeated byte in few bytes, said to be more than a batch may hold, or less than it is.
+    zeros = bytes(50_000_000)
+    block = (100_000 << 3 | 2).to_bytes(3, "little") + b"\0"
+    bomb = b"\x28\xb5\x2f\xfd\x00\x40" + block * 499 + (100_000 << 3 | 3).to_bytes(3, "little") + b"\0"
+    refused(INVALID, store.update, M.BatchUpdateBlobsRequest(requests=[M.UpdateBlob(digest=digest(zeros), data=bomb, compressor=ZSTD)]))
+    small = M.Digest(hash=digest(zeros).hash, size_bytes=1000)
+    answer = store.update(M.BatchUpdateBlobsRequest(requests=[M.UpdateBlob(digest=small, data=bomb, compressor=ZSTD)]))
+    assert answer.responses[0].status.code == 3
+    text = b"the same words again and again. " * 1000
+    put(store, text, good)
+    request = M.BatchReadBlobsRequest(digests=[digest(text), digest(good)], acceptable_compressors=[ZSTD])
+    packed, plain = store.read_batch(request).responses
+    assert packed.compressor == ZSTD and len(packed.data) < 1000
+    assert (plain.compressor, plain.data) == (0, good), "what does not shrink comes as it is"
+    other = digest(text + b"tail")
+    tail = M.UpdateBlob(digest=other, data=packed.data + raw_frame(b"tail"), compressor=ZSTD)
+    assert store.update(M.BatchUpdateBlobsRequest(requests=[tail])).responses[0].status.code == 0
+    assert store.read_batch(M.BatchReadBlobsRequest(digests=[digest(text)])).responses[0].data == text
 
 
 def check_concurrent_writers(store):
@@ -396,10 +533,14 @@ def check_hostile_results(store, update, file):
     refused(ABSENT, store.get_result, M.GetActionResultRequest(action_digest=key))
 
 
+# Called by other checks.
+PARTS = {"check_hostile_results", "check_zstd_resumed", "check_zstd_batches"}
+
+
 def main():
     store = Store(sys.argv[1])
     for name, check in list(globals().items()):
-        if name.startswith("check_") and name != "check_hostile_results":
+        if name.startswith("check_") and name not in PARTS:
             start = time.monotonic()
             check(store)
             print(f"ok {name[6:]} ({time.monotonic() - start:.2f} s)", flush=True)

@@ -67,3 +67,5 @@ pub const OPERATIONS_PAGE: usize = 200;
 pub const OPERATION_WAIT: Duration = Duration::from_secs(3600);
 /// Digests in one `blob.open`: each may need a descriptor on the answer.
 pub const OPEN_BLOBS: usize = 200;
+/// How long an interrupted upload is kept for its client to resume.
+pub const UPLOAD_KEPT: Duration = Duration::from_secs(10 * 60);

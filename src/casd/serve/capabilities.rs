@@ -11,6 +11,7 @@ use shared::{
 };
 use tonic::{Request, Response, Status};
 
+use super::packing;
 use crate::store::Store;
 
 pub struct Offer {
@@ -24,12 +25,15 @@ impl Capabilities for Offer {
         _: Request<v2::GetCapabilitiesRequest>,
     ) -> Result<Response<v2::ServerCapabilities>, Status> {
         let able = self.store.capabilities();
+        let compressors: Vec<i32> = packing::offered().iter().map(|packing| packing.to_proto()).collect();
         let cache = v2::CacheCapabilities {
             digest_functions: able.functions.iter().map(|function| function_to_proto(*function)).collect(),
             action_cache_update_capabilities: Some(v2::ActionCacheUpdateCapabilities { update_enabled: true }),
             max_batch_total_size_bytes: i64::try_from(BATCH_BYTES).unwrap_or(i64::MAX),
             max_cas_blob_size_bytes: i64::try_from(able.max_blob_bytes).unwrap_or(i64::MAX),
             symlink_absolute_path_strategy: symlink_absolute_path_strategy::Value::Allowed as i32,
+            supported_compressors: compressors.clone(),
+            supported_batch_update_compressors: compressors,
             ..Default::default()
         };
         let (low, high) = api_versions();

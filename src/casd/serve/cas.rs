@@ -6,7 +6,7 @@ use shared::{
     digest::{Digest, Function},
     limits::BATCH_BYTES,
     reapi::v2::{
-        self, batch_read_blobs_response, batch_update_blobs_response, compressor,
+        self, batch_read_blobs_response, batch_update_blobs_request, batch_update_blobs_response,
         content_addressable_storage_server::ContentAddressableStorage,
     },
 };
@@ -14,13 +14,19 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{edge, trees};
+use super::{
+    edge,
+    packing::{self, Packing},
+    trees,
+};
 use crate::store::Store;
 
 /// What a blob costs in an answer beside its data: digest, status, framing.
 const OVERHEAD: u64 = 96;
 /// An answer with its overhead stays below gRPC's default limit of 4 MiB.
 const ANSWER_BYTES: u64 = 4_000_000;
+/// Below this a frame is no smaller than what is in it.
+const WORTH_PACKING: usize = 128;
 
 pub struct Cas {
     pub store: Arc<dyn Store>,
@@ -52,15 +58,13 @@ impl ContentAddressableStorage for Cas {
     ) -> Result<Response<v2::BatchUpdateBlobsResponse>, Status> {
         let request = request.into_inner();
         let function = edge::function(request.digest_function)?;
-        check_total(request.requests.iter().map(|one| one.data.len() as u64))?;
+        check_total(request.requests.iter().map(unpacked_size))?;
         let mut names = Vec::with_capacity(request.requests.len());
         let mut blobs = Vec::with_capacity(request.requests.len());
         for one in request.requests {
-            let digest = check_compressor(one.compressor).and_then(|()| edge::digest(function, one.digest.as_ref()));
-            names.push((one.digest, digest.clone().map(|_| ())));
-            if let Ok(digest) = digest {
-                blobs.push((digest, one.data));
-            }
+            let blob = read_update(function, one.digest.as_ref(), one.compressor, one.data);
+            names.push((one.digest, blob.as_ref().map(|_| ()).map_err(Clone::clone)));
+            blobs.extend(blob);
         }
         let store = self.store.clone();
         let mut stored = edge::blocking(move || store.put(blobs)).await?.into_iter();
@@ -84,7 +88,8 @@ impl ContentAddressableStorage for Cas {
         let store = self.store.clone();
         let responses = edge::blocking(move || {
             let mut room = ANSWER_BYTES;
-            request.digests.into_iter().map(|digest| read_one(&*store, function, digest, &mut room)).collect()
+            let packing = answer_packing(&request.acceptable_compressors);
+            request.digests.into_iter().map(|digest| read_one(&*store, function, packing, digest, &mut room)).collect()
         });
         Ok(Response::new(v2::BatchReadBlobsResponse { responses: responses.await? }))
     }
@@ -147,11 +152,31 @@ fn no_chunks() -> Status {
     Status::unimplemented("this store does not split blobs, as its capabilities say")
 }
 
-fn check_compressor(value: i32) -> Refused {
-    if value == compressor::Value::Identity as i32 {
-        return Ok(());
+/// What one blob of an upload is at most in memory; checked again when it is unpacked.
+fn unpacked_size(one: &batch_update_blobs_request::Request) -> u64 {
+    let named = one.digest.as_ref().map_or(0, |digest| u64::try_from(digest.size_bytes).unwrap_or(0));
+    let sent = one.data.len() as u64;
+    if one.compressor == Packing::Plain.to_proto() { sent } else { sent.max(named) }
+}
+
+fn read_update(
+    function: Function,
+    digest: Option<&v2::Digest>,
+    compressor: i32,
+    data: Vec<u8>,
+) -> Result<(Digest, Vec<u8>), Status> {
+    let packing = Packing::from_proto(compressor)?;
+    let digest = edge::digest(function, digest)?;
+    match packing {
+        Packing::Plain => Ok((digest, data)),
+        Packing::Zstd => Ok((digest, packing::unpack(&data, digest.size())?)),
     }
-    Err(Status::invalid_argument("this store takes blobs uncompressed only, as its capabilities say"))
+}
+
+/// The best of what a client takes.
+fn answer_packing(acceptable: &[i32]) -> Packing {
+    let taken = |packing: &&Packing| acceptable.contains(&packing.to_proto());
+    packing::offered().iter().find(taken).copied().unwrap_or(Packing::Plain)
 }
 
 fn check_total(sizes: impl Iterator<Item = u64>) -> Refused {
@@ -165,27 +190,39 @@ fn check_total(sizes: impl Iterator<Item = u64>) -> Refused {
 fn read_one(
     store: &dyn Store,
     function: Function,
+    packing: Packing,
     digest: v2::Digest,
     room: &mut u64,
 ) -> batch_read_blobs_response::Response {
-    let mut read = || -> Result<Vec<u8>, Status> {
+    let mut read = || -> Result<(Vec<u8>, Packing), Status> {
         let parsed: Digest = edge::digest(function, Some(&digest))?;
-        let Some(left) = room.checked_sub(parsed.size() + OVERHEAD) else {
+        if *room < parsed.size() + OVERHEAD {
             return Err(Status::resource_exhausted("the answer would be too long: ask for this blob again"));
-        };
+        }
         let blob = store.get(&parsed).map_err(|error| edge::status(&error))?;
         let blob = blob.ok_or_else(|| Status::not_found(format!("{parsed} is not here")))?;
-        *room = left;
-        blob.into_bytes().map_err(|error| edge::status(&error))
+        let bytes = blob.into_bytes().map_err(|error| edge::status(&error))?;
+        let (data, packing) = pack(bytes, packing)?;
+        *room -= data.len() as u64 + OVERHEAD;
+        Ok((data, packing))
     };
-    let (data, status) = match read() {
+    let ((data, packing), status) = match read() {
         Ok(data) => (data, Ok(())),
-        Err(status) => (Vec::new(), Err(status)),
+        Err(status) => ((Vec::new(), Packing::Plain), Err(status)),
     };
     batch_read_blobs_response::Response {
         digest: Some(digest),
         data,
-        compressor: compressor::Value::Identity as i32,
+        compressor: packing.to_proto(),
         status: Some(edge::rpc_status(status)),
     }
+}
+
+/// A client that takes packed bytes takes plain ones too: whichever are fewer.
+fn pack(bytes: Vec<u8>, packing: Packing) -> Result<(Vec<u8>, Packing), Status> {
+    if packing == Packing::Plain || bytes.len() < WORTH_PACKING {
+        return Ok((bytes, Packing::Plain));
+    }
+    let packed = packing::pack(&bytes)?;
+    Ok(if packed.len() < bytes.len() { (packed, packing) } else { (bytes, Packing::Plain) })
 }

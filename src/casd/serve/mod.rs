@@ -10,10 +10,12 @@ mod cas;
 mod edge;
 mod foreign;
 mod listen;
+mod packing;
 mod resource;
 #[cfg(test)]
 mod tests;
 mod trees;
+mod uploads;
 
 pub use edge::Gate;
 pub use listen::{Casd, serve};

@@ -4,33 +4,53 @@
 use shared::digest::{Digest, Function};
 use tonic::Status;
 
+use super::packing::Packing;
+
 /// Longest name that is looked at.
 const NAME: usize = 4096;
 
-/// The blob of `[instance/]blobs/[function/]hash/size`.
-pub fn read_name(name: &str) -> Result<Digest, Status> {
-    let segments = split(name)?;
-    let at = segments.iter().rposition(|segment| *segment == "blobs" || *segment == "compressed-blobs");
-    match at.map(|at| (segments[at], &segments[at + 1..])) {
-        Some(("blobs", [hash, size])) => digest(Function::Sha256, hash, size),
-        Some(("blobs", [function, hash, size])) => digest(named(function)?, hash, size),
-        Some(("compressed-blobs", _)) => Err(compressed()),
-        _ => Err(malformed(name)),
-    }
+/// A blob and how its bytes travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    pub digest: Digest,
+    pub packing: Packing,
 }
 
-/// The blob of `[instance/]uploads/uuid/blobs/[function/]hash/size[/anything]`.
-pub fn write_name(name: &str) -> Result<Digest, Status> {
+/// `[instance/]blobs/[function/]hash/size` or `[instance/]compressed-blobs/compressor/…`.
+pub fn read_name(name: &str) -> Result<Name, Status> {
+    let segments = split(name)?;
+    let at = segments.iter().rposition(|segment| *segment == "blobs" || *segment == "compressed-blobs");
+    let (packing, rest) = match at.map(|at| (segments[at], &segments[at + 1..])) {
+        Some(("blobs", rest)) => (Packing::Plain, rest),
+        Some((_, [compressor, rest @ ..])) => (Packing::from_name(compressor)?, rest),
+        _ => return Err(malformed(name)),
+    };
+    let digest = match rest {
+        [hash, size] => digest(Function::Sha256, hash, size),
+        [function, hash, size] => digest(named(function)?, hash, size),
+        _ => Err(malformed(name)),
+    };
+    Ok(Name { digest: digest?, packing })
+}
+
+/// `[instance/]uploads/uuid/blobs/[function/]hash/size[/anything]`, or the same with
+/// `compressed-blobs/compressor`.
+pub fn write_name(name: &str) -> Result<Name, Status> {
     let segments = split(name)?;
     for (at, _) in segments.iter().enumerate().filter(|(_, segment)| **segment == "uploads") {
-        match &segments[at + 1..] {
-            [_, "compressed-blobs", ..] => return Err(compressed()),
-            [_, "blobs", function, hash, size, ..] if Function::from_name(function).is_some() => {
-                return digest(named(function)?, hash, size);
+        let (packing, rest) = match &segments[at + 1..] {
+            [_, "blobs", rest @ ..] => (Packing::Plain, rest),
+            [_, "compressed-blobs", compressor, rest @ ..] => (Packing::from_name(compressor)?, rest),
+            _ => continue,
+        };
+        let digest = match rest {
+            [function, hash, size, ..] if Function::from_name(function).is_some() => {
+                digest(named(function)?, hash, size)
             }
-            [_, "blobs", hash, size, ..] => return digest(Function::Sha256, hash, size),
-            _ => {}
-        }
+            [hash, size, ..] => digest(Function::Sha256, hash, size),
+            _ => continue,
+        };
+        return Ok(Name { digest: digest?, packing });
     }
     Err(malformed(name))
 }
@@ -57,10 +77,6 @@ fn digest(function: Function, hash: &str, size: &str) -> Result<Digest, Status> 
     Digest::parse(function, hash, size).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
-fn compressed() -> Status {
-    Status::invalid_argument("this store takes and gives blobs uncompressed only, as its capabilities say")
-}
-
 fn malformed(name: &str) -> Status {
     Status::invalid_argument(format!("{:?} names no blob", short(name)))
 }
@@ -84,7 +100,7 @@ mod tests {
             (format!("blobs/blake3/{}/1", b3.hex()), b3),
         ];
         for (name, digest) in &reads {
-            assert_eq!(read_name(name).unwrap(), *digest, "{name}");
+            assert_eq!(read_name(name).unwrap(), Name { digest: *digest, packing: Packing::Plain }, "{name}");
         }
         let writes = [
             (format!("uploads/u/blobs/{}/1", sha.hex()), sha),
@@ -92,7 +108,19 @@ mod tests {
             (format!("uploads/uploads/u/blobs/blake3/{}/1/x", b3.hex()), b3),
         ];
         for (name, digest) in &writes {
-            assert_eq!(write_name(name).unwrap(), *digest, "{name}");
+            assert_eq!(write_name(name).unwrap(), Name { digest: *digest, packing: Packing::Plain }, "{name}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn compressed_names_are_taken_apart() {
+        let sha = Digest::of(Function::Sha256, b"x");
+        let b3 = Digest::of(Function::Blake3, b"x");
+        for (part, digest) in [(format!("zstd/{}/1", sha.hex()), sha), (format!("zstd/blake3/{}/1", b3.hex()), b3)] {
+            let name = Name { digest, packing: Packing::Zstd };
+            assert_eq!(read_name(&format!("i/compressed-blobs/{part}")).unwrap(), name);
+            assert_eq!(write_name(&format!("i/uploads/u/compressed-blobs/{part}/extra")).unwrap(), name);
         }
     }
 
@@ -110,7 +138,10 @@ mod tests {
             format!("blobs/md5/{hex}/1"),
             format!("blobs/{}/1", hex.to_uppercase()),
             "blobs/../../etc/passwd/1".into(),
-            format!("compressed-blobs/zstd/{hex}/1"),
+            format!("compressed-blobs/deflate/{hex}/1"),
+            format!("compressed-blobs/{hex}/1"),
+            "compressed-blobs".into(),
+            "compressed-blobs/zstd".into(),
             "x/".repeat(5000),
         ] {
             assert_eq!(read_name(&name).unwrap_err().code(), tonic::Code::InvalidArgument, "{name:.80}");

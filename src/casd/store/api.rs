@@ -10,6 +10,8 @@ use std::{
 
 use shared::digest::{Digest, Function};
 
+use super::upload::Upload;
+
 /// Why a blob could not be stored, read or removed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -71,8 +73,11 @@ pub trait Store: Send + Sync {
     /// Stores copies of files of the given lengths and says their digests; durable like `put`.
     fn put_files(&self, function: Function, files: Vec<(File, u64)>) -> Vec<Result<Digest, StoreError>>;
 
-    /// Begins to receive one blob piece by piece; nothing is visible before `Upload::finish`.
-    fn upload(&self, expected: Digest) -> Result<Box<dyn Upload + '_>, StoreError>;
+    /// Begins to receive one blob piece by piece; nothing is visible before `finish`.
+    fn upload(&self, expected: Digest) -> Result<Upload, StoreError>;
+
+    /// Compares what came with the expected digest and stores it durably.
+    fn finish(&self, upload: Upload) -> Result<(), StoreError>;
 
     /// Those of `digests` that are not there. Touches no file.
     fn find_missing(&self, digests: &[Digest]) -> Vec<Digest>;
@@ -91,15 +96,6 @@ pub trait Store: Send + Sync {
 
     /// What this store holds.
     fn totals(&self) -> Totals;
-}
-
-/// A blob on its way in.
-pub trait Upload {
-    /// Takes the next bytes.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
-
-    /// Compares what came with the expected digest and stores it durably.
-    fn finish(self: Box<Self>) -> Result<(), StoreError>;
 }
 
 /// A blob that was there when it was asked for; stays readable when it is removed meanwhile.

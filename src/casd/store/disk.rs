@@ -10,12 +10,12 @@ use std::{
 };
 
 use shared::{
-    digest::{Digest, Function, Hasher},
+    digest::{Digest, Function},
     limits::SMALL_BLOB_BYTES,
 };
 
 use super::{
-    api::{Blob, Capabilities, Store, StoreError, Totals, Upload},
+    api::{Blob, Capabilities, Store, StoreError, Totals},
     checkpoint::{self, Position},
     commit::{Committer, Ticket},
     files::{self, Large, Temp},
@@ -23,6 +23,7 @@ use super::{
     format::{FILE_HEAD, Stamp},
     index::{Index, Place},
     segments::{self, Append, Body, Common, Writer},
+    upload::{Upload, Whole},
 };
 
 /// Largest blob taken: what a file system can hold and an i64 can say.
@@ -250,17 +251,18 @@ impl Store for Disk {
         results
     }
 
-    fn upload(&self, expected: Digest) -> Result<Box<dyn Upload + '_>, StoreError> {
+    fn upload(&self, expected: Digest) -> Result<Upload, StoreError> {
         if expected.size() > MAX_BLOB_BYTES {
             return Err(StoreError::TooLarge(expected.size()));
         }
-        let target = if expected.size() <= SMALL_BLOB_BYTES {
-            Target::Memory(Vec::with_capacity(expected.size() as usize))
-        } else {
-            let temp = Temp::new(&self.common.folder).map_err(StoreError::io("make a file"))?;
-            Target::File(temp, Hasher::new(expected.function()))
-        };
-        Ok(Box::new(Receiving { disk: self, expected, received: 0, target }))
+        Upload::begin(&self.common.folder, expected)
+    }
+
+    fn finish(&self, upload: Upload) -> Result<(), StoreError> {
+        match upload.end()? {
+            Whole::Small(digest, bytes) => self.put(vec![(digest, bytes)]).pop().unwrap_or(Ok(())),
+            Whole::Large(large) => self.submit_large(large).map_or(Ok(()), |ticket| ticket.wait()),
+        }
     }
 
     fn find_missing(&self, digests: &[Digest]) -> Vec<Digest> {
@@ -280,53 +282,6 @@ impl Store for Disk {
 
     fn totals(&self) -> Totals {
         self.common.index.totals()
-    }
-}
-
-struct Receiving<'a> {
-    disk: &'a Disk,
-    expected: Digest,
-    received: u64,
-    target: Target,
-}
-
-enum Target {
-    Memory(Vec<u8>),
-    File(Temp, Hasher),
-}
-
-impl Upload for Receiving<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let (expected, end) = (self.expected.size(), self.received + bytes.len() as u64);
-        if end > expected {
-            return Err(StoreError::Size { expected, actual: end });
-        }
-        match &mut self.target {
-            Target::Memory(buffer) => buffer.extend_from_slice(bytes),
-            Target::File(temp, hasher) => {
-                temp.file.write_all_at(bytes, self.received).map_err(StoreError::io("write a blob"))?;
-                hasher.update(bytes);
-            }
-        }
-        self.received = end;
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>) -> Result<(), StoreError> {
-        let expected = self.expected;
-        if self.received != expected.size() {
-            return Err(StoreError::Size { expected: expected.size(), actual: self.received });
-        }
-        match self.target {
-            Target::Memory(bytes) => self.disk.put(vec![(expected, bytes)]).pop().unwrap_or(Ok(())),
-            Target::File(temp, hasher) => {
-                let actual = hasher.finish();
-                if actual != expected {
-                    return Err(StoreError::Mismatch { expected, actual });
-                }
-                self.disk.submit_large(Large { digest: expected, temp }).map_or(Ok(()), |ticket| ticket.wait())
-            }
-        }
     }
 }
 

@@ -15,6 +15,7 @@ mod segments;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 pub use api::{Blob, Store, StoreError};
 pub use commit::{Committer, Job, Ticket};
@@ -26,3 +27,4 @@ pub use format::{
 };
 pub use index::DigestMap;
 pub use scan::Window;
+pub use upload::Upload;

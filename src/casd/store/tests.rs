@@ -239,20 +239,20 @@ fn an_upload_is_visible_only_when_it_is_whole_and_right() {
         let digest = Digest::of(Function::Sha256, &bytes);
         let mut half = store.upload(digest).unwrap();
         half.write(&bytes[..500]).unwrap();
-        assert!(matches!(half.finish(), Err(StoreError::Size { .. })));
+        assert!(matches!(store.finish(half), Err(StoreError::Size { .. })));
         let mut long = store.upload(digest).unwrap();
         long.write(&bytes).unwrap();
         assert!(matches!(long.write(b"x"), Err(StoreError::Size { .. })));
         drop(long);
         let mut wrong = store.upload(digest).unwrap();
         wrong.write(&vec![0; bytes.len()]).unwrap();
-        assert!(matches!(wrong.finish(), Err(StoreError::Mismatch { .. })));
+        assert!(matches!(store.finish(wrong), Err(StoreError::Mismatch { .. })));
         assert!(!store.contains(&digest));
         let mut right = store.upload(digest).unwrap();
         for chunk in bytes.chunks(333) {
             right.write(chunk).unwrap();
         }
-        right.finish().unwrap();
+        store.finish(right).unwrap();
         assert_eq!(read(&store, &digest), Some(bytes));
     }
 }
