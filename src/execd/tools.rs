@@ -62,7 +62,7 @@ pub async fn run(executor: &Executor, run: &CargoRun, fds: &[OwnedFd]) -> Result
     let fail = |what: &Path, err: io::Error| Refusal::new(Code::Internal, format!("{}: {err}", what.display()));
     let scratch = executor.sources.scratch.own().map_err(|err| fail(Path::new("a scratch folder"), err))?;
     let tmp = scratch.make("tmp").map_err(|err| fail(Path::new("/tmp"), err))?;
-    let target = target(&executor.queries, &run.toolchain);
+    let target = target(&executor.queries, run);
     fs::create_dir_all(&target).map_err(|err| fail(&target, err))?;
     let job = job(executor, run, &tmp, &target);
     let null = File::open("/dev/null").map_err(|err| fail(Path::new("/dev/null"), err))?;
@@ -123,10 +123,14 @@ fn check(run: &CargoRun) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A kept folder a toolchain, so that cargo asks rustc about itself once.
-fn target(queries: &Path, toolchain: &Path) -> PathBuf {
-    let hash = blake3::hash(toolchain.as_os_str().as_encoded_bytes());
-    queries.join(&hash.to_hex()[..16])
+/// A kept folder a toolchain and checkout, so that cargo asks rustc about itself once there, and
+/// no checkout writes what another's answers rest on.
+fn target(queries: &Path, run: &CargoRun) -> PathBuf {
+    let mut hasher = blake3::Hasher::new();
+    for path in [&run.toolchain, &run.root] {
+        hasher.update(path.as_os_str().as_encoded_bytes()).update(&[0]);
+    }
+    queries.join(&hasher.finalize().to_hex()[..16])
 }
 
 fn job(executor: &Executor, run: &CargoRun, tmp: &Path, target: &Path) -> Job {
@@ -161,7 +165,7 @@ fn mounts(executor: &Executor, run: &CargoRun, tmp: &Path, kind: &Kind) -> Vec<M
     let mut mounts = executor.sources.host.mounts(names);
     mounts.extend([Mount::Proc, Mount::Devices, Mount::Dir("/vx/home".into())]);
     mounts.push(host::writable_data(tmp, Path::new("/tmp")));
-    mounts.push(host::writable_data(&self::target(&executor.queries, &run.toolchain), Path::new(TARGET)));
+    mounts.push(host::writable_data(&self::target(&executor.queries, run), Path::new(TARGET)));
     let mut own: Vec<(PathBuf, Show)> = run.show.iter().map(|path| (path.clone(), host::data as Show)).collect();
     own.extend([(run.cargo_home.clone(), host::data as Show), (run.root.clone(), host::data)]);
     own.push((run.cargo_home.join("bin"), host::read_only));
