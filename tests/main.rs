@@ -8,6 +8,7 @@ mod control;
 mod crash;
 mod install;
 mod kit;
+mod pipelining;
 mod projects;
 mod reapi;
 mod ripgrep;

@@ -13,10 +13,10 @@ use shared::{
     },
 };
 
-use crate::cargo::call::Call;
+use crate::cargo::call::{Call, Role};
 
 /// The version of rendering, mounts and environment. Bumped by any change in them.
-pub const KEY: &str = "3";
+pub const KEY: &str = "4";
 
 /// An output that nobody makes.
 const SCRATCH: &str = ".vx-scratch";
@@ -51,7 +51,7 @@ pub fn build(call: &Call, inputs: &[(String, Input)], identity: &Identity) -> Re
     }
     let built = root.build(Function::Blake3);
     let mut blobs: HashMap<Digest, Vec<u8>> = built.directories.into_iter().collect();
-    let platform = platform(identity, &call.places);
+    let platform = platform(identity, call);
     let command = command(call, platform.clone()).encode_to_vec();
     let command_digest = Digest::of(Function::Blake3, &command);
     blobs.insert(command_digest, command);
@@ -68,8 +68,8 @@ pub fn build(call: &Call, inputs: &[(String, Input)], identity: &Identity) -> Re
 }
 
 /// Sorted by name, as the API asks.
-fn platform(identity: &Identity, places: &[(String, String)]) -> v2::Platform {
-    let places: Vec<String> = places.iter().map(|(fixed, real)| format!("{fixed}:{real}")).collect();
+fn platform(identity: &Identity, call: &Call) -> v2::Platform {
+    let places: Vec<String> = call.places.iter().map(|(fixed, real)| format!("{fixed}:{real}")).collect();
     let mut properties = vec![
         (property::HOST, identity.host.as_str()),
         (property::KEY, KEY),
@@ -78,6 +78,9 @@ fn platform(identity: &Identity, places: &[(String, String)]) -> v2::Platform {
         (property::VIEW, "fixed"),
     ];
     properties.extend(places.iter().map(|place| (property::PLACE, place.as_str())));
+    let early = call.outputs.iter().find(|output| output.role == Role::Metadata);
+    let early = early.map(|output| call.relative(&output.path));
+    properties.extend(early.iter().map(|path| (property::EARLY, path.as_str())));
     properties.sort_unstable();
     let property = |(name, value): (&str, &str)| v2::platform::Property { name: name.into(), value: value.into() };
     v2::Platform { properties: properties.into_iter().map(property).collect() }

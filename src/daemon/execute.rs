@@ -9,11 +9,12 @@ use std::{
 };
 
 use shared::{
-    client::exec::{ExecError, Identity},
+    client::exec::{ExecError, Heard, Identity},
     digest::Digest,
     fault::{Failure, Fault},
     reapi::v2,
 };
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -80,6 +81,17 @@ pub struct Work {
     pub identity: Identity,
     /// Ends it.
     pub cancel: CancellationToken,
+    /// Its unit, and who is told what it leaves while it runs.
+    pub early: (usize, mpsc::Sender<Early>),
+}
+
+/// An output that is there while its unit's action still runs.
+#[derive(Debug)]
+pub struct Early {
+    /// The unit.
+    pub unit: usize,
+    /// The output.
+    pub file: v2::OutputFile,
 }
 
 impl Work {
@@ -125,17 +137,26 @@ impl Work {
     async fn execute(&self, action: Digest, interest: &Interest<'_>) -> Result<Option<v2::ActionResult>, ServiceError> {
         persist(async || {
             let mut running = self.services.exec.execute(action).await?;
-            let response = tokio::select! {
-                response = running.wait() => response?,
-                () = self.cancel.cancelled() => {
-                    if let Some(name) = running.name.as_ref().filter(|_| interest.is_the_last()) {
-                        // An executor that is gone has ended its actions too.
-                        let _ = self.services.exec.cancel(name).await;
+            loop {
+                let heard = tokio::select! {
+                    heard = running.next() => heard?,
+                    () = self.cancel.cancelled() => {
+                        if let Some(name) = running.name.as_ref().filter(|_| interest.is_the_last()) {
+                            // An executor that is gone has ended its actions too.
+                            let _ = self.services.exec.cancel(name).await;
+                        }
+                        return Ok(None);
                     }
-                    return Ok(None);
+                };
+                match heard {
+                    Heard::Early(file) => {
+                        let (unit, told) = &self.early;
+                        // The dispatcher outlives its actions; were it gone, so is all interest.
+                        let _ = told.send(Early { unit: *unit, file }).await;
+                    }
+                    Heard::Ended(response) => return Ok::<_, ExecError>(response.result),
                 }
-            };
-            Ok::<_, ExecError>(response.result)
+            }
         })
         .await
     }

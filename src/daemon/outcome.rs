@@ -14,7 +14,7 @@ use crate::cargo::{
 };
 
 /// What a unit left.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Files by name: content and whether it is executable.
     pub files: HashMap<String, (Digest, Mode)>,

@@ -1,8 +1,10 @@
 //! The dispatcher of one build: ready units become Actions, are looked up together, and what is
 //! not there is run by execd as far as jobs allow; one loop puts all events in one order.
 
+mod early;
 mod ending;
 mod lookup;
+mod needs;
 mod request;
 
 use std::{
@@ -13,9 +15,10 @@ use std::{
 use shared::{
     client::exec::Identity,
     fault::{Failure, Fault},
+    limits,
     reapi::v2,
 };
-use tokio::task::JoinSet;
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -28,12 +31,13 @@ use crate::{
         plan::{Plan, UnitId},
     },
     events::{Event, Listener},
-    execute::{Executing, Work},
-    graph::Build,
+    execute::{Early, Executing, Work},
+    graph::{Build, Cost},
     inputs::Inputs,
     names::{Names, Subject},
     outcome::Outcome,
     services::Services,
+    streams::Streams,
 };
 
 /// How a build ended.
@@ -77,10 +81,21 @@ pub struct Runner<'a> {
     voice: Voice,
     build: Build,
     said: Said,
-    /// By unit.
+    /// By unit; of one that still runs what it has handed out.
     outcomes: Vec<Option<Outcome>>,
     /// Actions that were looked up and are not there, by unit.
     waiting: HashMap<usize, (Call, Action)>,
+    /// Ends one running unit, by unit.
+    cancels: HashMap<usize, CancellationToken>,
+    /// Failures that are not believed yet, by unit.
+    held: BTreeMap<usize, (v2::ActionResult, Streams)>,
+}
+
+/// Actions under way, and what is heard of them.
+struct Tasks {
+    running: JoinSet<Finished>,
+    tell: mpsc::Sender<Early>,
+    early: mpsc::Receiver<Early>,
 }
 
 /// A finished action's result.
@@ -99,26 +114,20 @@ pub trait Say {
 impl<'a> Runner<'a> {
     /// A build of a plan's units.
     pub fn new(around: &'a Surroundings, plan: &'a Plan, inputs: &'a Arc<Inputs>, voice: Voice) -> Self {
-        let dependencies: Vec<Vec<usize>> = plan
-            .units
-            .iter()
-            .map(|unit| {
-                let mut needs: Vec<usize> = unit.dependencies.iter().map(|one| one.unit.0).collect();
-                needs.sort_unstable();
-                needs.dedup();
-                needs
-            })
-            .collect();
+        let needs = needs::of_all(plan);
+        let costs = vec![Cost { whole: 1, metadata: 1 }; needs.len()];
         Runner {
             around,
             plan,
             inputs,
             subjects: plan.units.iter().map(|unit| Subject::of(plan, unit, inputs)).collect(),
             voice,
-            build: Build::new(&dependencies, around.jobs),
+            build: Build::new(needs, &costs, around.jobs),
             said: BTreeMap::new(),
             outcomes: vec![None; plan.units.len()],
             waiting: HashMap::new(),
+            cancels: HashMap::new(),
+            held: BTreeMap::new(),
         }
     }
 
@@ -135,26 +144,32 @@ impl<'a> Runner<'a> {
     /// Runs until everything is there, something failed, or the build is cancelled.
     pub async fn run(&mut self, terminal: &impl Say) -> Result<Verdict, Failure> {
         self.around.names.load(&self.around.services, &self.subjects).await?;
-        let mut running: JoinSet<Finished> = JoinSet::new();
+        let (tell, early) = mpsc::channel(limits::EARLY_OUTPUTS);
+        let mut tasks = Tasks { running: JoinSet::new(), tell, early };
         loop {
             self.look_up_ready(terminal).await?;
             while let Some(unit) = self.build.start() {
-                self.start(unit, &mut running)?;
+                self.start(unit, &mut tasks)?;
             }
             if self.build.is_over() {
                 break;
             }
             tokio::select! {
-                Some(finished) = running.join_next() => {
+                // What a unit hands out comes before its end.
+                biased;
+                Some(early) = tasks.early.recv() => self.early(early),
+                Some(finished) = tasks.running.join_next() => {
                     let finished = finished.map_err(|err| Failure::new(Fault::Bug, format!("an action's task: {err}")))?;
                     self.finished(finished, terminal).await?;
                 }
                 () = self.around.cancel.cancelled() => {
-                    while running.join_next().await.is_some() {}
+                    tasks.early.close();
+                    while tasks.running.join_next().await.is_some() {}
                     return Ok(Verdict::Cancelled);
                 }
             }
         }
+        self.give_up_held(terminal).await;
         Ok(if self.build.has_failed() { Verdict::Failed } else { Verdict::Built })
     }
 
@@ -164,7 +179,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn start(&mut self, unit: usize, running: &mut JoinSet<Finished>) -> Result<(), Failure> {
+    fn start(&mut self, unit: usize, tasks: &mut Tasks) -> Result<(), Failure> {
         let (call, action) =
             self.waiting.remove(&unit).ok_or_else(|| Failure::new(Fault::Bug, "a queued unit has no action"))?;
         self.tell(&Event::Started(UnitId(unit)));
@@ -175,9 +190,11 @@ impl<'a> Runner<'a> {
             packages: call.needs.packages.clone(),
             toolchain: self.plan.mounts.real_path(crate::cargo::mounts::TOOLCHAIN),
             identity: self.around.identity.clone(),
-            cancel: self.around.cancel.clone(),
+            cancel: self.around.cancel.child_token(),
+            early: (unit, tasks.tell.clone()),
         };
-        running.spawn(async move {
+        self.cancels.insert(unit, work.cancel.clone());
+        tasks.running.spawn(async move {
             let outcome = work.run(&action).await;
             Finished { unit, call, outcome }
         });

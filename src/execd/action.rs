@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use crate::{
-    collect::{Collector, Format, Outputs},
+    collect::{Collector, Format, OutputFile, Outputs},
+    early::{self, Notice},
     executor::Executor,
     host,
     launch::{RunError, Running},
@@ -26,7 +27,7 @@ use crate::{
     refusal::Refusal,
     sandbox::{Ended, Identity, Job, Network, Status, Step, Usage, cgroup::PROCESSES},
     seen::{Seen, Watch},
-    view::{self, Command, Style, View},
+    view::{self, Command, Style, View, paths::Output},
 };
 
 /// The longest time an action may ask for, and what one gets that does not ask.
@@ -49,6 +50,8 @@ pub struct Request {
     pub timeout: Duration,
     /// How its output directories are stored.
     pub format: Format,
+    /// The output that is handed out while it runs.
+    pub early: Option<Output>,
     /// Whether its result may be stored, looked up and shared.
     pub cacheable: bool,
 }
@@ -120,17 +123,25 @@ impl Done {
     }
 }
 
-/// Runs an action to its end; `started` is called when it has a slot.
+/// Who is told how far an action is.
+pub trait Observer {
+    /// It has a slot.
+    fn started(&self);
+    /// An output is there although it still runs.
+    fn early(&self, output: OutputFile);
+}
+
+/// Runs an action to its end.
 pub async fn run(
     executor: &Executor,
     request: &Request,
     cancel: &CancellationToken,
-    started: impl FnOnce(),
+    observer: &impl Observer,
 ) -> Result<Done, Refusal> {
     let cancelled = || Refusal::new(Code::Cancelled, "the action was cancelled");
     let queued = SystemTime::now();
     let _slot = unless(cancel, executor.slots.take()).await.ok_or_else(cancelled)?;
-    started();
+    observer.started();
     let _counted = executor.counted();
     let worker = SystemTime::now();
 
@@ -139,7 +150,7 @@ pub async fn run(
     let view = unless(cancel, staged).await.ok_or_else(cancelled)??;
     let fetched = SystemTime::now();
 
-    let run = execute(executor, request, &view, cancel).await?;
+    let run = execute_observed(executor, request, &view, cancel, observer).await?;
     if matches!(run.ending, Ending::Cancelled) {
         return Err(cancelled());
     }
@@ -161,11 +172,31 @@ async fn unless<T>(cancel: &CancellationToken, work: impl Future<Output = T>) ->
     }
 }
 
+/// Runs the command, and hands its early output out meanwhile.
+async fn execute_observed(
+    executor: &Executor,
+    request: &Request,
+    view: &View,
+    cancel: &CancellationToken,
+    observer: &impl Observer,
+) -> Result<Run, Refusal> {
+    let (notice, noticed) = request.early.as_ref().map(Notice::of).unzip();
+    let run = execute(executor, request, view, cancel, notice);
+    tokio::pin!(run);
+    tokio::select! {
+        // What would be handed out now is in the result in a moment.
+        run = &mut run => return run,
+        early = early::capture(executor, request, view, noticed) => early.into_iter().for_each(|file| observer.early(file)),
+    }
+    run.await
+}
+
 async fn execute(
     executor: &Executor,
     request: &Request,
     view: &View,
     cancel: &CancellationToken,
+    notice: Option<Notice>,
 ) -> Result<Run, Refusal> {
     let internal = |what: &str, err: std::io::Error| Refusal::new(Code::Internal, format!("{what}: {err}"));
     let job = job(executor, request, view);
@@ -177,8 +208,8 @@ async fn execute(
     let procs = procs.map_err(|err| internal("join a control group", err))?;
     let null = File::open("/dev/null").map_err(|err| internal("/dev/null", err))?;
     let overflow = Overflow::new();
-    let (stdout, out) = Capture::start(&overflow).map_err(|err| internal("make a pipe", err))?;
-    let (stderr, err) = Capture::start(&overflow).map_err(|err| internal("make a pipe", err))?;
+    let (stdout, out) = Capture::start(&overflow, None).map_err(|err| internal("make a pipe", err))?;
+    let (stderr, err) = Capture::start(&overflow, notice).map_err(|err| internal("make a pipe", err))?;
     let began = SystemTime::now();
     let streams = [null.as_fd(), out.as_fd(), err.as_fd()];
     let started = executor.launch(&job, streams, procs.as_ref().map(File::as_fd));

@@ -6,6 +6,7 @@ mod beneath;
 mod child;
 mod collect;
 mod control;
+mod early;
 mod executor;
 mod folder;
 mod host;

@@ -10,6 +10,8 @@ use std::{
 use shared::limits;
 use tokio::{io::AsyncReadExt, net::unix::pipe, sync::watch, task::JoinHandle};
 
+use crate::early::Notice;
+
 /// After the last process is gone the pipes close at once; this is for a descriptor that got away.
 const AFTERWARDS: Duration = Duration::from_secs(2);
 
@@ -41,12 +43,12 @@ impl Overflow {
 }
 
 impl Capture {
-    /// Starts reading; the other end goes to the payload.
-    pub fn start(overflow: &Overflow) -> io::Result<(Capture, PipeWriter)> {
+    /// Starts reading, `notice` along with it; the other end goes to the payload.
+    pub fn start(overflow: &Overflow, notice: Option<Notice>) -> io::Result<(Capture, PipeWriter)> {
         let (reader, writer) = io::pipe()?;
         let reader = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
         let over = overflow.sender.clone();
-        Ok((Capture { reader: tokio::spawn(read(reader, over)) }, writer))
+        Ok((Capture { reader: tokio::spawn(read(reader, over, notice)) }, writer))
     }
 
     /// What was written, once every writer is gone.
@@ -55,7 +57,7 @@ impl Capture {
     }
 }
 
-async fn read(mut reader: pipe::Receiver, over: watch::Sender<bool>) -> Vec<u8> {
+async fn read(mut reader: pipe::Receiver, over: watch::Sender<bool>, mut notice: Option<Notice>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut chunk = vec![0; 64 << 10];
     loop {
@@ -63,6 +65,9 @@ async fn read(mut reader: pipe::Receiver, over: watch::Sender<bool>) -> Vec<u8> 
             Ok(count) if count > 0 => {
                 let room = limits::STREAM_BYTES - bytes.len();
                 bytes.extend_from_slice(&chunk[..count.min(room)]);
+                if let Some(notice) = &mut notice {
+                    notice.read(&chunk[..count.min(room)]);
+                }
                 if count > room {
                     over.send_replace(true);
                     return bytes;

@@ -46,6 +46,8 @@ pub enum Style {
         toolchain: Option<String>,
         /// The host's C tools.
         host: Option<String>,
+        /// The declared output that is handed out while the action runs.
+        early: Option<String>,
         /// Folders below /vx that are shown at a second place too.
         places: Vec<(PathBuf, PathBuf)>,
         /// The person's own workspace, shown as it is.
@@ -121,8 +123,9 @@ impl Style {
 
     /// Reads the platform properties, names with values.
     pub fn of<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Style, ViewError> {
-        use shared::reapi::property::{HOST, KEY, LIVE, LIVE_TARGET, PLACE, ROOT, TOOLCHAIN, VIEW};
-        let (mut root, mut key, mut toolchain, mut host, mut places) = (false, false, None, None, Vec::new());
+        use shared::reapi::property::{EARLY, HOST, KEY, LIVE, LIVE_TARGET, PLACE, ROOT, TOOLCHAIN, VIEW};
+        let (mut root, mut key, mut places) = (false, false, Vec::new());
+        let (mut toolchain, mut host, mut early) = (None, None, None);
         let (mut live, mut live_target) = (None, None);
         for property in properties {
             match property {
@@ -130,6 +133,7 @@ impl Style {
                 (KEY, _) => key = true,
                 (TOOLCHAIN, identity) => toolchain = Some(identity.to_owned()),
                 (HOST, identity) => host = Some(identity.to_owned()),
+                (EARLY, output) => early = Some(output.to_owned()),
                 (PLACE, pair) => places.push(fixed::place(pair)?),
                 (LIVE, folder) => live = Some(folder),
                 (LIVE_TARGET, folder) => live_target = Some(folder),
@@ -147,10 +151,13 @@ impl Style {
         }
         let live = live.map(|folder| live::asked(folder, live_target)).transpose()?;
         match (root, key) {
-            (true, true) => Ok(Style::Fixed { toolchain, host, places, live }),
-            _ if toolchain.is_some() || host.is_some() || !places.is_empty() || live.is_some() => {
+            (true, true) => Ok(Style::Fixed { toolchain, host, early, places, live }),
+            _ if [&toolchain, &host, &early].into_iter().any(Option::is_some)
+                || !places.is_empty()
+                || live.is_some() =>
+            {
                 Err(ViewError::Invalid(
-                    "vx-toolchain, vx-host, vx-place and vx-live go with vx-root=input and vx-key".to_owned(),
+                    "vx-toolchain, vx-host, vx-early, vx-place and vx-live go with vx-root=input and vx-key".to_owned(),
                 ))
             }
             (true, false) => Ok(Style::ForeignRoot),
@@ -175,7 +182,7 @@ pub async fn make(
             rung.name()
         ))),
         Style::ForeignRoot => foreign::root(sources, command, root).await,
-        Style::Fixed { toolchain, host, places, live } => {
+        Style::Fixed { toolchain, host, places, live, .. } => {
             let (toolchain, host) = (toolchain.as_deref(), host.as_deref());
             let shown = fixed::Shown { toolchain, host, places, live: live.as_ref() };
             fixed::make(sources, shown, command, root).await

@@ -65,6 +65,8 @@ pub const UPLOADS: usize = 64;
 pub const OPERATIONS_PAGE: usize = 200;
 /// Longest WaitOperation; a client that wants more asks again.
 pub const OPERATION_WAIT: Duration = Duration::from_secs(3600);
+/// Early outputs that one build's dispatcher has not looked at yet; who brings more waits.
+pub const EARLY_OUTPUTS: usize = 64;
 /// Digests in one `blob.open`: each may need a descriptor on the answer.
 pub const OPEN_BLOBS: usize = 200;
 /// How long an interrupted upload is kept for its client to resume.

@@ -2,7 +2,9 @@
 //! unit is and how it runs is not known here.
 
 mod build;
+mod need;
 mod weight;
 
 pub use build::Build;
+pub use need::{Cost, Need, Strength};
 pub use weight::weights;

@@ -1,27 +1,25 @@
-//! How much of the build waits for a unit: its critical path counted in units, cargo's heuristic
-//! until durations are known.
+//! How much of the build waits for a unit: the longest way from its start to the end of the build,
+//! if there were room for everything at once.
 
-/// For each unit the longest chain of dependents above it, itself included. `dependencies` lists
-/// each unit's dependencies and must have no circle; units of one fall to weight 1.
-pub fn weights(dependencies: &[Vec<usize>]) -> Vec<u32> {
-    let mut dependents = vec![Vec::new(); dependencies.len()];
-    let mut above = vec![0_usize; dependencies.len()];
-    for (unit, needs) in dependencies.iter().enumerate() {
-        for &need in needs {
-            dependents[need].push(unit);
-        }
+use super::{Cost, Need, Strength};
+
+/// For each unit the longest way through its dependents, itself included. Needs must have no
+/// circle; units of one fall to their own cost.
+pub fn weights(needs: &[Vec<Need>], costs: &[Cost]) -> Vec<u64> {
+    let mut above = vec![0_usize; needs.len()];
+    for need in needs.iter().flatten() {
+        above[need.unit] += 1;
     }
-    for (unit, users) in dependents.iter().enumerate() {
-        above[unit] = users.len();
-    }
-    let mut weights = vec![1_u32; dependencies.len()];
-    let mut open: Vec<usize> = (0..dependencies.len()).filter(|&unit| above[unit] == 0).collect();
+    let mut weights: Vec<u64> = costs.iter().map(|cost| cost.whole).collect();
+    let mut open: Vec<usize> = (0..needs.len()).filter(|&unit| above[unit] == 0).collect();
     while let Some(unit) = open.pop() {
-        for &need in &dependencies[unit] {
-            weights[need] = weights[need].max(weights[unit] + 1);
-            above[need] -= 1;
-            if above[need] == 0 {
-                open.push(need);
+        for need in &needs[unit] {
+            let cost = costs[need.unit];
+            let until = if need.strength == Strength::All { cost.whole } else { cost.metadata };
+            weights[need.unit] = weights[need.unit].max(until + weights[unit]);
+            above[need.unit] -= 1;
+            if above[need.unit] == 0 {
+                open.push(need.unit);
             }
         }
     }
@@ -32,10 +30,25 @@ pub fn weights(dependencies: &[Vec<usize>]) -> Vec<u32> {
 mod tests {
     use super::*;
 
+    fn needs(all: &[&[usize]]) -> Vec<Vec<Need>> {
+        let need = |unit: &usize| Need { unit: *unit, strength: Strength::All };
+        all.iter().map(|needs| needs.iter().map(need).collect()).collect()
+    }
+
     #[test]
     fn the_longest_chain_counts() {
         // 0 ← 1 ← 3, 0 ← 2, 2 ← 3 via 4
-        let dependencies = vec![vec![], vec![0], vec![0], vec![1, 4], vec![2]];
-        assert_eq!(weights(&dependencies), [4, 2, 3, 1, 2]);
+        let needs = needs(&[&[], &[0], &[0], &[1, 4], &[2]]);
+        assert_eq!(weights(&needs, &[Cost { whole: 1, metadata: 1 }; 5]), [4, 2, 3, 1, 2]);
+    }
+
+    #[test]
+    fn long_units_weigh_more_and_metadata_comes_sooner() {
+        let mut needs = needs(&[&[], &[], &[0], &[1]]);
+        let costs = [(10, 2), (5, 5), (3, 3), (3, 3)].map(|(whole, metadata)| Cost { whole, metadata });
+        assert_eq!(weights(&needs, &costs), [13, 8, 3, 3]);
+        needs[2][0].strength = Strength::Metadata;
+        // What its dependent takes is over before its own code is there.
+        assert_eq!(weights(&needs, &costs), [10, 8, 3, 3]);
     }
 }

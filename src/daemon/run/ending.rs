@@ -22,6 +22,12 @@ impl Runner<'_> {
     /// A unit's action has ended.
     pub(super) async fn finished(&mut self, finished: Finished, terminal: &impl Say) -> Result<(), Failure> {
         let Finished { unit, call, outcome } = finished;
+        self.cancels.remove(&unit);
+        if self.build.is_stale(unit) {
+            self.tell(&Event::Repeated(UnitId(unit)));
+            self.build.again(unit);
+            return Ok(());
+        }
         let Some(result) = outcome? else {
             self.build.fail(unit);
             return Ok(());
@@ -40,17 +46,28 @@ impl Runner<'_> {
         let named = run.named(services).await?;
         if self.around.names.learn(services, &self.subjects[unit], named).await && self.render(unit)? != call {
             self.tell(&Event::Repeated(UnitId(unit)));
+            self.retract(unit);
             self.build.again(unit);
             return Ok(());
         }
         if result.exit_code == 0 {
-            return self.take(unit, &call, &result, &streams, Whence::Run, terminal).await;
+            self.take(unit, &call, &result, &streams, Whence::Run, terminal).await?;
+        } else if self.build.is_tentative(unit) {
+            self.hold(unit, result, streams);
+        } else {
+            self.failed(unit, &result, &streams, terminal).await;
         }
-        self.failed(unit, &result, &streams, terminal).await;
+        self.believe_held(terminal).await;
         Ok(())
     }
 
-    async fn failed(&mut self, unit: usize, result: &v2::ActionResult, streams: &Streams, terminal: &impl Say) {
+    pub(super) async fn failed(
+        &mut self,
+        unit: usize,
+        result: &v2::ActionResult,
+        streams: &Streams,
+        terminal: &impl Say,
+    ) {
         self.tell(&Event::Failed(UnitId(unit)));
         self.build.fail(unit);
         let one = &self.plan.units[unit];
@@ -100,8 +117,7 @@ impl Runner<'_> {
             Whence::Found => Event::Hit(UnitId(unit)),
             Whence::Run => Event::Built(UnitId(unit)),
         });
-        self.outcomes[unit] = Some(outcome);
-        self.build.finish(unit);
+        self.settle(unit, outcome);
         Ok(())
     }
 

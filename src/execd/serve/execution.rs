@@ -7,7 +7,6 @@ use std::{
 };
 
 use shared::{
-    digest::Digest,
     reapi::{self, any, longrunning, v2},
     service::Peer,
 };
@@ -21,6 +20,7 @@ use super::{
 };
 use crate::{
     action::{self, Request as Action},
+    collect::OutputFile,
     executor::Executor,
     refusal::Refusal,
 };
@@ -100,8 +100,7 @@ impl Execute {
         let (executor, operations) = (Arc::clone(&self.executor), Arc::clone(&self.operations));
         let guard = executor.parts.idle.guard();
         tokio::spawn(async move {
-            let started = || operation.say(Progress::In(Phase::Executing));
-            let mut outcome = action::run(&executor, &request, &operation.cancel, started).await;
+            let mut outcome = action::run(&executor, &request, &operation.cancel, operation.as_ref()).await;
             if let Ok(done) = &outcome
                 && request.cacheable
                 && done.is_cacheable()
@@ -118,6 +117,16 @@ impl Execute {
     }
 }
 
+impl action::Observer for Operation {
+    fn started(&self) {
+        self.say(Progress::In(Phase::Executing));
+    }
+
+    fn early(&self, output: OutputFile) {
+        self.announce(output);
+    }
+}
+
 /// An operation's states from now to its end.
 fn states(operation: Arc<Operation>, inline: Inline) -> States {
     let follower = operation.follow();
@@ -127,22 +136,23 @@ fn states(operation: Arc<Operation>, inline: Inline) -> States {
             return None;
         }
         let progress = follower.borrow_and_update().clone();
-        let message = message(&operation.name, operation.action, &progress, inline);
+        let message = message(&operation, &progress, inline);
         let ended = matches!(progress, Progress::Ended(_));
         Some((Ok(message), (operation, follower, false, ended)))
     }))
 }
 
 /// One state as the API writes it.
-fn message(name: &str, action: Digest, progress: &Progress, inline: Inline) -> longrunning::Operation {
+fn message(operation: &Operation, progress: &Progress, inline: Inline) -> longrunning::Operation {
     let stage = match progress {
         Progress::In(phase) => *phase,
         Progress::Ended(_) => Phase::Completed,
     };
     let metadata = v2::ExecuteOperationMetadata {
         stage: stage as i32,
-        action_digest: Some(reapi::digest_to_proto(&action)),
-        digest_function: reapi::function_to_proto(action.function()),
+        action_digest: Some(reapi::digest_to_proto(&operation.action)),
+        digest_function: reapi::function_to_proto(operation.action.function()),
+        partial_execution_metadata: operation.early().map(result::partial),
         ..Default::default()
     };
     let result = match progress {
@@ -153,7 +163,7 @@ fn message(name: &str, action: Digest, progress: &Progress, inline: Inline) -> l
         }
     };
     let done = result.is_some();
-    longrunning::Operation { name: name.to_owned(), metadata: Some(any::pack(&metadata)), done, result }
+    longrunning::Operation { name: operation.name.clone(), metadata: Some(any::pack(&metadata)), done, result }
 }
 
 fn trimmed(response: &v2::ExecuteResponse, inline: Inline) -> v2::ExecuteResponse {
@@ -171,5 +181,5 @@ fn trimmed(response: &v2::ExecuteResponse, inline: Inline) -> v2::ExecuteRespons
 
 /// An operation as it is now, for the Operations service.
 pub fn snapshot(operation: &Operation, inline: Inline) -> longrunning::Operation {
-    message(&operation.name, operation.action, &operation.progress(), inline)
+    message(operation, &operation.progress(), inline)
 }

@@ -5,7 +5,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
@@ -14,6 +14,8 @@ use std::{
 use shared::{digest::Digest, reapi::v2, service::Peer};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use crate::collect::OutputFile;
 
 /// Ended operations that can still be asked for.
 const KEPT: usize = 1000;
@@ -39,6 +41,7 @@ pub struct Operation {
     /// Asks it to end.
     pub cancel: CancellationToken,
     progress: watch::Sender<Progress>,
+    early: OnceLock<OutputFile>,
 }
 
 impl Operation {
@@ -50,6 +53,18 @@ impl Operation {
     /// As it is now.
     pub fn progress(&self) -> Progress {
         self.progress.borrow().clone()
+    }
+
+    /// Tells of an output that is there while it runs; who joins later is told too.
+    pub fn announce(&self, output: OutputFile) {
+        if self.early.set(output).is_ok() {
+            self.progress.send_modify(|_| ());
+        }
+    }
+
+    /// The output that was announced.
+    pub fn early(&self) -> Option<&OutputFile> {
+        self.early.get()
     }
 
     /// Says how far it is.
@@ -102,7 +117,8 @@ impl Operations {
         let name = format!("{}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed));
         let progress = watch::Sender::new(Progress::In(v2::execution_stage::Value::Queued));
         let cancel = CancellationToken::new();
-        let operation = Arc::new(Operation { name: name.clone(), action, peer, cancel, progress });
+        let early = OnceLock::new();
+        let operation = Arc::new(Operation { name: name.clone(), action, peer, cancel, progress, early });
         table.by_name.insert(name, Arc::clone(&operation));
         if joining == Joining::Allowed {
             table.in_flight.insert((peer, action), Arc::clone(&operation));

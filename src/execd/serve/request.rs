@@ -19,7 +19,7 @@ use crate::{
     refusal::Refusal,
     view::{
         Command, Style,
-        paths::{self, Kind},
+        paths::{self, Kind, Output},
     },
 };
 
@@ -45,9 +45,19 @@ pub async fn read(executor: &Executor, peer: Peer, digest: Digest) -> Result<Req
         Ok(OutputDirectoryFormat::TreeOnly) | Err(_) => Format::Tree,
     };
     let command = self::command(command)?;
+    let early = early(&style, &command)?;
     // What a live checkout held is not in the Action.
     let cacheable = !action.do_not_cache && style.live().is_none();
-    Ok(Request { digest, command, root, style, timeout, format, cacheable })
+    Ok(Request { digest, command, root, style, timeout, format, early, cacheable })
+}
+
+/// The output that `vx-early` names.
+fn early(style: &Style, command: &Command) -> Result<Option<Output>, Refusal> {
+    let Style::Fixed { early: Some(early), .. } = style else { return Ok(None) };
+    match command.outputs.iter().find(|output| output.declared == *early) {
+        Some(output) => Ok(Some(output.clone())),
+        None => Err(Refusal::new(Code::InvalidArgument, format!("vx-early={early} is no declared output"))),
+    }
 }
 
 /// The Action's properties win over the Command's.

@@ -9,7 +9,7 @@ use shared::{
     limits,
     reapi::{
         self, any, digest_to_proto, protobuf,
-        record::{self, RunRecord},
+        record::{self, EarlyOutput, RunRecord},
         tree::Mode,
         v2,
     },
@@ -64,19 +64,13 @@ pub fn stored(done: &Done) -> v2::ActionResult {
 
 #[allow(deprecated, reason = "clients of API 2.0 look for links in the two older lists")]
 fn name_outputs(outputs: &Outputs, result: &mut v2::ActionResult) {
-    let file = |file: &OutputFile| v2::OutputFile {
-        path: file.path.clone(),
-        digest: Some(digest_to_proto(&file.digest)),
-        is_executable: file.mode == Mode::Executable,
-        ..Default::default()
-    };
     let directory = |directory: &OutputDirectory| v2::OutputDirectory {
         path: directory.path.clone(),
         tree_digest: directory.tree.as_ref().map(digest_to_proto),
         root_directory_digest: directory.root.as_ref().map(digest_to_proto),
         is_topologically_sorted: true,
     };
-    result.output_files = outputs.files.iter().map(file).collect();
+    result.output_files = outputs.files.iter().map(self::file).collect();
     result.output_directories = outputs.directories.iter().map(directory).collect();
     for found in &outputs.links {
         let link = v2::OutputSymlink { path: found.path.clone(), target: found.target.clone(), node_properties: None };
@@ -87,6 +81,21 @@ fn name_outputs(outputs: &Outputs, result: &mut v2::ActionResult) {
         }
         result.output_symlinks.push(link);
     }
+}
+
+fn file(file: &OutputFile) -> v2::OutputFile {
+    v2::OutputFile {
+        path: file.path.clone(),
+        digest: Some(digest_to_proto(&file.digest)),
+        is_executable: file.mode == Mode::Executable,
+        ..Default::default()
+    }
+}
+
+/// What is known of an action that still runs: its early output.
+pub fn partial(early: &OutputFile) -> v2::ExecutedActionMetadata {
+    let early = EarlyOutput { file: Some(file(early)) };
+    v2::ExecutedActionMetadata { auxiliary_metadata: vec![any::pack(&early)], ..Default::default() }
 }
 
 fn metadata(done: &Done) -> v2::ExecutedActionMetadata {

@@ -17,6 +17,7 @@ use crate::{
     reapi::{
         self, any, digest_to_proto,
         longrunning::{self, Operation, operation},
+        record,
         v2::{self, execution_client::ExecutionClient},
     },
 };
@@ -200,13 +201,26 @@ impl Exec {
     }
 }
 
+/// What is heard of a running action.
+#[derive(Debug)]
+pub enum Heard {
+    /// An output is there although it still runs. May be said more than once.
+    Early(v2::OutputFile),
+    /// It has ended: the response.
+    Ended(Box<v2::ExecuteResponse>),
+}
+
 impl Running {
-    /// Waits for the end: the response, whose `status` may still say no.
-    pub async fn wait(&mut self) -> Result<v2::ExecuteResponse, ExecError> {
+    /// Waits for the next thing to hear; nothing comes after the end. A response whose `status`
+    /// says no is an error.
+    pub async fn next(&mut self) -> Result<Heard, ExecError> {
         while let Some(operation) = self.stream.message().await? {
             self.name = Some(operation.name);
             if !operation.done {
-                continue;
+                match operation.metadata.as_ref().and_then(any::unpack).as_ref().and_then(record::early) {
+                    Some(early) => return Ok(Heard::Early(early)),
+                    None => continue,
+                }
             }
             return match operation.result {
                 Some(operation::Result::Response(response)) => {
@@ -214,7 +228,7 @@ impl Running {
                         any::unpack(&response).ok_or(ExecError::Answer("the response is no ExecuteResponse"))?;
                     match response.status.as_ref().filter(|status| status.code != 0) {
                         Some(status) => Err(Status::new(status.code.into(), status.message.clone()).into()),
-                        None => Ok(response),
+                        None => Ok(Heard::Ended(Box::new(response))),
                     }
                 }
                 Some(operation::Result::Error(status)) => Err(Status::new(status.code.into(), status.message).into()),

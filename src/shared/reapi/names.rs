@@ -22,6 +22,9 @@ pub mod property {
     pub const LIVE: &str = "vx-live";
     /// The target folder of that workspace, which is not shown.
     pub const LIVE_TARGET: &str = "vx-live-target";
+    /// The path of one output, as it is declared: handed out while the action runs, once its
+    /// standard error says in rustc's words that it is there.
+    pub const EARLY: &str = "vx-early";
     /// `fixed` or `path`: how the action sees its inputs.
     pub const VIEW: &str = "vx-view";
 }

@@ -39,6 +39,26 @@ impl Named for RunRecord {
     const NAME: &'static str = "vx.RunRecord";
 }
 
+/// An output that is there although its action still runs (`vx.EarlyOutput`), carried as auxiliary
+/// metadata of the running operation. Its content is in the store; the result names it again, and
+/// what the result says counts.
+#[derive(Clone, PartialEq, Message)]
+pub struct EarlyOutput {
+    /// As the result will name it.
+    #[prost(message, optional, tag = "1")]
+    pub file: Option<v2::OutputFile>,
+}
+
+impl Named for EarlyOutput {
+    const NAME: &'static str = "vx.EarlyOutput";
+}
+
+/// The early output that an operation's metadata tells of.
+pub fn early(metadata: &v2::ExecuteOperationMetadata) -> Option<v2::OutputFile> {
+    let partial = metadata.partial_execution_metadata.as_ref()?;
+    partial.auxiliary_metadata.iter().find_map(any::unpack::<EarlyOutput>)?.file
+}
+
 /// The record of a result, if it carries one.
 pub fn of(result: &v2::ActionResult) -> Option<RunRecord> {
     result.execution_metadata.as_ref()?.auxiliary_metadata.iter().find_map(any::unpack)

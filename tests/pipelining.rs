@@ -1,0 +1,147 @@
+//! A library's dependents start when its metadata is there, and what comes after that is told as cargo tells it. The order is
+//! seen from outside, by the opens of a stand-in for the compiler.
+
+use std::{
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+
+use crate::kit::{Done, Machine, Project, Who, sysroot};
+
+/// The names of a folder's files in the order in which they are opened.
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn of(folder: &Path) -> Log {
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC).expect("an inotify instance");
+        inotify.add_watch(folder, AddWatchFlags::IN_OPEN | AddWatchFlags::IN_DELETE_SELF).expect("the folder is there");
+        let names = Arc::new(Mutex::new(Vec::new()));
+        let logged = Arc::clone(&names);
+        // It ends with the folder itself, which the machine takes along.
+        thread::spawn(move || {
+            while let Ok(events) = inotify.read_events() {
+                let opened = events.iter().filter(|event| !event.mask.contains(AddWatchFlags::IN_ISDIR));
+                let opened = opened.filter_map(|event| Some(event.name.as_ref()?.to_string_lossy().into_owned()));
+                logged.lock().expect("no holder panics").extend(opened);
+                if events.iter().any(|event| event.mask.contains(AddWatchFlags::IN_IGNORED)) {
+                    break;
+                }
+            }
+        });
+        Log(names)
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().expect("no holder panics"))
+    }
+}
+
+/// A toolchain whose rustc opens `CRATE` when it starts and `CRATE.end` when it ends, and takes its time to end for the crate
+/// `base`. A copy, because links would change the times by which the original is known.
+fn telling_toolchain(machine: &Machine) -> (String, Log) {
+    let outside = machine.outside(machine.home().join("telling"));
+    let copy = "mkdir -p \"$2/bin\"; cp -a \"$1/lib\" \"$2\"; cp \"$1/bin/cargo\" \"$2/bin\"; \
+                cp \"$1/bin/rustc\" \"$2/bin/rustc.real\"; cd \"$2/bin\"; mkdir log; cd log; \
+                for each in base mid build_script_build app other; do touch $each $each.end; done; \
+                printf '%s\\n' '#!/bin/sh' 'at=${0%/*}' '[ -e \"$at/log/${2:-none}\" ] || exec \"$at/rustc.real\" \"$@\"' \
+                ': <\"$at/log/$2\"' '\"$at/rustc.real\" \"$@\" || exit' '[ $2 = base ] && sleep 3' \
+                ': <\"$at/log/$2.end\"' >../rustc; chmod 755 ../rustc";
+    let done = Command::new("sh").args(["-ec", copy, "sh"]).arg(sysroot()).arg(&outside).output().expect("a shell");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let (bin, log) = (machine.home().join("telling/bin").display().to_string(), Log::of(&outside.join("bin/log")));
+    // The first build reads its files to know it by.
+    build(machine, &project(machine, "warm"), &bin).ok();
+    assert!(log.take().ends_with(&["app.end".to_owned()]), "the stand-in is not what runs");
+    (bin, log)
+}
+
+fn words(bin: &str) -> [String; 3] {
+    ["sh".to_owned(), "-c".to_owned(), format!("PATH={bin}:$PATH exec vx build -j 4")]
+}
+
+fn build(machine: &Machine, project: &Project, bin: &str) -> Done {
+    machine.run_in(&project.path, words(bin))
+}
+
+/// `app` links `mid` uses `base`, all libraries but the first.
+fn project(machine: &Machine, name: &str) -> Project {
+    let project = Project::write(machine, name, name, "");
+    machine.run(["rm", &project.path.join("mid/build.rs").display().to_string()]).ok();
+    machine.write(project.path.join("mid/src/lib.rs"), "pub fn say() -> String {\n    base::say().to_owned()\n}\n");
+    project
+}
+
+fn four_slots(machine: &Machine) {
+    machine.write(machine.home().join(".config/vx/vx.toml"), "[exec]\nslots = 4\n");
+    machine.run(["vxctl", "reload"]).ok();
+}
+
+#[test]
+fn a_library_that_waits_for_metadata_starts_before_its_dependency_ends() {
+    let machine = Machine::with_vx(Who::Person);
+    four_slots(&machine);
+    let (bin, log) = telling_toolchain(&machine);
+    let project = project(&machine, "pipeline");
+    build(&machine, &project, &bin).ok();
+    assert_eq!(log.take(), ["base", "mid", "mid.end", "base.end", "app", "app.end"]);
+    assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), "base\n");
+    let again = build(&machine, &project, &bin);
+    assert!(again.stderr.contains("3 units, 3 hits, 0 built"), "{}", again.stderr);
+}
+
+/// Who joins a running action hears of what it has handed out before.
+#[test]
+fn a_second_build_joins_after_the_metadata_was_handed_out() {
+    let machine = Machine::with_vx(Who::Person);
+    four_slots(&machine);
+    let (bin, log) = telling_toolchain(&machine);
+    let (one, two) = (project(&machine, "joined"), project(&machine, "joining"));
+    for file in ["base/src/lib.rs", "mid/src/lib.rs"] {
+        machine
+            .run(["cp", &one.path.join(file).display().to_string(), &two.path.join(file).display().to_string()])
+            .ok();
+    }
+    let other = "pub fn say() -> String {\n    format!(\"{}!\", base::say())\n}\n";
+    machine.write(two.path.join("mid/src/lib.rs"), other);
+    let first = machine.command_in(&one.path, words(&bin)).spawn().expect("nsenter can be started");
+    machine.until("the metadata is handed out", |_| {
+        log.0.lock().expect("no holder panics").iter().any(|name| name == "mid.end")
+    });
+    // Another text of `mid`, so that it has to run, on the metadata of the `base` that runs still.
+    build(&machine, &two, &bin).ok();
+    let ended = first.wait_with_output().expect("it ends");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let names = log.take();
+    let base = names.iter().position(|name| name == "base.end").expect("it ended");
+    assert_eq!(names.iter().filter(|name| *name == "base").count(), 1, "{names:?}");
+    assert_eq!(names[..base].iter().filter(|name| *name == "mid").count(), 2, "{names:?}");
+    assert_eq!(machine.run_in(&two.path, ["target/debug/app"]).ok(), "base!\n");
+}
+
+/// An error that comes up only while code is generated, after the metadata: the dependents have begun by then.
+#[test]
+fn a_failure_after_the_metadata_ends_as_cargos_does() {
+    let machine = Machine::with_vx(Who::Person);
+    four_slots(&machine);
+    let project = project(&machine, "late");
+    machine.write(
+        project.path.join("base/src/lib.rs"),
+        "struct Check<const N: usize>;\nimpl<const N: usize> Check<N> {\n    const OK: () = assert!(N > 1, \"too few\");\n}\n\
+         pub fn say() -> &'static str {\n    let () = Check::<0>::OK;\n    \"base\"\n}\n",
+    );
+    let run = |program: &str| machine.run_in(&project.path, [program, "build", "--message-format=human", "-j", "4"]);
+    let (cargo, vx) = (run("cargo"), machine.run_in(&project.path, ["vx", "build", "-j", "4"]));
+    assert_eq!((cargo.code, vx.code), (101, 101), "{}\n{}", cargo.stderr, vx.stderr);
+    for words in ["error[E0080]", "too few", "error: could not compile `base` (lib) due to 1 previous error"] {
+        assert!(cargo.stderr.contains(words) && vx.stderr.contains(words), "{words}:\n{}\n{}", cargo.stderr, vx.stderr);
+    }
+    assert_eq!(vx.stderr.matches("too few").count(), cargo.stderr.matches("too few").count(), "{}", vx.stderr);
+    // What was built on that metadata meanwhile helps the next build.
+    machine.run_in(&project.path, ["sed", "-i", "s/::<0>/::<2>/", "base/src/lib.rs"]).ok();
+    machine.run_in(&project.path, ["vx", "build"]).ok();
+    assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), "base\n");
+}
