@@ -1,6 +1,8 @@
 //! vxctl through the installed programs: status for people and programs, reload of a good and of a broken vx.toml.
 
-use crate::kit::{Machine, SERVICES, Who};
+use std::io::{BufRead, BufReader};
+
+use crate::kit::{Machine, Project, SERVICES, Who};
 
 const CONFIG: &str = "/home/vx-tester/.config/vx/vx.toml";
 
@@ -101,4 +103,187 @@ fn the_socket_switched_off_is_said_in_words() {
     assert!(done.stderr.contains("systemctl --user start vx.socket"), "{}", done.stderr);
     let said = machine.run(["vxctl", "status"]).ok();
     assert!(said.contains("socket off"), "{said}");
+}
+
+fn pid(machine: &Machine, unit: &str) -> String {
+    machine.property(&format!("{unit}.service"), "MainPID")
+}
+
+fn state(machine: &Machine, unit: &str) -> String {
+    machine.property(unit, "ActiveState")
+}
+
+/// Keys are only ever added: scripts stand on them.
+#[test]
+fn the_keys_of_status_are_those_that_were_promised() {
+    let machine = Machine::with_vx(Who::Person);
+    start_all(&machine);
+    let status = status(&machine);
+    let promised = include_str!("golden/status-keys.txt");
+    let mut missing = Vec::new();
+    for line in promised.lines().filter(|line| !line.starts_with('#')) {
+        let (program, keys) = line.split_once(": ").expect("PROGRAM: KEY...");
+        let said = of(&status, program);
+        missing.extend(keys.split(' ').filter(|key| said.pointer(key).is_none()).map(|key| format!("{program}{key}")));
+    }
+    assert!(missing.is_empty(), "{missing:?} are gone from {status:#}");
+}
+
+#[test]
+fn start_stop_and_restart_are_jobs_of_the_manager() {
+    for who in [Who::Root, Who::Person] {
+        let machine = Machine::with_vx(who);
+        machine.run(["vxctl", "start"]).ok();
+        for service in &SERVICES {
+            assert_eq!(state(&machine, &format!("{}.service", service.unit)), "active");
+        }
+        let (daemon, store) = (pid(&machine, "vx"), pid(&machine, "vx-casd"));
+        machine.run(["vxctl", "restart", "daemon"]).ok();
+        assert_ne!(pid(&machine, "vx"), daemon);
+        assert_eq!(pid(&machine, "vx-casd"), store, "only what was named");
+        machine.run(["vxctl", "stop", "vx-casd"]).ok();
+        assert_eq!(state(&machine, "vx-casd.service"), "inactive");
+        assert_eq!(state(&machine, "vx-casd.socket"), "inactive", "no connect starts it again");
+        machine.run(["vxctl", "start", "casd"]).ok();
+        assert_eq!(state(&machine, "vx-casd.socket"), "active");
+        machine.run(["vxctl", "stop"]).ok();
+        assert_eq!(machine.run(["vx", "ping"]).code, 2);
+        let wrong = machine.run(["vxctl", "start", "vx-nothing"]);
+        assert_eq!(wrong.code, 64, "{}", wrong.stderr);
+        // A job that fails says so.
+        machine.sh("mv ~/.local/libexec/vx/vx-casd ~/casd.away").ok();
+        let failed = machine.run(["vxctl", "start", "vx-casd"]);
+        assert_eq!(failed.code, 1, "{}", failed.stderr);
+        assert!(failed.stderr.contains("journalctl --user -u vx-casd"), "{}", failed.stderr);
+    }
+}
+
+#[test]
+fn without_a_manager_start_says_what_to_do() {
+    let machine = Machine::with_vx(Who::Person);
+    let done = machine.run(["env", "DBUS_SESSION_BUS_ADDRESS=unix:path=/nowhere", "vxctl", "start"]);
+    assert_eq!(done.code, 2, "{}", done.stderr);
+    assert!(done.stderr.contains("packaging/without-init"), "{}", done.stderr);
+}
+
+#[test]
+fn drain_finishes_what_runs_and_leaves_the_sockets() {
+    let machine = Machine::with_vx(Who::Person);
+    start_all(&machine);
+    machine.run(["vxctl", "drain"]).ok();
+    for service in &SERVICES {
+        assert_eq!(state(&machine, &format!("{}.service", service.unit)), "inactive");
+        assert_eq!(machine.property(&format!("{}.service", service.unit), "Result"), "success");
+        assert_eq!(state(&machine, &format!("{}.socket", service.unit)), "active");
+    }
+    let script = "std::thread::sleep(std::time::Duration::from_secs(4));";
+    let project = Project::write(&machine, "slow", "drained", script);
+    let build = machine.command_in(&project.path, ["vx", "build"]).spawn().expect("vx can be started");
+    machine.until("the script runs", |machine| {
+        let said = machine.run(["vxctl", "status", "--json"]).stdout;
+        serde_json::from_str::<serde_json::Value>(&said)
+            .is_ok_and(|status| of(&status, "vx-execd")["status"]["actions"].as_u64() > Some(0))
+    });
+    let before = pid(&machine, "vx");
+    let drained = machine.command_in(machine.home(), ["vxctl", "drain", "vx"]).spawn().expect("vxctl can be started");
+    machine.until("it says that it drains", |machine| {
+        let said = machine.run(["vxctl", "status"]).stdout;
+        said.contains("draining") || state(machine, "vx.service") == "inactive"
+    });
+    let built = build.wait_with_output().expect("vx ends");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let drained = drained.wait_with_output().expect("vxctl ends");
+    assert!(drained.status.success(), "{}", String::from_utf8_lossy(&drained.stderr));
+    assert_eq!(machine.property("vx.service", "NRestarts"), "0");
+    machine.run(["vx", "ping"]).ok();
+    assert_ne!(pid(&machine, "vx"), before);
+}
+
+#[test]
+fn the_level_of_the_log_is_the_managers_to_change() {
+    for who in [Who::Root, Who::Person] {
+        let machine = Machine::with_vx(who);
+        start_all(&machine);
+        for service in &SERVICES {
+            let unit = format!("{}.service", service.unit);
+            assert_eq!(machine.run(["systemctl", "--user", "service-log-level", &unit]).ok().trim(), "info");
+            machine.run(["systemctl", "--user", "service-log-level", &unit, "debug"]).ok();
+            assert_eq!(machine.run(["systemctl", "--user", "service-log-target", &unit]).ok().trim(), "journal");
+        }
+        let said = machine.run(["vxctl", "log-level"]).ok();
+        assert_eq!(said.matches(" debug").count(), 3, "{said}");
+        machine.run(["vxctl", "log-level", "vx-casd", "err"]).ok();
+        let unit = "vx-casd.service";
+        assert_eq!(machine.run(["systemctl", "--user", "service-log-level", unit]).ok().trim(), "err");
+        let wrong = machine.run(["vxctl", "log-level", "loud"]);
+        assert_eq!(wrong.code, 1, "{}", wrong.stderr);
+        assert!(wrong.stderr.contains("loud is no level"), "{}", wrong.stderr);
+        machine.run(["systemctl", "--user", "service-log-target", "vx.service", "console"]).ok();
+        let refused = machine.run(["systemctl", "--user", "service-log-target", "vx.service", "kmsg"]);
+        assert_ne!(refused.code, 0);
+    }
+}
+
+#[test]
+fn logs_come_from_the_journal_else_from_the_services() {
+    for who in [Who::Root, Who::Person] {
+        let machine = Machine::with_vx(who);
+        start_all(&machine);
+        let mut said = String::new();
+        machine.until("the journal has the line", |machine| {
+            said = machine.run(["vxctl", "logs", "vx-casd"]).ok();
+            said.contains("vx-casd: vx-casd is ready: Serving version=")
+        });
+        assert!(!said.contains("vx-execd is ready"), "{said}");
+        assert_eq!(machine.run(["vxctl", "logs", "-n", "1"]).ok().lines().count(), 1);
+        let mut follow = machine.command_in(machine.home(), ["vxctl", "logs", "-f", "-n0", "vx"]);
+        let mut follow = follow.spawn().expect("vxctl can be started");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        machine.run(["vxctl", "log-level", "vx", "debug"]).ok();
+        let mut line = String::new();
+        BufReader::new(follow.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        assert!(line.contains("the level of the log was changed level=debug"), "{line}");
+        follow.kill().expect("it can be ended");
+        follow.wait().expect("it ends");
+
+        machine.run_as_root(&["sh", "-c", "rm -rf /var/log/journal/* /run/log/journal/*"]).ok();
+        let remembered = machine.run(["vxctl", "logs", "vx-casd"]);
+        assert_eq!(remembered.code, 0, "{}", remembered.stderr);
+        assert!(remembered.stderr.contains("no journal can be read"), "{}", remembered.stderr);
+        assert!(remembered.stdout.contains("vx-casd is ready: Serving version="), "{}", remembered.stdout);
+    }
+}
+
+/// tracing-journald sends in the caller's thread; a journal that was stopped stopped the service with it.
+#[test]
+fn a_stopped_journal_stalls_nobody() {
+    let machine = Machine::with_vx(Who::Person);
+    for service in &SERVICES {
+        let unit = format!("{}.service", service.unit);
+        machine.write(
+            format!("/home/vx-tester/.config/systemd/user/{unit}.d/loud.conf"),
+            "[Service]\nEnvironment=VX_LOG=trace\n",
+        );
+    }
+    machine.run(["systemctl", "--user", "daemon-reload"]).ok();
+    start_all(&machine);
+    let project = Project::write(&machine, "loud", "stalled", "");
+    machine.run_as_root(&["sh", "-c", "kill -STOP $(pidof systemd-journald)"]).ok();
+    machine.run_in(&project.path, ["vx", "build"]).ok();
+    let lost = |status: &serde_json::Value, program: &str| of(status, program)["status"]["log_dropped"].as_u64();
+    let mut rounds = 0;
+    loop {
+        let now = status(&machine);
+        assert!(SERVICES.iter().all(|service| of(&now, service.program)["state"] == "running"), "{now}");
+        if lost(&now, "vx-casd") > Some(0) {
+            break;
+        }
+        rounds += 1;
+        assert!(rounds < 400, "a stopped journal takes every message: {now}");
+    }
+    machine.run_as_root(&["sh", "-c", "kill -CONT $(pidof systemd-journald)"]).ok();
+    machine.until("the loss is said", |machine| {
+        let id = "MESSAGE_ID=1f4c8e2a6b0d4937a5c3e1f7d9b2c844";
+        machine.run(["journalctl", "--user", "-q", "-o", "cat", id]).stdout.contains("messages were lost")
+    });
 }

@@ -8,20 +8,18 @@ mod serve;
 mod store;
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use anyhow::Context;
-use clap::Parser;
 use shared::{
-    config::{Config, ConfigError},
-    fault::exit,
-    paths::{self, Service},
-    service::{self, Parts, Sockets},
-    telemetry,
+    config::Config,
+    paths::Service,
+    service::{self, Parts, Start},
+    telemetry::messages,
 };
 
 use crate::{
@@ -34,44 +32,16 @@ use crate::{
 /// Without a store it leaves this soon when nobody asks, so that the next connect tries again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// The store of vx. The init system starts it on the first connect to its socket.
-#[derive(Parser)]
-#[command(name = "vx-casd", version)]
-struct Arguments {
-    /// Bind this socket instead of taking the one that the init system passes.
-    #[arg(long, value_name = "PATH")]
-    listen: Option<PathBuf>,
-}
-
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    telemetry::start();
-    let sockets = match service::take_sockets(Service::Cas, arguments.listen.as_deref()) {
-        Ok(sockets) => sockets,
-        Err(error) => {
-            tracing::error!("{error}");
-            return ExitCode::from(exit::FAILED);
-        }
-    };
-    let config_file = paths::config_file().unwrap_or_default();
-    let config = Config::load(&config_file);
-    let timeout =
-        config.as_ref().map_or_else(|_| Config::default().cas.idle_timeout(), |config| config.cas.idle_timeout());
-    raise_descriptor_limit();
-    service::run(Service::Cas, timeout, |parts| run(sockets, config_file, config, parts))
+    service::main(Service::Cas, || Ok(()), |config| config.cas.idle_timeout(), |(), start, parts| run(start, parts))
 }
 
-async fn run(
-    sockets: Sockets,
-    config_file: PathBuf,
-    config: Result<Config, ConfigError>,
-    parts: Parts,
-) -> anyhow::Result<()> {
+async fn run(start: Start, parts: Parts) -> anyhow::Result<()> {
+    let Start { sockets, config, config_file } = start;
     let gate = Gate::default();
     let (config, config_error) = match config {
         Ok(config) => (config, None),
         Err(error) => {
-            tracing::error!("{error}");
             gate.close(error.to_string());
             (Config::default(), Some(error))
         }
@@ -92,7 +62,7 @@ async fn run(
             (Some(disk.clone()), Some(Arc::new(Casd { store: disk, actions })))
         }
         Err(error) => {
-            tracing::error!("the store cannot be opened: {error:#}");
+            tracing::error!(message_id = messages::STORE_CLOSED, "the store cannot be opened: {error:#}");
             notes.push(format!("the store cannot be opened: {error:#}"));
             gate.close(format!("the store cannot be opened: {error:#}"));
             parts.idle.set_timeout(RETRY);
@@ -109,7 +79,7 @@ async fn run(
         parts: parts.clone(),
     };
     parts.tcp.begin(config.cas.listen_tcp, sockets.tcp);
-    let _control = parts.control(Arc::new(control), sockets.control).await?;
+    parts.control(Arc::new(control), sockets.control).await?;
     parts.ready(if disk.is_some() { "Serving" } else { "The store cannot be opened" });
     serve::serve(sockets.main, casd.clone(), gate, &parts).await?;
     tokio::task::spawn_blocking(move || {
@@ -127,14 +97,4 @@ fn open(folder: &Path) -> anyhow::Result<(Arc<Disk>, Arc<Actions>)> {
     let actions = Actions::open(disk.folder())?;
     tracing::debug!(folder = %disk.folder().path().display(), "opened the store");
     Ok((Arc::new(disk), Arc::new(actions)))
-}
-
-/// Each segment and each blob that is read holds a descriptor; the usual 1,024 are few.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "the limit of open files cannot be raised; ignoring");
-    }
 }

@@ -24,20 +24,18 @@ mod view;
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     sync::{Arc, Mutex},
 };
 
 use anyhow::Context;
-use clap::Parser;
 use shared::{
     client::{Link, cas::Cas},
-    config::{Config, ConfigError},
-    fault::exit,
+    config::Config,
     paths::{self, Service},
-    service::{self, Parts, Sockets},
-    telemetry,
+    service::{self, Parts, Start},
+    telemetry::messages,
 };
 
 use crate::{
@@ -55,66 +53,16 @@ use crate::{
     view::Sources,
 };
 
-/// The executor of vx. The init system starts it on the first connect to its socket.
-#[derive(Parser)]
-#[command(name = "vx-execd", version)]
-struct Arguments {
-    /// Bind this socket instead of taking the one that the init system passes.
-    #[arg(long, value_name = "PATH")]
-    listen: Option<PathBuf>,
-}
-
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
     // Before any thread: everything that is ever started is started from there.
-    let spawner = Spawner::start();
-    telemetry::start();
-    let spawner = match spawner {
-        Ok(spawner) => spawner,
-        Err(err) => {
-            tracing::error!(%err, "the spawner cannot be forked");
-            return ExitCode::from(exit::FAILED);
-        }
-    };
-    let sockets = match service::take_sockets(Service::Exec, arguments.listen.as_deref()) {
-        Ok(sockets) => sockets,
-        Err(err) => {
-            tracing::error!("{err}");
-            return ExitCode::from(exit::FAILED);
-        }
-    };
-    raise_descriptor_limit();
-    let config_file = paths::config_file().unwrap_or_default();
-    let config = Config::load(&config_file);
-    let timeout =
-        config.as_ref().map_or_else(|_| Config::default().exec.idle_timeout(), |config| config.exec.idle_timeout());
-    service::run(Service::Exec, timeout, |parts| run(spawner, sockets, config_file, config, parts))
+    service::main(Service::Exec, Spawner::start, |config| config.exec.idle_timeout(), run)
 }
 
-/// Blobs arrive as descriptors, up to 200 for each action that is being staged. After the spawner
-/// was forked: actions keep the usual limit.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(err) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%err, "the limit of open files cannot be raised, ignoring");
-    }
-}
-
-async fn run(
-    spawner: Spawner,
-    sockets: Sockets,
-    config_file: PathBuf,
-    config: Result<Config, ConfigError>,
-    parts: Parts,
-) -> anyhow::Result<()> {
+async fn run(spawner: Spawner, start: Start, parts: Parts) -> anyhow::Result<()> {
+    let Start { sockets, config, config_file } = start;
     let (config, file) = match config {
         Ok(config) => (config, File::Valid),
-        Err(err) => {
-            tracing::error!("{err}");
-            (Config::default(), File::BrokenAtStart(err))
-        }
+        Err(err) => (Config::default(), File::BrokenAtStart(err)),
     };
     let folder = config.exec.path.clone().or_else(|| paths::cache_dir(Service::Exec));
     let folder = folder.context("neither XDG_CACHE_HOME nor HOME is set")?;
@@ -125,7 +73,12 @@ async fn run(
     let sources = sources(&folder, &cas, &config)?;
     let ladder = probe::ladder(&launcher, &sources.host, &sources.root, &delegation).await;
     for (rung, why) in &ladder.missed {
-        tracing::warn!(rung = rung.name(), why, "a rung of the sandbox cannot be reached");
+        tracing::warn!(
+            rung = rung.name(),
+            why,
+            message_id = messages::RUNG_MISSED,
+            "a rung of the sandbox cannot be reached"
+        );
     }
     let executor = Arc::new(Executor {
         parts: parts.clone(),
@@ -143,10 +96,8 @@ async fn run(
         ladder,
     });
     parts.tcp.begin(config.exec.listen_tcp, sockets.tcp);
-    let idle = parts.idle.clone();
-    let busy: shared::control::Busy = Arc::new(move || Box::new(idle.guard()));
     let control = Arc::new(Control { executor: Arc::clone(&executor), config_file });
-    let _control = shared::control::serve(Service::Exec, control, sockets.control, busy).await?;
+    parts.control(control, sockets.control).await?;
     parts.ready(&format!("Serving, sandbox {}", executor.ladder.rung.name()));
     serve::serve(sockets.main, Arc::clone(&executor), &parts).await?;
     executor.sources.stage.close().context("mark the stage as whole")

@@ -71,3 +71,17 @@ pub const EARLY_OUTPUTS: usize = 64;
 pub const OPEN_BLOBS: usize = 200;
 /// How long an interrupted upload is kept for its client to resume.
 pub const UPLOAD_KEPT: Duration = Duration::from_secs(10 * 60);
+/// How long a service that was told to drain finishes what runs: longer than any one action of a build takes.
+pub const DRAIN_ASKED: Duration = Duration::from_secs(600);
+/// How long vxctl waits for a job of the service manager: a stop takes TimeoutStopSec at most, a start TimeoutStartSec.
+pub const JOB_WAIT: Duration = Duration::from_secs(60);
+/// Lines of the log that a service remembers, for places without a journal.
+pub const LOG_LINES: usize = 1000;
+/// What one remembered line keeps.
+pub const LOG_LINE_BYTES: usize = 4 << 10;
+/// What all remembered lines keep.
+pub const LOG_BYTES: usize = 512 << 10;
+/// Messages on their way to the journal. A stopped journal fills this and then loses messages, counted, and stalls nobody.
+pub const LOG_QUEUE: usize = 4096;
+/// How long a service that leaves waits for the journal to take its last messages.
+pub const LOG_FLUSH: Duration = Duration::from_millis(500);

@@ -51,6 +51,15 @@ impl Service {
         }
     }
 
+    /// Its label as a launchd agent.
+    pub fn label(self) -> &'static str {
+        match self {
+            Service::Daemon => "build.vx.daemon",
+            Service::Cas => "build.vx.casd",
+            Service::Exec => "build.vx.execd",
+        }
+    }
+
     /// Its well-known name on the session bus.
     pub fn bus_name(self) -> &'static str {
         match self {

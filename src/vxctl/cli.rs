@@ -1,7 +1,11 @@
 //! The words of vxctl, as one clap tree: help, completions and the manual's check come from it.
-//! What the words do lies in main.rs.
+//! What the words do lies in main.rs and the files named for them.
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+use shared::paths::Service;
 
 /// Control the services of vx: vx-daemon, vx-casd and vx-execd
 #[derive(Debug, Parser)]
@@ -33,16 +37,119 @@ pub enum Word {
     /// If the file is invalid, the error is shown with file, line and column, the services keep
     /// the configuration they have, and the exit status is 3.
     Reload,
+    /// Have services finish what runs, take nothing new, and leave
+    ///
+    /// Their sockets stay: the next connect starts them again, the new version after an upgrade.
+    /// One after the other is waited for, the daemon first.
+    Drain {
+        /// Which; all three if none is named
+        #[arg(value_parser = services(), value_name = "SERVICE")]
+        services: Vec<Service>,
+    },
+    /// Start services and their sockets
+    Start {
+        /// Which; all three if none is named
+        #[arg(value_parser = services(), value_name = "SERVICE")]
+        services: Vec<Service>,
+    },
+    /// Stop services and their sockets, so that no connect starts them again
+    ///
+    /// What runs is finished for at most 20 seconds. They are up again at the next login.
+    Stop {
+        /// Which; all three if none is named
+        #[arg(value_parser = services(), value_name = "SERVICE")]
+        services: Vec<Service>,
+    },
+    /// Restart services; their sockets stay, and running builds wait
+    Restart {
+        /// Which; all three if none is named
+        #[arg(value_parser = services(), value_name = "SERVICE")]
+        services: Vec<Service>,
+    },
+    /// Show or change how much running services log, until they leave
+    ///
+    /// The levels are syslog's: emerg, alert, crit, err, warning, notice, info, debug.
+    LogLevel {
+        /// [SERVICE] [LEVEL]: which, all three if none is named, and the new level
+        #[arg(num_args = 0..=2, value_name = "SERVICE|LEVEL")]
+        words: Vec<String>,
+    },
+    /// Show what the services logged
+    ///
+    /// From the journal; where none can be read, the last lines that the running services remember.
+    Logs {
+        /// Which; all three if none is named
+        #[arg(value_parser = services(), value_name = "SERVICE")]
+        services: Vec<Service>,
+        /// Go on showing new lines
+        #[arg(short, long)]
+        follow: bool,
+        /// How many lines, newest last
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+        lines: u32,
+    },
+    /// Look after the store of vx-casd
+    Cas {
+        /// What to do
+        #[command(subcommand)]
+        word: CasWord,
+    },
+}
+
+/// The words of `cas`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum CasWord {
+    /// Read every blob and every result, and say what is damaged
+    Verify {
+        /// Print one JSON object, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring the store down to its budget now
+    Gc {
+        /// Print one JSON object, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what is in the store
+    Stats {
+        /// Print one JSON object, for programs
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A service goes by its program, its unit and its short name.
+pub fn named(word: &str) -> Option<Service> {
+    let short = |service: Service| match service {
+        Service::Daemon => "daemon",
+        Service::Cas => "casd",
+        Service::Exec => "execd",
+    };
+    Service::ALL
+        .into_iter()
+        .find(|service| [service.program(), service.unit(), service.name(), short(*service)].contains(&word))
+}
+
+fn services() -> impl TypedValueParser<Value = Service> {
+    let values = [
+        PossibleValue::new("vx-daemon").aliases(["vx", "daemon"]),
+        PossibleValue::new("vx-casd").aliases(["cas", "casd"]),
+        PossibleValue::new("vx-execd").aliases(["exec", "execd"]),
+    ];
+    PossibleValuesParser::new(values).try_map(|word| named(&word).ok_or_else(|| format!("{word} is no service")))
 }
 
 #[cfg(test)]
 mod tests {
     use std::{fs, path::PathBuf};
 
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
     use clap_complete::{Shell, generate};
 
-    use super::Cli;
+    use shared::paths::Service;
+
+    use super::{Cli, named};
 
     /// Where packaging/install takes the completions from.
     fn completions() -> Vec<(PathBuf, Vec<u8>)> {
@@ -85,12 +192,27 @@ mod tests {
     #[test]
     fn the_manual_names_every_word_and_option() {
         let manual = include_str!("../../man/vxctl.1");
-        for word in Cli::command().get_subcommands() {
+        let mut words: Vec<_> = Cli::command().get_subcommands().cloned().collect();
+        words.extend(words.clone().iter().flat_map(|word| word.get_subcommands().cloned().collect::<Vec<_>>()));
+        for word in words {
             let name = word.get_name();
-            assert!(manual.contains(&format!(".Ic {name}")), "man/vxctl.1 lacks {name}");
+            let spaced = name.replace('-', "\\-");
+            assert!(
+                [name, &spaced].iter().any(|name| manual.contains(&format!(" {name}"))),
+                "man/vxctl.1 lacks {name}"
+            );
             for option in word.get_arguments().filter_map(|a| a.get_long()) {
-                assert!(manual.contains(&format!("Fl \\-{option}")), "man/vxctl.1 lacks --{option} of {name}");
+                assert!(manual.contains(&format!("\\-{option}")), "man/vxctl.1 lacks --{option} of {name}");
             }
         }
+    }
+
+    #[test]
+    fn a_service_has_several_names() {
+        for (word, service) in [("vx", Service::Daemon), ("casd", Service::Cas), ("vx-execd", Service::Exec)] {
+            assert_eq!(named(word), Some(service));
+            assert!(Cli::try_parse_from(["vxctl", "drain", word]).is_ok());
+        }
+        assert_eq!(named("debug"), None);
     }
 }

@@ -1,10 +1,17 @@
-//! vxctl, the control program: asks the services over D-Bus and shows what they say. It starts
-//! nothing, and listens to nobody.
+//! vxctl, the control program: asks the services over D-Bus and shows what they say. It runs no
+//! program, and listens to nobody.
 
 mod bus;
 mod cli;
+mod journal;
+mod logs;
+mod reload;
 mod render;
+mod running;
 mod state;
+mod store;
+mod sys;
+mod units;
 
 use std::{
     io::{self, Write},
@@ -14,16 +21,13 @@ use std::{
 
 use clap::Parser;
 use futures_util::future::join_all;
-use shared::{
-    config::{Config, ConfigError},
-    control::ControlError,
-    fault::exit,
-    paths::{self, Service},
-};
+use shared::{fault::exit, paths::Service};
 
 use crate::{
-    bus::{Answer, Facts, Ways},
+    bus::{Verb, Ways},
     cli::{Cli, Word},
+    logs::Follow,
+    render::Form,
 };
 
 fn main() -> ExitCode {
@@ -43,20 +47,39 @@ fn main() -> ExitCode {
             return ExitCode::from(exit::FAILED);
         }
     };
-    let code = runtime.block_on(async {
-        match cli.word {
-            Word::Status { json } => status(if json { render::json } else { render::people }).await,
-            Word::Reload => reload().await,
-        }
-    });
-    ExitCode::from(code)
+    ExitCode::from(runtime.block_on(run(cli.word)))
 }
 
-async fn status(render: fn(&[state::Row], u64) -> String) -> u8 {
+async fn run(word: Word) -> u8 {
+    match word {
+        Word::Status { json } => status(Form::new(json)).await,
+        Word::Reload => reload::run().await,
+        Word::Drain { services } => running::drain(&named(services)).await,
+        Word::Start { services } => units::run(Verb::Start, &named(services)).await,
+        Word::Stop { services } => units::run(Verb::Stop, &named(services)).await,
+        Word::Restart { services } => units::run(Verb::Restart, &named(services)).await,
+        Word::LogLevel { words } => running::log_level(&words).await,
+        Word::Logs { services, follow, lines } => {
+            let follow = if follow { Follow::On } else { Follow::No };
+            logs::run(&named(services), lines, follow).await
+        }
+        Word::Cas { word } => store::run(word).await,
+    }
+}
+
+/// Who names none means all.
+fn named(services: Vec<Service>) -> Vec<Service> {
+    if services.is_empty() { Service::ALL.to_vec() } else { services }
+}
+
+async fn status(form: Form) -> u8 {
     let ways = Ways::open().await;
     let facts = join_all(Service::ALL.map(|service| ways.facts(service))).await;
     let rows: Vec<_> = facts.into_iter().map(state::judge).collect();
-    print(&render(&rows, now_usec()));
+    print(&match form {
+        Form::Json => render::json(&rows, now_usec()),
+        Form::People => render::people(&rows, now_usec()),
+    });
     if rows.iter().any(|row| row.state == state::State::Skewed) {
         exit::PROTOCOL
     } else if rows.iter().any(|row| row.state.is_trouble()) {
@@ -66,73 +89,10 @@ async fn status(render: fn(&[state::Row], u64) -> String) -> u8 {
     }
 }
 
-/// What became of one service at a reload.
-enum Reloaded {
-    Done,
-    /// It reads the file when it starts.
-    NotRunning,
-    Invalid(ConfigError),
-    Trouble(state::Row),
-}
-
-async fn reload() -> u8 {
-    let ways = Ways::open().await;
-    let mut outcomes = join_all(Service::ALL.map(|service| reload_one(&ways, service))).await;
-    if outcomes.iter().all(|(_, outcome)| matches!(outcome, Reloaded::NotRunning))
-        && let Some(file) = paths::config_file()
-        && let Err(e) = Config::load(&file)
-    {
-        // No service is there to say it, and the next start would meet it.
-        outcomes[0].1 = Reloaded::Invalid(e);
-    }
-    let mut invalid: Vec<&ConfigError> = Vec::new();
-    let mut text = String::new();
-    let mut code = exit::OK;
-    for (service, outcome) in &outcomes {
-        let program = service.program();
-        match outcome {
-            Reloaded::Done => text += &format!("{program:9}  reloaded\n"),
-            Reloaded::NotRunning => text += &format!("{program:9}  not running; reads vx.toml when it starts\n"),
-            Reloaded::Invalid(e) => {
-                if !invalid.contains(&e) {
-                    invalid.push(e);
-                }
-            }
-            Reloaded::Trouble(row) => {
-                let cause = row.cause.as_deref().unwrap_or("");
-                eprintln!("vxctl: {program}: {}: {cause}", row.state.word());
-                code = if row.state == state::State::Skewed { exit::PROTOCOL } else { exit::UNREACHABLE };
-            }
-        }
-    }
-    if invalid.is_empty() {
-        print(&text);
-        return code;
-    }
-    for e in invalid {
-        eprintln!("vxctl: {e}");
-    }
-    eprintln!("The services keep the configuration they have.");
-    exit::CONFIG
-}
-
-async fn reload_one(ways: &Ways, service: Service) -> (Service, Reloaded) {
-    let (units, reached) = ways.reach(service).await;
-    let answer = match reached {
-        Ok(remote) => match remote.reload().await {
-            Ok(()) => return (service, Reloaded::Done),
-            Err(ControlError::ConfigInvalid(e)) => return (service, Reloaded::Invalid(e)),
-            Err(e) => Answer::Failed(e),
-        },
-        Err(answer) => answer,
-    };
-    let row = state::judge(Facts { service, units, answer });
-    let outcome = if row.state.is_trouble() && row.state != state::State::Failed && row.state != state::State::Refused {
-        Reloaded::Trouble(row)
-    } else {
-        Reloaded::NotRunning
-    };
-    (service, outcome)
+/// Says why a service cannot do what was asked; the exit code.
+fn complain(row: &state::Row) -> u8 {
+    eprintln!("vxctl: {}: {}: {}", row.service.program(), row.state.word(), row.cause.as_deref().unwrap_or(""));
+    if row.state == state::State::Skewed { exit::PROTOCOL } else { exit::UNREACHABLE }
 }
 
 /// A reader that has gone (`vxctl status | head -1`) is no failure.

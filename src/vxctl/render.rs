@@ -9,6 +9,22 @@ use shared::paths::Service;
 
 use crate::state::Row;
 
+/// For whom something is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Aligned, with units.
+    People,
+    /// One object, plain numbers.
+    Json,
+}
+
+impl Form {
+    /// `--json` was given, or not.
+    pub(crate) fn new(json: bool) -> Self {
+        if json { Form::Json } else { Form::People }
+    }
+}
+
 /// The table, and below it what needs a sentence.
 pub fn people(rows: &[Row], now_usec: u64) -> String {
     let head = ["SERVICE", "STATE", "PID", "UP", "VERSION", "DOING"].map(str::to_owned);
@@ -97,6 +113,10 @@ fn notes(row: &Row) -> Vec<String> {
     if let Some(Value::Str(tcp)) = report.status.get("tcp") {
         notes.push(format!("TCP: {tcp}"));
     }
+    if let Some(Value::U64(lost @ 1..)) = report.status.get("log_dropped") {
+        let lost = counted(*lost, "message", "messages");
+        notes.push(format!("{lost} of the log lost since the start: the journal took them too slowly"));
+    }
     match report.status.get("note") {
         Some(Value::Str(note)) if !note.is_empty() => notes.push(note.clone()),
         Some(Value::List(list)) => notes.extend(list.iter().cloned()),
@@ -154,7 +174,7 @@ fn hit_rate(report: &Report) -> Option<f64> {
     }
 }
 
-fn object(status: &BTreeMap<String, Value>) -> Map<String, serde_json::Value> {
+pub fn object(status: &BTreeMap<String, Value>) -> Map<String, serde_json::Value> {
     let value = |value: &Value| match value {
         Value::Str(text) => json!(text),
         Value::U64(number) => json!(number),
@@ -192,7 +212,7 @@ fn duration(seconds: u64) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-fn bytes(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
     let mut unit = 0;
@@ -211,7 +231,7 @@ fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(number), if number == 1 { one } else { many })
 }
 
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

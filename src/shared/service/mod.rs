@@ -8,12 +8,13 @@ mod huffman;
 mod idle;
 mod notify;
 mod run;
+mod shell;
 mod sockets;
 mod tcp;
 
 pub use accept::{Call, Reply, Serving, check_peer, send_line, serve_calls, sort_connections};
 pub use connection::Connection;
 pub use idle::{Guard, Idle};
-pub use run::{Parts, Shutdown, run};
+pub use run::{Parts, Shutdown, Start, main};
 pub use sockets::{Sockets, SocketsError, own_folder, take_sockets};
 pub use tcp::{BY_TCP, FORWARDED, Peer, Tcp};

@@ -1,16 +1,30 @@
-//! Runs a service: a runtime, signals, watchdog, idle time, and an orderly end.
+//! Runs a service: its first lines, a runtime, signals, watchdog, idle time, and an orderly end.
 
-use std::{future::Future, io, os::unix::net::UnixListener, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    io,
+    os::unix::net::UnixListener,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::Interval,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{Idle, Tcp, notify};
+use super::{Idle, Sockets, Tcp, notify, shell, take_sockets};
 use crate::{
+    config::{Config, ConfigError},
     control::{self, Controlled},
     fault::exit,
     limits,
-    paths::Service,
+    paths::{self, Service},
+    telemetry::{self, Log, messages},
 };
 
 /// Says when to stop: accept nothing new, finish what runs.
@@ -45,6 +59,20 @@ pub struct Parts {
     pub shutdown: Shutdown,
     /// Where it listens beside its socket.
     pub tcp: Tcp,
+    log: &'static Log,
+    /// The control plane answers until everything else has ended.
+    control: Arc<Mutex<Option<control::Serving>>>,
+}
+
+/// What a service starts with.
+pub struct Start {
+    /// Where clients and control connect.
+    pub sockets: Sockets,
+    /// vx.toml, broken or not: a broken one is answered to each request, for an exit would put the
+    /// socket into `failed`.
+    pub config: Result<Config, ConfigError>,
+    /// Where that lies.
+    pub config_file: PathBuf,
 }
 
 impl Parts {
@@ -55,15 +83,13 @@ impl Parts {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "{} is ready: {status}", self.service.program());
     }
 
-    /// Serves the control interface until the answer is dropped: keep it as long as the service
-    /// runs. Open control connections keep the service from leaving.
-    pub async fn control(
-        &self,
-        controlled: Arc<dyn Controlled>,
-        socket: Option<UnixListener>,
-    ) -> io::Result<control::Serving> {
-        let idle = self.idle.clone();
-        control::serve(self.service, controlled, socket, Arc::new(move || Box::new(idle.guard()))).await
+    /// Serves the control interface until everything else has ended. Open control connections keep
+    /// the service from leaving for idleness.
+    pub async fn control(&self, controlled: Arc<dyn Controlled>, socket: Option<UnixListener>) -> io::Result<()> {
+        let shell = shell::Lent { idle: self.idle.clone(), shutdown: self.shutdown.clone(), log: self.log };
+        let serving = control::serve(self.service, controlled, socket, Arc::new(shell)).await?;
+        *self.control.lock().unwrap_or_else(PoisonError::into_inner) = Some(serving);
+        Ok(())
     }
 
     /// Changes the line that the init system shows.
@@ -72,79 +98,157 @@ impl Parts {
     }
 }
 
-/// Runs `body` until it returns. SIGTERM, SIGINT and idle time ask it to stop through
-/// [`Parts::shutdown`]; then guards are waited for up to [`limits::DRAIN`]. The service's failure
-/// is logged here, once.
-pub fn run<F, E>(service: Service, idle_timeout: Duration, body: impl FnOnce(Parts) -> F) -> ExitCode
+/// A service from its first line to its exit code. `first` runs before there is any thread. SIGTERM,
+/// SIGINT, idle time and a drain ask `body` to stop through [`Parts::shutdown`]; then guards are
+/// waited for. A failure is logged here, once.
+pub fn main<T, F, E>(
+    service: Service,
+    first: impl FnOnce() -> io::Result<T>,
+    idle_timeout: fn(&Config) -> Duration,
+    body: impl FnOnce(T, Start, Parts) -> F,
+) -> ExitCode
 where
     F: Future<Output = Result<(), E>>,
-    E: std::fmt::Display,
+    E: fmt::Display,
 {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(err) => {
-            tracing::error!(%err, "the runtime cannot be started");
-            return ExitCode::from(exit::FAILED);
+    let listen = match shell::arguments(service) {
+        Ok(listen) => listen,
+        Err(code) => return code,
+    };
+    let first = first();
+    let log = telemetry::start(service);
+    let outcome = (|| {
+        let first = first.map_err(|err| format!("{err}"))?;
+        let sockets = take_sockets(service, listen.as_deref()).map_err(|err| err.to_string())?;
+        shell::raise_descriptor_limit();
+        let config_file = paths::config_file().unwrap_or_default();
+        let config = Config::load(&config_file);
+        if let Err(error) = &config {
+            tracing::error!(message_id = messages::CONFIG_INVALID, "{error}");
+        }
+        let timeout = idle_timeout(config.as_ref().unwrap_or(&Config::default()));
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|err| format!("the runtime cannot be started: {err}"))?;
+        let parts = Parts {
+            service,
+            idle: Idle::new(timeout),
+            shutdown: Shutdown::default(),
+            tcp: Tcp::default(),
+            log,
+            control: Arc::default(),
+        };
+        let body = body(first, Start { sockets, config, config_file }, parts.clone());
+        let outcome = runtime.block_on(watch_over(parts, body));
+        // Blocking threads that still hash or wait must not hold up the exit.
+        runtime.shutdown_timeout(Duration::from_millis(500));
+        outcome
+    })();
+    let code = match outcome {
+        Ok(()) => exit::OK,
+        Err(why) => {
+            tracing::error!(message_id = messages::SERVICE_FAILED, "{} failed: {why}", service.program());
+            exit::FAILED
         }
     };
-    let parts = Parts { service, idle: Idle::new(idle_timeout), shutdown: Shutdown::default(), tcp: Tcp::default() };
-    let outcome = runtime.block_on(watch_over(parts.clone(), body(parts.clone())));
-    // Blocking threads that still hash or wait must not hold up the exit.
-    runtime.shutdown_timeout(Duration::from_millis(500));
-    match outcome {
-        Ok(()) => ExitCode::from(exit::OK),
-        Err(err) => {
-            tracing::error!("{} failed: {err:#}", service.program());
-            ExitCode::from(exit::FAILED)
+    log.flush();
+    ExitCode::from(code)
+}
+
+/// Why the service stops.
+enum End {
+    /// A signal or idle time: the init system waits, but not for long.
+    Told,
+    /// A drain or a reload: what runs has its time.
+    Asked,
+}
+
+/// SIGTERM and SIGINT.
+struct Signals(Signal, Signal);
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Signals(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.0.recv() => {}
+            _ = self.1.recv() => {}
         }
     }
 }
 
-async fn watch_over<E: std::fmt::Display>(
-    parts: Parts,
-    body: impl Future<Output = Result<(), E>>,
-) -> Result<(), String> {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
-        return Err("cannot listen for signals".to_owned());
-    };
+async fn watch_over<E: fmt::Display>(parts: Parts, body: impl Future<Output = Result<(), E>>) -> Result<(), String> {
+    let mut signals = Signals::listen().map_err(|err| format!("cannot listen for signals: {err}"))?;
     let mut beat = tokio::time::interval(notify::watchdog_interval().unwrap_or(Duration::from_secs(3600)));
     tokio::pin!(body);
     let idle = parts.idle.clone();
     let elapsed = idle.elapsed();
     tokio::pin!(elapsed);
-    loop {
+    let end = loop {
         tokio::select! {
             outcome = &mut body => return outcome.map_err(|err| format!("{err:#}")),
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = signals.next() => break End::Told,
             () = &mut elapsed => {
                 tracing::info!("leaving: nothing to do");
-                break;
+                break End::Told;
             }
-            () = parts.shutdown.requested() => break,
+            () = parts.shutdown.requested() => break End::Asked,
             _ = beat.tick() => notify::alive(),
         }
-    }
-    notify::stopping();
-    parts.status("Stopping");
+    };
+    drain(&parts, end, &mut signals, &mut beat, body).await
+}
+
+/// Waits for what runs, then drops the control plane.
+async fn drain<E: fmt::Display>(
+    parts: &Parts,
+    end: End,
+    signals: &mut Signals,
+    beat: &mut Interval,
+    body: impl Future<Output = Result<(), E>>,
+) -> Result<(), String> {
     parts.shutdown.request();
+    let limit = tokio::time::sleep(limits::DRAIN_ASKED);
+    tokio::pin!(limit);
+    let hurry = || {
+        // From here on the init system counts too.
+        notify::stopping();
+        parts.status("Stopping");
+        tokio::time::Instant::now() + limits::DRAIN
+    };
+    let mut asked = match end {
+        End::Told => {
+            limit.as_mut().reset(hurry());
+            false
+        }
+        End::Asked => {
+            parts.status("Draining: finishing what runs");
+            tracing::info!("draining: what runs is finished, nothing new is taken");
+            true
+        }
+    };
     let drained = async {
-        let outcome = (&mut body).await;
+        let outcome = body.await;
         parts.idle.quiet().await;
         outcome
     };
     tokio::pin!(drained);
-    let end = tokio::time::sleep(limits::DRAIN);
-    tokio::pin!(end);
-    loop {
+    let outcome = loop {
         tokio::select! {
-            outcome = &mut drained => return outcome.map_err(|err| format!("{err:#}")),
-            () = &mut end => {
-                tracing::warn!(busy = parts.idle.busy(), "leaving although something still runs");
-                return Ok(());
+            outcome = &mut drained => break outcome.map_err(|err| format!("{err:#}")),
+            () = signals.next(), if asked => {
+                asked = false;
+                limit.as_mut().reset(hurry());
+            }
+            () = &mut limit => {
+                let busy = parts.idle.busy();
+                tracing::warn!(busy, message_id = messages::DRAIN_ENDED, "leaving although something still runs");
+                break Ok(());
             }
             _ = beat.tick() => notify::alive(),
         }
-    }
+    };
+    drop(parts.control.lock().unwrap_or_else(PoisonError::into_inner).take());
+    outcome
 }
