@@ -89,6 +89,11 @@ fn a_library_that_waits_for_metadata_starts_before_its_dependency_ends() {
     build(&machine, &project, &bin).ok();
     assert_eq!(log.take(), ["base", "mid", "mid.end", "base.end", "app", "app.end"]);
     assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), "base\n");
+    // How long they took is known to the next daemon too.
+    let durations = machine.outside(machine.home().join(".local/state/vx/daemon/durations"));
+    machine.until("durations are kept", |_| {
+        std::fs::read_to_string(&durations).is_ok_and(|text| text.lines().count() > 3)
+    });
     let again = build(&machine, &project, &bin);
     assert!(again.stderr.contains("3 units, 3 hits, 0 built"), "{}", again.stderr);
 }

@@ -88,6 +88,7 @@ async fn build(
         identity,
         executing: Arc::clone(&daemon.executing),
         names: Arc::clone(&daemon.names),
+        history: Arc::clone(&daemon.history),
         listeners: vec![Arc::clone(&daemon.counters) as Arc<dyn Listener>, Arc::clone(&terminal) as _],
         ambient: Ambient::new(session.environment.clone(), config.env.pass.clone()),
         jobs: args.jobs(cores).map_err(|what| usage(&what))?,

@@ -4,10 +4,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use shared::{
     config::{Config, ConfigError},
-    paths,
+    paths::{self, Service},
 };
 
-use crate::{events::Counters, execute::Executing, names::Names, sources::Hashes, workspace::Plans};
+use crate::{events::Counters, execute::Executing, history::History, names::Names, sources::Hashes, workspace::Plans};
 
 /// The daemon's state.
 pub struct Daemon {
@@ -19,6 +19,8 @@ pub struct Daemon {
     pub executing: Arc<Executing>,
     /// Variables that units have named.
     pub names: Arc<Names>,
+    /// How long units took.
+    pub history: Arc<History>,
     /// For status.
     pub counters: Arc<Counters>,
     config: RwLock<Result<Arc<Config>, ConfigError>>,
@@ -32,6 +34,7 @@ impl Daemon {
             hashes: Arc::default(),
             executing: Arc::default(),
             names: Arc::default(),
+            history: Arc::new(History::new(paths::state_dir(Service::Daemon).map(|dir| dir.join("durations")))),
             counters: Arc::default(),
             config: RwLock::new(config.map(Arc::new)),
         }

@@ -1,9 +1,12 @@
 //! The one stream of what happens in builds. The terminal, the counters behind status and later
 //! readers all get the same events; nothing in a build talks to any of them directly.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use crate::cargo::plan::UnitId;
@@ -21,6 +24,18 @@ pub enum Event {
     Repeated(UnitId),
     /// A unit was run and failed.
     Failed(UnitId),
+    /// Everything is there; the last event of a build that worked.
+    Over(Figures),
+}
+
+/// What a build took and spared, beside what a clock on the wall says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// What the hits took when they were run.
+    pub saved: Duration,
+    /// The longest way through what was run in this build: what it would take with any number of
+    /// jobs.
+    pub critical_path: Duration,
 }
 
 /// Who is told.
@@ -96,6 +111,7 @@ impl Listener for Counters {
                 end();
                 add(&self.failed);
             }
+            Event::Over(_) => {}
         }
     }
 }

@@ -14,6 +14,7 @@ mod execute;
 #[cfg(test)]
 mod golden;
 mod graph;
+mod history;
 mod inputs;
 mod names;
 mod outcome;

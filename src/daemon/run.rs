@@ -3,6 +3,7 @@
 
 mod early;
 mod ending;
+mod figures;
 mod lookup;
 mod needs;
 mod request;
@@ -10,6 +11,7 @@ mod request;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use shared::{
@@ -33,6 +35,7 @@ use crate::{
     events::{Event, Listener},
     execute::{Early, Executing, Work},
     graph::{Build, Cost},
+    history::History,
     inputs::Inputs,
     names::{Names, Subject},
     outcome::Outcome,
@@ -65,6 +68,8 @@ pub struct Surroundings {
     pub ambient: Ambient,
     /// Variables that units have named.
     pub names: Arc<Names>,
+    /// How long units took.
+    pub history: Arc<History>,
     /// At most so many actions at once.
     pub jobs: usize,
     /// Ends the build.
@@ -87,6 +92,10 @@ pub struct Runner<'a> {
     waiting: HashMap<usize, (Call, Action)>,
     /// Ends one running unit, by unit.
     cancels: HashMap<usize, CancellationToken>,
+    /// What was run in this build cost, by unit.
+    costs: Vec<Cost>,
+    /// What the hits cost when they were run, by unit.
+    saved: HashMap<usize, Duration>,
     /// Failures that are not believed yet, by unit.
     held: BTreeMap<usize, (v2::ActionResult, Streams)>,
 }
@@ -115,7 +124,7 @@ impl<'a> Runner<'a> {
     /// A build of a plan's units.
     pub fn new(around: &'a Surroundings, plan: &'a Plan, inputs: &'a Arc<Inputs>, voice: Voice) -> Self {
         let needs = needs::of_all(plan);
-        let costs = vec![Cost { whole: 1, metadata: 1 }; needs.len()];
+        let costs = around.history.costs(plan);
         Runner {
             around,
             plan,
@@ -127,6 +136,8 @@ impl<'a> Runner<'a> {
             outcomes: vec![None; plan.units.len()],
             waiting: HashMap::new(),
             cancels: HashMap::new(),
+            costs: vec![Cost { whole: 0, metadata: 0 }; plan.units.len()],
+            saved: HashMap::new(),
             held: BTreeMap::new(),
         }
     }
@@ -170,7 +181,12 @@ impl<'a> Runner<'a> {
             }
         }
         self.give_up_held(terminal).await;
-        Ok(if self.build.has_failed() { Verdict::Failed } else { Verdict::Built })
+        self.keep_history();
+        if self.build.has_failed() {
+            return Ok(Verdict::Failed);
+        }
+        self.tell(&Event::Over(self.figures()));
+        Ok(Verdict::Built)
     }
 
     fn tell(&self, event: &Event) {

@@ -14,7 +14,7 @@ use crate::{
         package::{Package, Source},
         plan::{Plan, UnitId},
     },
-    events::{Event, Listener},
+    events::{Event, Figures, Listener},
     output::{Colour, Output},
     run::Say,
 };
@@ -44,6 +44,7 @@ struct State {
     built: usize,
     running: BTreeSet<usize>,
     announced: HashSet<String>,
+    figures: Option<Figures>,
 }
 
 impl Terminal {
@@ -67,15 +68,21 @@ impl Terminal {
         if self.verbosity == Verbosity::Quiet {
             return;
         }
-        let (hits, built) = {
+        let (hits, built, figures) = {
             let state = self.lock();
-            (state.hits, state.built)
+            (state.hits, state.built, state.figures)
         };
         let profile = plan.roots.first().map(|root| profile(plan, *root)).unwrap_or_default();
         let seconds = self.began.elapsed().as_secs_f64();
         let units = counted(hits + built, "unit", "units");
         let hits = counted(hits, "hit", "hits");
-        self.output.say("Finished", &format!("{profile} in {seconds:.2}s: {units}, {hits}, {built} built")).await;
+        let costs = figures.map_or_else(String::new, |figures| {
+            let (path, saved) = (figures.critical_path.as_secs_f64(), figures.saved.as_secs_f64());
+            format!(", critical path {path:.2}s, saved {saved:.2}s")
+        });
+        self.output
+            .say("Finished", &format!("{profile} in {seconds:.2}s: {units}, {hits}, {built} built{costs}"))
+            .await;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -149,6 +156,7 @@ impl Listener for Terminal {
             Event::Failed(UnitId(unit)) | Event::Repeated(UnitId(unit)) => {
                 state.running.remove(unit);
             }
+            Event::Over(figures) => state.figures = Some(*figures),
         }
     }
 }

@@ -99,6 +99,8 @@ pub struct Times {
     pub fetched: SystemTime,
     /// The command was started.
     pub began: SystemTime,
+    /// Its early output was handed out.
+    pub early: Option<SystemTime>,
     /// It had ended.
     pub over: SystemTime,
     /// Outputs were stored.
@@ -113,6 +115,7 @@ struct Run {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     began: SystemTime,
+    early: Option<SystemTime>,
     over: SystemTime,
 }
 
@@ -159,8 +162,8 @@ pub async fn run(
         Ending::Exited(_) => collect(executor, request, &view).await?,
         _ => Outputs::default(),
     };
-    let Run { ending, usage, seen, began, over, .. } = run;
-    let times = Times { queued, worker, fetched, began, over, uploaded: SystemTime::now() };
+    let Run { ending, usage, seen, began, early, over, .. } = run;
+    let times = Times { queued, worker, fetched, began, early, over, uploaded: SystemTime::now() };
     Ok(Done { ending, stdout, stderr, outputs, times, usage, rung, view: view.class, seen })
 }
 
@@ -183,12 +186,16 @@ async fn execute_observed(
     let (notice, noticed) = request.early.as_ref().map(Notice::of).unzip();
     let run = execute(executor, request, view, cancel, notice);
     tokio::pin!(run);
-    tokio::select! {
+    let early = tokio::select! {
         // What would be handed out now is in the result in a moment.
         run = &mut run => return run,
-        early = early::capture(executor, request, view, noticed) => early.into_iter().for_each(|file| observer.early(file)),
-    }
-    run.await
+        early = early::capture(executor, request, view, noticed) => early,
+    };
+    let handed_out = early.map(|file| {
+        observer.early(file);
+        SystemTime::now()
+    });
+    Ok(Run { early: handed_out, ..run.await? })
 }
 
 async fn execute(
@@ -244,7 +251,7 @@ async fn execute(
     if let Ending::NoProgram { why, .. } = &ending {
         stderr.extend_from_slice(why.as_bytes());
     }
-    Ok(Run { ending, usage, seen, stdout, stderr, began, over })
+    Ok(Run { ending, usage, seen, stdout, stderr, began, early: None, over })
 }
 
 /// Sets the watches on a live checkout, then lets the payload start.

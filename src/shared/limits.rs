@@ -67,6 +67,8 @@ pub const OPERATIONS_PAGE: usize = 200;
 pub const OPERATION_WAIT: Duration = Duration::from_secs(3600);
 /// Early outputs that one build's dispatcher has not looked at yet; who brings more waits.
 pub const EARLY_OUTPUTS: usize = 64;
+/// Durations of units that the daemon remembers; two for each unit.
+pub const DURATIONS: usize = 16_384;
 /// Digests in one `blob.open`: each may need a descriptor on the answer.
 pub const OPEN_BLOBS: usize = 200;
 /// How long an interrupted upload is kept for its client to resume.

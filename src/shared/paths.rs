@@ -111,6 +111,11 @@ pub fn cache_dir(service: Service) -> Option<PathBuf> {
     Some(xdg("XDG_CACHE_HOME", ".cache")?.join("vx").join(service.name()))
 }
 
+/// A service's folder for what cannot be made again and may be lost: `$XDG_STATE_HOME/vx/NAME`.
+pub fn state_dir(service: Service) -> Option<PathBuf> {
+    Some(xdg("XDG_STATE_HOME", ".local/state")?.join("vx").join(service.name()))
+}
+
 /// The person's home folder.
 pub fn home() -> Option<PathBuf> {
     absolute("HOME")

@@ -217,6 +217,11 @@ impl Build {
         ran
     }
 
+    /// The longest way through the whole build at these costs.
+    pub fn longest_way(&self, costs: &[Cost]) -> u64 {
+        weights(&self.needs, costs).into_iter().max().unwrap_or(0)
+    }
+
     /// Whether nothing runs and nothing more can start.
     pub fn is_over(&self) -> bool {
         self.running == 0 && (self.failed || self.done == self.states.len())

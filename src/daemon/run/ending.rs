@@ -117,6 +117,7 @@ impl Runner<'_> {
             Whence::Found => Event::Hit(UnitId(unit)),
             Whence::Run => Event::Built(UnitId(unit)),
         });
+        self.count(unit, result, whence);
         self.settle(unit, outcome);
         Ok(())
     }

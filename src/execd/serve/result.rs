@@ -100,6 +100,7 @@ pub fn partial(early: &OutputFile) -> v2::ExecutedActionMetadata {
 
 fn metadata(done: &Done) -> v2::ExecutedActionMetadata {
     let times = &done.times;
+    let early = times.early.and_then(|early| early.duration_since(times.began).ok());
     let wall = times.over.duration_since(times.began).unwrap_or_default();
     let nothing = Seen::default();
     let seen = done.seen.as_ref().unwrap_or(&nothing);
@@ -112,6 +113,7 @@ fn metadata(done: &Done) -> v2::ExecutedActionMetadata {
         opened: seen.opened.iter().cloned().collect(),
         listed: seen.listed.iter().cloned().collect(),
         unseen: seen.unseen.clone().unwrap_or_default(),
+        early_us: early.map_or(0, micros),
     };
     v2::ExecutedActionMetadata {
         worker: "vx-execd".to_owned(),

@@ -33,6 +33,9 @@ pub struct RunRecord {
     /// Why those two may lack something, if they may.
     #[prost(string, tag = "8")]
     pub unseen: String,
+    /// From start of the command until its early output was handed out, microseconds; 0 for none.
+    #[prost(uint64, tag = "20")]
+    pub early_us: u64,
 }
 
 impl Named for RunRecord {

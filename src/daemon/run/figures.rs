@@ -1,0 +1,36 @@
+//! What a build cost and spared, for its last line and for the order of the next one.
+
+use std::{sync::Arc, time::Duration};
+
+use shared::reapi::{record, v2};
+
+use super::{Runner, Whence};
+use crate::{events::Figures, history};
+
+impl Runner<'_> {
+    /// Takes down what a unit cost, now or when it was run.
+    pub(super) fn count(&mut self, unit: usize, result: &v2::ActionResult, whence: Whence) {
+        let Some(record) = record::of(result) else { return };
+        match whence {
+            Whence::Found => drop(self.saved.insert(unit, Duration::from_micros(record.wall_us))),
+            Whence::Run => {
+                self.costs[unit] = history::cost(&record);
+                self.around.history.learn(self.plan, &self.plan.units[unit], self.costs[unit]);
+            }
+        }
+    }
+
+    /// The figures of a build that is over.
+    pub(super) fn figures(&self) -> Figures {
+        Figures {
+            saved: self.saved.values().sum(),
+            critical_path: Duration::from_micros(self.build.longest_way(&self.costs)),
+        }
+    }
+
+    /// Writes down what was learnt; nobody waits for it.
+    pub(super) fn keep_history(&self) {
+        let history = Arc::clone(&self.around.history);
+        tokio::task::spawn_blocking(move || history.keep());
+    }
+}
