@@ -7,6 +7,7 @@ mod calls;
 mod client;
 mod control;
 mod crash;
+mod failpoints;
 mod install;
 mod kit;
 mod pipelining;

@@ -285,7 +285,7 @@ fn too_long(source: &Source) -> Vec<Finding> {
 /// The floors of `shared`, lowest first.
 const FLOORS: [&[&str]; 3] = [
     &["checkout", "digest", "fault", "limits", "paths"],
-    &["config", "reapi", "wire"],
+    &["config", "failpoint", "reapi", "wire"],
     &["client", "control", "service", "telemetry"],
 ];
 

@@ -13,7 +13,10 @@ use std::{
     },
 };
 
-use shared::digest::Digest;
+use shared::{
+    digest::Digest,
+    failpoint::{self, Point},
+};
 
 use crate::store::{
     CLOSURE_DIGEST, Committer, DigestMap, FILE_HEAD, Folder, Header, Job, Kind, RECORD_HEADER, Store, StoreError,
@@ -163,6 +166,10 @@ impl Log {
             let closure = update.entry.closure.as_slice().into();
             known.push((update.table, update.key, Known { offset, payload: payload.len(), closure }));
         }
+        failpoint::reach(Point::BeforeResult);
+        failpoint::reach_after(Point::ResultTorn, || {
+            let _ = self.file.write_all_at(&bytes[..bytes.len() / 2], *tail);
+        });
         let written = self.file.write_all_at(&bytes, *tail).and_then(|()| self.file.sync_data());
         let result = match written {
             Ok(()) => {

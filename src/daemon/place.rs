@@ -17,6 +17,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use shared::{
     client::cas::Opened,
     digest::{Digest, Function},
+    failpoint::{self, Point},
     fault::{Failure, Fault},
     reapi::tree::Mode,
 };
@@ -204,15 +205,18 @@ fn put(item: &Item, opened: Option<Opened>, fds: &[OwnedFd]) -> Result<(), Failu
 /// link of cargo's or running.
 fn write_beside(path: &Path, mode: u32, write: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let beside = path.with_file_name(format!(".{name}.vx-{}", std::process::id()));
+    // One name for all daemons: what a killed one left goes with the next that places this file.
+    let beside = path.with_file_name(format!(".{name}.vx-new"));
     let outcome = (|| {
         // Whatever has this name was left by another daemon, or is a checkout's link to elsewhere.
         let _not_there = fs::remove_file(&beside);
         let file = File::create_new(&beside)?;
         write(&file)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
+        failpoint::reach(Point::BeforeRename);
         fs::rename(&beside, path)
     })();
+    failpoint::reach(Point::AfterRename);
     if outcome.is_err() {
         let _ = fs::remove_file(&beside);
     }
@@ -249,8 +253,7 @@ mod tests {
         symlink("../home", at("target/debug")).expect("a link");
         assert!(own_folder(&at("target/debug")).is_err());
         own_folder(&at("target/release")).expect("a new folder");
-        let beside = format!("target/release/.app.vx-{}", std::process::id());
-        symlink("../../home/rc", at(&beside)).expect("a link");
+        symlink("../../home/rc", at("target/release/.app.vx-new")).expect("a link");
         symlink("../../home/rc", at("target/release/app")).expect("a link");
         write_beside(&at("target/release/app"), 0o755, |file| io::Write::write_all(&mut &*file, b"new"))
             .expect("a place of its own");

@@ -12,7 +12,11 @@ use std::{
 };
 
 pub use ending::Ending;
-use shared::{config::Rung, digest::Digest};
+use shared::{
+    config::Rung,
+    digest::Digest,
+    failpoint::{self, Point},
+};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -164,6 +168,7 @@ pub async fn run(
     };
     let Run { ending, usage, seen, began, early, over, .. } = run;
     let times = Times { queued, worker, fetched, began, early, over, uploaded: SystemTime::now() };
+    failpoint::reach(Point::Captured);
     Ok(Done { ending, stdout, stderr, outputs, times, usage, rung, view: view.class, seen })
 }
 

@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, Dir, FileType, OFlags, readlinkat, statat};
 use shared::{
     client::cas::{Cas, CasError},
     digest::{Digest, Function},
+    failpoint::{self, Point},
     limits,
     reapi::tree::{DirectoryBuilder, Mode, TreeError},
 };
@@ -177,6 +178,7 @@ impl Collector<'_> {
             }
         }
         let taken = self.take(&leaves).await?;
+        failpoint::reach(Point::MidCapture);
         let (mut blobs, mut named) = (HashMap::new(), Outputs::default());
         for (output, found) in found {
             self.name(output, found, &taken, &mut blobs, &mut named)?;

@@ -3,6 +3,7 @@
 //! is looked at, as at the end of an action, and what is captured is content by its digest.
 
 use serde::Deserialize;
+use shared::failpoint::{self, Point};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -91,7 +92,11 @@ pub async fn capture(
         format: request.format,
     };
     match collector.collect(request.early.as_slice()).await {
-        Ok(outputs) => outputs.files.into_iter().next(),
+        Ok(outputs) => {
+            // Dependents may have begun by then; the action is run again.
+            failpoint::reach_soon(Point::Announced);
+            outputs.files.into_iter().next()
+        }
         Err(err) => {
             // The action is not hurt: its dependents wait for its end instead.
             tracing::info!(action = %request.digest, %err, "an early output cannot be taken, ignoring");

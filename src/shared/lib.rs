@@ -14,6 +14,8 @@ pub mod paths;
 #[cfg(feature = "control")]
 pub mod config;
 #[cfg(feature = "service")]
+pub mod failpoint;
+#[cfg(feature = "service")]
 pub mod reapi;
 pub mod wire;
 
@@ -26,3 +28,7 @@ pub mod control;
 pub mod service;
 #[cfg(feature = "service")]
 pub mod telemetry;
+
+/// Whether services die where they are told to: in the tests' build alone.
+#[cfg(feature = "service")]
+const FAILPOINTS: bool = cfg!(feature = "failpoints");

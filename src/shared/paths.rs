@@ -139,6 +139,11 @@ pub fn log_filter() -> Option<String> {
     env::var("VX_LOG").ok()
 }
 
+/// The folder of armed failpoints (see `failpoint`).
+pub fn failpoints() -> Option<PathBuf> {
+    absolute("VX_FAILPOINTS")
+}
+
 /// Device and inode that journald's stream has, as `JOURNAL_STREAM` says it.
 pub fn journal_stream() -> Option<(u64, u64)> {
     let text = env::var("JOURNAL_STREAM").ok()?;

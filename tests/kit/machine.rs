@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{dist::sweep, dist_root, top};
+use super::{SERVICES, dist::sweep, dist_root, failpoint_root, top};
 
 /// Whose machine it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,11 @@ impl Machine {
     /// Starts one; fails the test where that is not possible, for a skipped test proves nothing.
     #[track_caller]
     pub fn start(who: Who) -> Machine {
+        Machine::start_from(who, dist_root())
+    }
+
+    #[track_caller]
+    fn start_from(who: Who, root: &Path) -> Machine {
         assert!(rustix::process::getuid().is_root(), "system tests make machines of their own and need root");
         static SWEPT: Once = Once::new();
         SWEPT.call_once(|| sweep(&std::env::temp_dir(), "vx-machine-"));
@@ -98,7 +103,7 @@ impl Machine {
         for pair in [
             bind(&home, HOME),
             bind(sysroot(), "/run/kit/toolchain"),
-            bind(dist_root(), "/run/kit/dist-root"),
+            bind(root, "/run/kit/dist-root"),
             bind(&top().join("packaging"), "/run/kit/packaging"),
         ] {
             command.args(["--bind", &pair]);
@@ -126,6 +131,22 @@ impl Machine {
     #[track_caller]
     pub fn with_vx(who: Who) -> Machine {
         let machine = Machine::start(who);
+        machine.install(&[]).ok();
+        machine
+    }
+
+    /// The same with programs that die at failpoints, which are armed by files in the folder `points` of the home.
+    #[track_caller]
+    pub fn with_failpoints(who: Who) -> Machine {
+        let machine = Machine::start_from(who, failpoint_root());
+        machine.write(machine.home().join("points/.keep"), "");
+        for service in &SERVICES {
+            let text = format!("[Service]\nEnvironment=VX_FAILPOINTS={HOME}/points\n");
+            machine.write(
+                machine.home().join(format!(".config/systemd/user/{}.service.d/points.conf", service.unit)),
+                text,
+            );
+        }
         machine.install(&[]).ok();
         machine
     }

@@ -5,7 +5,7 @@ mod dist;
 mod machine;
 mod project;
 
-use dist::{dist_root, top};
+use dist::{dist_root, failpoint_root, top};
 pub use machine::{Done, Machine, Who, sysroot};
 pub use project::Project;
 

@@ -9,7 +9,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-use shared::digest::Digest;
+use shared::{
+    digest::Digest,
+    failpoint::{self, Point},
+};
 
 use super::{
     api::StoreError,
@@ -168,6 +171,7 @@ impl Writer {
         for job in &group {
             job.ticket.complete(result.as_ref().map(|_| ()).map_err(Clone::clone));
         }
+        failpoint::reach_soon(Point::BlobAcknowledged);
     }
 
     /// Everything up to here is durable and in the index.
@@ -215,6 +219,9 @@ impl Writer {
             encode_record(&mut bytes, offset, append.kind(), &append.digest, payload);
             offsets.push(offset);
         }
+        failpoint::reach_after(Point::SegmentTorn, || {
+            let _ = self.file.write_all_at(&bytes[..bytes.len() / 2], self.tail);
+        });
         if let Err(error) = self.file.write_all_at(&bytes, self.tail) {
             // What was written before the space ran out is cut off; the segment is as it was.
             if self.file.set_len(self.tail).is_err() {
