@@ -287,3 +287,53 @@ fn a_stopped_journal_stalls_nobody() {
         machine.run(["journalctl", "--user", "-q", "-o", "cat", id]).stdout.contains("messages were lost")
     });
 }
+
+#[test]
+fn messages_say_which_build_and_which_action() {
+    let machine = Machine::with_vx(Who::Person);
+    start_all(&machine);
+    machine.run(["vxctl", "log-level", "debug"]).ok();
+    let project = Project::write(&machine, "fields", "fields", "");
+    machine.run_in(&project.path, ["vx", "build"]).ok();
+    let mut builds = Vec::new();
+    let field = |machine: &Machine, unit: &str, name: &str| -> Vec<String> {
+        let said = machine.run(["journalctl", "--user", "-q", "-u", unit, "-o", "json"]).ok();
+        let lines = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        lines.filter_map(|line| Some(line[name].as_str()?.to_owned())).collect()
+    };
+    machine.until("the daemon has said that the build ended", |machine| {
+        builds = field(machine, "vx", "VX_BUILD");
+        !builds.is_empty()
+    });
+    assert!(!field(&machine, "vx", "VX_SESSION").is_empty());
+    assert!(!builds[0].is_empty());
+    // The executor says it for the same build, with the action beside it.
+    machine.until("the executor has said that the actions ended", |machine| {
+        field(machine, "vx-execd", "VX_BUILD").contains(&builds[0])
+    });
+    let actions = field(&machine, "vx-execd", "VX_ACTION");
+    assert!(actions.iter().all(|action| action.len() == 64), "{actions:?}");
+    assert!(!actions.is_empty());
+    let said = machine.run(["vxctl", "logs", "vx"]).ok();
+    assert!(said.contains(&format!("vx_build={}", builds[0])), "{said}");
+}
+
+/// `journalctl -x` reads it once it is compiled, which is where a mistake in it would show.
+#[test]
+fn the_catalogue_is_one_that_the_journal_reads() {
+    let root = tempfile::tempdir().expect("a folder");
+    let folder = root.path().join("usr/lib/systemd/catalog");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::create_dir_all(root.path().join("var/lib/systemd/catalog")).expect("a folder");
+    let catalogue = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/catalog/vx.catalog");
+    std::fs::copy(catalogue, folder.join("vx.catalog")).expect("a copy");
+    let journalctl = |words: &[&str]| {
+        let done = std::process::Command::new("journalctl").arg("--root").arg(root.path()).args(words).output();
+        let done = done.expect("journalctl can be started");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    journalctl(&["--update-catalog"]);
+    let listed = journalctl(&["--list-catalog"]);
+    assert_eq!(listed.lines().filter(|line| line.contains(" vx: ")).count(), 6, "{listed}");
+}

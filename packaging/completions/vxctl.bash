@@ -16,6 +16,9 @@ _vxctl() {
             ",$1")
                 cmd="vxctl"
                 ;;
+            vxctl,agents)
+                cmd="vxctl__subcmd__agents"
+                ;;
             vxctl,cas)
                 cmd="vxctl__subcmd__cas"
                 ;;
@@ -43,6 +46,12 @@ _vxctl() {
             vxctl,stop)
                 cmd="vxctl__subcmd__stop"
                 ;;
+            vxctl__subcmd__agents,install)
+                cmd="vxctl__subcmd__agents__subcmd__install"
+                ;;
+            vxctl__subcmd__agents,print)
+                cmd="vxctl__subcmd__agents__subcmd__print"
+                ;;
             vxctl__subcmd__cas,gc)
                 cmd="vxctl__subcmd__cas__subcmd__gc"
                 ;;
@@ -59,8 +68,50 @@ _vxctl() {
 
     case "${cmd}" in
         vxctl)
-            opts="-h -V --help --version status reload drain start stop restart log-level logs cas"
+            opts="-h -V --help --version status reload drain start stop restart log-level logs cas agents"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vxctl__subcmd__agents)
+            opts="-h --help print install"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vxctl__subcmd__agents__subcmd__install)
+            opts="-h --help vx-daemon vx-casd vx-execd"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vxctl__subcmd__agents__subcmd__print)
+            opts="-h --help vx-daemon vx-casd vx-execd"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

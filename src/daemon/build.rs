@@ -38,7 +38,7 @@ pub async fn run(daemon: &Daemon, config: &Config, session: &Session, args: &Bui
         // Before the dispatcher runs there is nothing that has to end in order.
         () = cancelled_early(session) => Ok(exit::INTERRUPTED),
     };
-    match outcome {
+    let code = match outcome {
         Ok(code) => code,
         Err(NoPlan::Said(text, code)) => {
             session.output.coloured(&text).await;
@@ -48,7 +48,9 @@ pub async fn run(daemon: &Daemon, config: &Config, session: &Session, args: &Bui
             session.output.error(&failure.to_string()).await;
             code
         }
-    }
+    };
+    tracing::info!(exit = code, duration_ms = began.elapsed().as_millis(), "a build has ended");
+    code
 }
 
 /// The dispatcher ends its actions when the build is cancelled; only what does not end by itself
@@ -67,7 +69,7 @@ async fn build(
 ) -> Result<u8, NoPlan> {
     let question = question(session, args)?;
     // Of this build alone: a standing connection would keep an idle service from leaving.
-    let services = Services::local()?;
+    let services = Services::local()?.of_build(&session.run);
     let identify = async || services.exec.identify(&question.toolchain.path).await;
     let identity = persist(identify).await.map_err(Failure::from)?;
     let question = Question { toolchain_identity: identity.toolchain.clone(), ..question };

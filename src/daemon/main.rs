@@ -16,6 +16,7 @@ mod golden;
 mod graph;
 mod history;
 mod inputs;
+mod memory;
 mod names;
 mod outcome;
 mod output;

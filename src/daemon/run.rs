@@ -23,6 +23,8 @@ use shared::{
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use tracing::Instrument;
+
 use crate::{
     action::Action,
     cargo::{
@@ -210,10 +212,12 @@ impl<'a> Runner<'a> {
             early: (unit, tasks.tell.clone()),
         };
         self.cancels.insert(unit, work.cancel.clone());
-        tasks.running.spawn(async move {
+        let span = tracing::error_span!("action", vx_action = action.digest.hex());
+        let outcome = async move {
             let outcome = work.run(&action).await;
             Finished { unit, call, outcome }
-        });
+        };
+        tasks.running.spawn(outcome.instrument(span));
         Ok(())
     }
 }

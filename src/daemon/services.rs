@@ -76,6 +76,12 @@ impl Services {
         };
         Ok(Services { cas: Cas::new(link(Service::Cas)?), exec: Exec::new(link(Service::Exec)?) })
     }
+
+    /// The same for one build, whose id then stands in the executor's log.
+    #[must_use]
+    pub fn of_build(self, id: &str) -> Self {
+        Services { exec: self.exec.of_build(id), ..self }
+    }
 }
 
 /// Does `attempt` until it ends other than by losing a service, within [`limits::RESTART_WAIT`].

@@ -10,7 +10,10 @@ use std::{
         unix::ffi::OsStringExt,
     },
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -27,6 +30,7 @@ use shared::{
 };
 use tokio::{io::Interest, net::UnixStream, sync::mpsc};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{
     build,
@@ -41,6 +45,8 @@ const START_WAIT: Duration = Duration::from_secs(30);
 
 /// What a word gets of its session.
 pub struct Session {
+    /// The id of its run, which survives a restart of the daemon.
+    pub run: String,
     /// The words after the program's name, without `+toolchain`.
     pub plus: Option<String>,
     /// Where the person stands.
@@ -99,7 +105,9 @@ async fn converse(caller: Caller, daemon: &Arc<Daemon>) -> io::Result<()> {
     // However this ends, what runs for it ends too.
     let _end = cancel.clone().drop_guard();
     let run = start.run.clone();
-    let word = tokio::spawn(run_word(Arc::clone(daemon), config, start, fds, cancel.clone()));
+    // Errors alone are always enabled, so that every message has the fields.
+    let span = tracing::error_span!("session", vx_session = next_session(), vx_build = run);
+    let word = tokio::spawn(run_word(Arc::clone(daemon), config, start, fds, cancel.clone()).instrument(span));
     tokio::pin!(word);
     loop {
         tokio::select! {
@@ -124,6 +132,12 @@ async fn converse(caller: Caller, daemon: &Arc<Daemon>) -> io::Result<()> {
             },
         }
     }
+}
+
+/// The id of a session: of this process, and counted.
+fn next_session() -> String {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    format!("{}.{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed) + 1)
 }
 
 fn is_signal(line: &[u8]) -> bool {
@@ -175,8 +189,15 @@ async fn run_word(
     let colour = colour(&environment, start.tty);
     let output = stderr.try_clone().and_then(|stderr| Output::new(stderr, start.tty, colour));
     let Ok(output) = output else { return exit::FAILED };
-    let session =
-        Session { plus, cwd: PathBuf::from(OsString::from_vec(start.cwd.0)), environment, output, stderr, cancel };
+    let session = Session {
+        run: start.run,
+        plus,
+        cwd: PathBuf::from(OsString::from_vec(start.cwd.0)),
+        environment,
+        output,
+        stderr,
+        cancel,
+    };
     let code = build::run(&daemon, &config, &session, &args).await;
     session.output.flush().await;
     code

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rustix::fs::{MemfdFlags, SeekFrom};
+use rustix::fs::SeekFrom;
 use shared::{
     client::exec::{CargoEnded, CargoKind, CargoRun, Exit},
     digest::{Digest, Function},
@@ -30,6 +30,7 @@ use crate::{
         toolchain::Toolchain,
         unit_graph::UnitGraph,
     },
+    memory,
     services::{Services, persist},
 };
 
@@ -335,8 +336,7 @@ async fn hear(services: &Services, question: &Question, kind: CargoKind, args: V
 }
 
 fn memory() -> Result<OwnedFd, Failure> {
-    rustix::fs::memfd_create("cargo", MemfdFlags::CLOEXEC)
-        .map_err(|err| Failure::new(Fault::Environment, format!("no memory for cargo's answer: {err}")))
+    memory::file().map_err(|err| Failure::new(Fault::Environment, format!("no memory for cargo's answer: {err}")))
 }
 
 fn duplicate(fd: &OwnedFd) -> Result<OwnedFd, Failure> {

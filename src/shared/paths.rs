@@ -89,11 +89,18 @@ impl Service {
     }
 }
 
+/// What an init system that tells a service's sockets apart by name calls them.
+pub const SOCKET_NAMES: [&str; 2] = ["listener", "control"];
+
 /// The folder of vx's sockets: `$XDG_RUNTIME_DIR/vx`, else `/run/user/UID/vx` where that folder
-/// is ours and private (su, cron and CI leave the variable unset).
+/// is ours and private (su, cron and CI leave the variable unset). On macOS, which has neither,
+/// `~/Library/Caches/vx`.
 pub fn runtime_dir() -> Option<PathBuf> {
     if let Some(dir) = absolute("XDG_RUNTIME_DIR") {
         return Some(dir.join("vx"));
+    }
+    if cfg!(target_os = "macos") {
+        return Some(home()?.join("Library/Caches/vx"));
     }
     let uid = rustix::process::getuid().as_raw();
     let dir = PathBuf::from(format!("/run/user/{uid}"));

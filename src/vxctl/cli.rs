@@ -94,6 +94,29 @@ pub enum Word {
         #[command(subcommand)]
         word: CasWord,
     },
+    /// The services as agents of launchd (macOS)
+    Agents {
+        /// What to do
+        #[command(subcommand)]
+        word: AgentsWord,
+    },
+}
+
+/// The words of `agents`.
+#[derive(Debug, Subcommand)]
+pub enum AgentsWord {
+    /// Print the property lists
+    Print {
+        /// Which; all three if none is named
+        #[arg(value_parser = services(), value_name = "SERVICE")]
+        services: Vec<Service>,
+    },
+    /// Write them to ~/Library/LaunchAgents and print what to type (macOS)
+    Install {
+        /// Which; all three if none is named
+        #[arg(value_parser = services(), value_name = "SERVICE")]
+        services: Vec<Service>,
+    },
 }
 
 /// The words of `cas`.

@@ -1,6 +1,7 @@
 //! vxctl, the control program: asks the services over D-Bus and shows what they say. It runs no
 //! program, and listens to nobody.
 
+mod agents;
 mod bus;
 mod cli;
 mod journal;
@@ -25,7 +26,7 @@ use shared::{fault::exit, paths::Service};
 
 use crate::{
     bus::{Verb, Ways},
-    cli::{Cli, Word},
+    cli::{AgentsWord, Cli, Word},
     logs::Follow,
     render::Form,
 };
@@ -64,6 +65,10 @@ async fn run(word: Word) -> u8 {
             logs::run(&named(services), lines, follow).await
         }
         Word::Cas { word } => store::run(word).await,
+        Word::Agents { word } => match word {
+            AgentsWord::Print { services } => agents::show(&named(services)),
+            AgentsWord::Install { services } => agents::install(&named(services)),
+        },
     }
 }
 

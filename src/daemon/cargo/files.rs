@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{CWD, Mode, OFlags};
 
 /// No manifest, lock file or configuration of a person is larger.
 const FILE_BYTES: u64 = 32 << 20;
@@ -20,7 +20,12 @@ const FILE_BYTES: u64 = 32 << 20;
 /// lead cargo, in its sandbox, to another file.
 pub fn text(path: &Path) -> io::Result<String> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::from(openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)?);
+    #[cfg(target_os = "linux")]
+    let file = rustix::fs::openat2(CWD, path, flags, Mode::empty(), rustix::fs::ResolveFlags::NO_MAGICLINKS)
+        .map(File::from)?;
+    // There is no /proc elsewhere.
+    #[cfg(not(target_os = "linux"))]
+    let file = rustix::fs::openat(CWD, path, flags, Mode::empty()).map(File::from)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no file"));
     }

@@ -7,11 +7,12 @@ use std::{
 };
 
 use shared::{
-    reapi::{self, any, longrunning, v2},
+    reapi::{self, Message, any, longrunning, v2},
     service::Peer,
 };
 use tokio_stream::Stream;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, metadata::MetadataMap};
+use tracing::Instrument;
 use v2::{execution_server::Execution, execution_stage::Value as Phase};
 
 use super::{
@@ -26,6 +27,9 @@ use crate::{
 };
 
 type States = Pin<Box<dyn Stream<Item = Result<longrunning::Operation, Status>> + Send>>;
+
+/// What is kept of a build's id: vx's are half as long.
+const BUILD_ID: usize = 64;
 
 /// The Execution service.
 pub struct Execute {
@@ -52,9 +56,10 @@ impl Execution for Execute {
 
     async fn execute(&self, request: Request<v2::ExecuteRequest>) -> Result<Response<States>, Status> {
         let peer = Peer::of(&request);
+        let build = build_of(request.metadata());
         let request = request.into_inner();
         let inline = Inline { stdout: request.inline_stdout, stderr: request.inline_stderr };
-        let operation = self.begin(peer, &request).await.map_err(|refusal| status::status(&refusal))?;
+        let operation = self.begin(peer, &request, &build).await.map_err(|refusal| status::status(&refusal))?;
         Ok(Response::new(states(operation, inline)))
     }
 
@@ -69,7 +74,7 @@ impl Execution for Execute {
 }
 
 impl Execute {
-    async fn begin(&self, peer: Peer, request: &v2::ExecuteRequest) -> Result<Arc<Operation>, Refusal> {
+    async fn begin(&self, peer: Peer, request: &v2::ExecuteRequest, build: &str) -> Result<Arc<Operation>, Refusal> {
         let executor = &self.executor;
         executor.admit(peer)?;
         let invalid = |what: String| Refusal::new(Code::InvalidArgument, what);
@@ -90,16 +95,18 @@ impl Execute {
         }
         let (operation, new) = self.operations.join_or_begin(peer, digest, joining);
         if new {
-            self.run(action, Arc::clone(&operation));
+            self.run(action, Arc::clone(&operation), build);
         }
         Ok(operation)
     }
 
     /// Runs an operation in the background and ends it, whoever listens.
-    fn run(&self, request: Action, operation: Arc<Operation>) {
+    fn run(&self, request: Action, operation: Arc<Operation>, build: &str) {
         let (executor, operations) = (Arc::clone(&self.executor), Arc::clone(&self.operations));
         let guard = executor.parts.idle.guard();
-        tokio::spawn(async move {
+        // Errors alone are always enabled, so that every message has the fields.
+        let span = tracing::error_span!("action", vx_build = build, vx_action = request.digest.hex());
+        let run = async move {
             let mut outcome = action::run(&executor, &request, &operation.cancel, operation.as_ref()).await;
             if let Ok(done) = &outcome
                 && request.cacheable
@@ -108,13 +115,22 @@ impl Execute {
             {
                 outcome = Err(err.into());
             }
-            if let Err(refusal) = &outcome {
-                tracing::debug!(action = %request.digest, code = %refusal.code, "an action was not run: {refusal}");
+            match &outcome {
+                Ok(done) => tracing::debug!(ending = ?done.ending, "an action has ended"),
+                Err(refusal) => tracing::debug!(code = %refusal.code, "an action was not run: {refusal}"),
             }
             operations.end(&operation, result::respond(outcome.as_ref()));
             drop(guard);
-        });
+        };
+        tokio::spawn(run.instrument(span));
     }
+}
+
+/// The id of the build that asks, as far as the client says it.
+fn build_of(metadata: &MetadataMap) -> String {
+    let bytes = metadata.get_bin(reapi::REQUEST_METADATA).and_then(|value| value.to_bytes().ok());
+    let asks = bytes.and_then(|bytes| v2::RequestMetadata::decode(bytes).ok()).unwrap_or_default();
+    asks.tool_invocation_id.chars().filter(|c| c.is_ascii_graphic()).take(BUILD_ID).collect()
 }
 
 impl action::Observer for Operation {

@@ -15,7 +15,7 @@ use crate::{
     digest::Digest,
     limits,
     reapi::{
-        self, any, digest_to_proto,
+        self, Message, REQUEST_METADATA, any, digest_to_proto,
         longrunning::{self, Operation, operation},
         record,
         v2::{self, execution_client::ExecutionClient},
@@ -140,6 +140,8 @@ pub struct Identity {
 #[derive(Clone, Debug)]
 pub struct Exec {
     link: Link,
+    /// Who asks, as the API's RequestMetadata.
+    asks: Option<v2::RequestMetadata>,
     execution: ExecutionClient<tonic::transport::Channel>,
     operations: longrunning::operations_client::OperationsClient<tonic::transport::Channel>,
 }
@@ -160,7 +162,20 @@ impl Exec {
             execution: ExecutionClient::new(channel.clone()).max_decoding_message_size(limits::MESSAGE_BYTES),
             operations: longrunning::operations_client::OperationsClient::new(channel),
             link,
+            asks: None,
         }
+    }
+
+    /// The same client for one build, whose id then stands in the executor's log.
+    #[must_use]
+    pub fn of_build(self, id: &str) -> Self {
+        let tool_details = v2::ToolDetails { tool_name: "vx".into(), tool_version: env!("CARGO_PKG_VERSION").into() };
+        let asks = v2::RequestMetadata {
+            tool_details: Some(tool_details),
+            tool_invocation_id: id.to_owned(),
+            ..v2::RequestMetadata::default()
+        };
+        Exec { asks: Some(asks), ..self }
     }
 
     /// Starts (or joins) an action.
@@ -174,6 +189,12 @@ impl Exec {
             inline_stderr: true,
             ..Default::default()
         };
+        let mut request = tonic::Request::new(request);
+        if let Some(asks) = &self.asks {
+            let asks = v2::RequestMetadata { action_id: action.hex(), ..asks.clone() };
+            let value = tonic::metadata::MetadataValue::from_bytes(&asks.encode_to_vec());
+            request.metadata_mut().insert_bin(REQUEST_METADATA, value);
+        }
         let stream = self.execution.clone().execute(request).await?.into_inner();
         Ok(Running { stream, name: None })
     }

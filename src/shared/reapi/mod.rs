@@ -12,6 +12,7 @@ pub use bazel_remote_apis::{
     google::{bytestream, longrunning, protobuf, rpc},
 };
 pub use names::{
-    api_versions, digest_from_proto, digest_to_proto, function_from_proto, function_to_proto, is_component, property,
+    REQUEST_METADATA, api_versions, digest_from_proto, digest_to_proto, function_from_proto, function_to_proto,
+    is_component, property,
 };
 pub use prost::Message;

@@ -4,6 +4,9 @@
 use super::{semver::SemVer, v2};
 use crate::digest::{Digest, DigestError, Function};
 
+/// The header in which a client may say who asks, and for what.
+pub const REQUEST_METADATA: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
+
 /// Platform properties of vx's own Actions.
 pub mod property {
     /// `input`: the input root is `/` and nothing else is shown.

@@ -6,6 +6,8 @@ mod authority;
 mod connection;
 mod huffman;
 mod idle;
+#[cfg(target_os = "macos")]
+mod launchd;
 mod notify;
 mod run;
 mod shell;

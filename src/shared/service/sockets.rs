@@ -72,6 +72,10 @@ pub fn take_sockets(service: Service, listen: Option<&Path>) -> Result<Sockets, 
         let control = path.with_extension("control.sock");
         return Ok(Sockets { main: bind(path)?, control: Some(bind(&control)?), tcp: None });
     }
+    #[cfg(target_os = "macos")]
+    if let Some((main, control)) = super::launchd::sockets() {
+        return Ok(Sockets { main, control, tcp: None });
+    }
     let mut passed = listenfd::ListenFd::from_env();
     let (mut main, mut control, mut tcp) = (None, None, None);
     for index in 0..passed.len() {

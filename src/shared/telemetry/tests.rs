@@ -36,3 +36,20 @@ fn lines_are_remembered_with_the_fields_of_their_spans() {
     log.flush();
     assert_eq!(log.dropped(), 0);
 }
+
+/// Each id has its paragraph, and none is left over.
+#[test]
+fn the_catalogue_has_every_message() {
+    let catalogue = include_str!("../../../packaging/catalog/vx.catalog");
+    let source = include_str!("messages.rs");
+    let mut explained: Vec<&str> = catalogue.lines().filter_map(|line| line.strip_prefix("-- ")).collect();
+    let mut ids: Vec<&str> = source.lines().filter_map(|line| line.split('"').nth(1)).collect();
+    explained.sort_unstable();
+    ids.sort_unstable();
+    assert_eq!(ids, explained);
+    for id in &ids {
+        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), explained.len(), "each is its own");
+}
