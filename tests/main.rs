@@ -10,6 +10,7 @@ mod crash;
 mod failpoints;
 mod install;
 mod kit;
+mod ladder;
 mod launchd;
 mod pipelining;
 mod projects;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use shared::{
-    client::exec::Identity,
+    client::exec::{Identity, ViewClass},
     digest::{Digest, Function},
     reapi::{
         Message, digest_to_proto, property,
@@ -75,8 +75,11 @@ fn platform(identity: &Identity, call: &Call) -> v2::Platform {
         (property::KEY, KEY),
         (property::ROOT, "input"),
         (property::TOOLCHAIN, &identity.toolchain),
-        (property::VIEW, "fixed"),
+        (property::VIEW, if identity.view == ViewClass::Fixed { "fixed" } else { "path" }),
     ];
+    if identity.view == ViewClass::Process {
+        properties.push((property::RUNG, "process"));
+    }
     properties.extend(places.iter().map(|place| (property::PLACE, place.as_str())));
     let early = call.outputs.iter().find(|output| output.role == Role::Metadata);
     let early = early.map(|output| call.relative(&output.path));

@@ -12,7 +12,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::{
-    client::exec::Identity,
+    client::exec::{Identity, ViewClass},
     digest::{Digest, Function},
     reapi::tree::Mode,
 };
@@ -81,7 +81,7 @@ fn inputs(plan: &Plan, call: &Call) -> Vec<(String, Input)> {
 
 /// One line a unit: its Action's digest and label.
 fn keys(plan: &Plan) -> String {
-    let identity = Identity { toolchain: "0".repeat(64), host: "1".repeat(64) };
+    let identity = Identity { toolchain: "0".repeat(64), host: "1".repeat(64), view: ViewClass::Fixed };
     let person = [("CC", "clang"), ("HOME", "/home/person"), ("TERM", "xterm")];
     let person = person.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let ambient = Ambient::new(person, Vec::new());

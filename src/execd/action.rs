@@ -29,7 +29,7 @@ use crate::{
     launch::{RunError, Running},
     output::{Capture, Overflow},
     refusal::Refusal,
-    sandbox::{Ended, Identity, Job, Network, Status, Step, Usage, cgroup::PROCESSES},
+    sandbox::{self, Ended, Identity, Job, Network, Status, Step, Usage},
     seen::{Seen, Watch},
     view::{self, Command, Style, View, paths::Output},
 };
@@ -188,7 +188,7 @@ async fn execute_observed(
     cancel: &CancellationToken,
     observer: &impl Observer,
 ) -> Result<Run, Refusal> {
-    let (notice, noticed) = request.early.as_ref().map(Notice::of).unzip();
+    let (notice, noticed) = request.early.as_ref().map(|output| Notice::of(output, &view.words)).unzip();
     let run = execute(executor, request, view, cancel, notice);
     tokio::pin!(run);
     let early = tokio::select! {
@@ -212,10 +212,7 @@ async fn execute(
 ) -> Result<Run, Refusal> {
     let internal = |what: &str, err: std::io::Error| Refusal::new(Code::Internal, format!("{what}: {err}"));
     let job = job(executor, request, view);
-    let group = match (&executor.delegation, job.rung) {
-        (Ok(delegation), Rung::Full) => Some(delegation.group().map_err(|err| internal("make a control group", err))?),
-        _ => None,
-    };
+    let group = executor.group().map_err(|err| internal("make a control group", err))?;
     let procs = group.as_ref().map(|group| group.procs()).transpose();
     let procs = procs.map_err(|err| internal("join a control group", err))?;
     let null = File::open("/dev/null").map_err(|err| internal("/dev/null", err))?;
@@ -252,7 +249,9 @@ async fn execute(
         ending = Ending::OutOfMemory;
     }
     let over = SystemTime::now();
-    let (stdout, mut stderr) = (stdout.end().await, stderr.end().await);
+    let (stdout, stderr) = (stdout.end().await, stderr.end().await);
+    let (stdout, mut stderr) = (view.words.fixed(stdout), view.words.fixed(stderr));
+    view.words.settle(&request.command.outputs, &view.places);
     if let Ending::NoProgram { why, .. } = &ending {
         stderr.extend_from_slice(why.as_bytes());
     }
@@ -302,19 +301,17 @@ fn job(executor: &Executor, request: &Request, view: &View) -> Job {
         root: view.root.clone(),
         mounts: view.mounts.clone(),
         watched: view.live.as_ref().map(|_| view::live::AT.into()),
-        argv: request.command.arguments.iter().map(|word| word.as_str().into()).collect(),
-        env: request
-            .command
-            .environment
+        argv: view.arguments(&request.command).map(|word| word.as_str().into()).collect(),
+        env: view
+            .environment(&request.command)
             .iter()
             .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
             .collect(),
         cwd: host::text(&view.cwd),
         network: Network::None,
         file_bytes: FILE_BYTES,
-        // Beside control groups too, since theirs may come without the controller; never without
-        // namespaces, where it would count the person's own processes.
-        processes: if rung >= Rung::Namespaces { PROCESSES } else { 0 },
+        // Beside control groups too, since theirs may come without the controller.
+        processes: sandbox::processes(rung),
     }
 }
 

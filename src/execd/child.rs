@@ -130,7 +130,14 @@ fn clone(flags: u64) -> io::Result<Option<OwnedFd>> {
     arguments.exit_signal = libc::SIGCHLD as u64;
     // SAFETY: without CLONE_VM and with one thread this is a fork: the child has its own copy of
     // everything. `pidfd` outlives the call.
-    match unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) } {
+    let mut made = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
+    if made < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
+        // Filters that look at flags answer so, since they cannot read those of clone3.
+        let flags = arguments.flags | libc::SIGCHLD as u64;
+        // SAFETY: the same; the older call takes the place of the pidfd third.
+        made = unsafe { libc::syscall(libc::SYS_clone, flags, 0_usize, &raw mut pidfd, 0_usize, 0_usize) };
+    }
+    match made {
         0 => Ok(None),
         // SAFETY: the kernel just made this descriptor for us.
         pid if pid > 0 => Ok(Some(unsafe { OwnedFd::from_raw_fd(pidfd) })),

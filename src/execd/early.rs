@@ -10,7 +10,7 @@ use crate::{
     action::Request,
     collect::{Collector, OutputFile},
     executor::Executor,
-    view::{View, paths::Output},
+    view::{View, paths::Output, words::Words},
 };
 
 /// The longest line that is looked at: a path with what is around it.
@@ -37,9 +37,9 @@ struct Artifact<'a> {
 impl Notice {
     /// A notice about `output`, and what tells when it came. That ends without a word when the
     /// notice is dropped.
-    pub fn of(output: &Output) -> (Notice, oneshot::Receiver<()>) {
+    pub fn of(output: &Output, words: &Words) -> (Notice, oneshot::Receiver<()>) {
         let (seen, receiver) = oneshot::channel();
-        let path = format!("/{}", output.path.display());
+        let path = words.real(&format!("/{}", output.path.display()));
         (Notice { path, line: Some(Vec::new()), seen: Some(seen) }, receiver)
     }
 
@@ -113,7 +113,7 @@ mod tests {
     fn notice() -> (Notice, oneshot::Receiver<()>) {
         let output =
             Output { declared: "../out/liba.rmeta".to_owned(), path: "vx/out/liba.rmeta".into(), kind: Kind::Any };
-        Notice::of(&output)
+        Notice::of(&output, &Words::default())
     }
 
     const LINE: &str = "{\"$message_type\":\"artifact\",\"artifact\":\"/vx/out/liba.rmeta\",\"emit\":\"metadata\"}\n";

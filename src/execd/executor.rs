@@ -1,6 +1,7 @@
 //! Everything an action needs, opened once at start, and what is counted over all of them.
 
 use std::{
+    io,
     os::fd::BorrowedFd,
     path::PathBuf,
     sync::{
@@ -19,7 +20,11 @@ use tonic::Code;
 use crate::{
     launch::{Launcher, RunError, Running},
     refusal::Refusal,
-    sandbox::{Job, cgroup::Delegation, probe::Ladder},
+    sandbox::{
+        Job,
+        cgroup::{Delegation, Group},
+        probe::Ladder,
+    },
     seen::Watcher,
     slots::Slots,
     view::Sources,
@@ -118,10 +123,8 @@ impl Executor {
             Code::FailedPrecondition,
             format!(
                 "the sandbox reached only rung {reached}, and sandbox.minimum is {}: {why}\n  \
-                 to run anyway put [sandbox] minimum = \"{reached}\" into vx.toml and type: vxctl reload{}",
+                 to run anyway put [sandbox] minimum = \"{reached}\" into vx.toml and type: vxctl reload",
                 rules.minimum.name(),
-                // Said at once, or the person would lower the minimum for nothing.
-                if self.ladder.rung < Rung::Namespaces { "; vx build itself needs rung namespaces" } else { "" }
             ),
         ))
     }
@@ -140,6 +143,15 @@ impl Executor {
             self.parts.shutdown.request();
         }
         started
+    }
+
+    /// A control group for one run, where there are any. Below `full` it is a bonus.
+    pub fn group(&self) -> io::Result<Option<Group>> {
+        match (&self.delegation, self.ladder.rung) {
+            (Ok(delegation), Rung::Full) => delegation.group().map(Some),
+            (Ok(delegation), _) => Ok(delegation.group().ok()),
+            (Err(_), _) => Ok(None),
+        }
     }
 
     /// Why the rung is not higher.

@@ -59,6 +59,19 @@ impl Host {
         Ok(host)
     }
 
+    /// The same without a view: places that may be read where they are.
+    pub fn rules(&self) -> Vec<Mount> {
+        let folders = SHOWN.iter().map(PathBuf::from);
+        let places = folders.chain(SHOWN_ETC.iter().map(|name| Path::new("/etc").join(name)));
+        places.filter(|path| path.exists()).map(|path| read_only(&path, &path)).collect()
+    }
+
+    /// Of the host's /etc what the network needs, for `cargo fetch` alone.
+    pub fn network_rules(&self) -> Vec<Mount> {
+        let places = SHOWN_ETC_NETWORK.iter().map(|name| Path::new("/etc").join(name));
+        places.filter_map(|path| fs::canonicalize(path).ok()).map(|path| read_only(&path, &path)).collect()
+    }
+
     /// The mounts that show it.
     pub fn mounts(&self, names: Names) -> Vec<Mount> {
         let mut mounts: Vec<_> = SHOWN.iter().filter_map(|dir| shown(Path::new(dir))).collect();

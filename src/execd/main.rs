@@ -50,7 +50,7 @@ use crate::{
     slots::Slots,
     stage::Stage,
     toolchain::Toolchains,
-    view::Sources,
+    view::{Sources, ground::Ground},
 };
 
 fn main() -> ExitCode {
@@ -110,6 +110,7 @@ fn sources(folder: &Path, cas: &Cas, config: &Config) -> anyhow::Result<Sources>
         stage: Stage::open(&folder.join("stage"), cas.clone(), config.exec.stage_bytes).context("open the stage")?,
         scratch: Scratch::open(&folder.join("scratch")).context("empty the scratch folder")?,
         host: Host::prepare(&folder.join("etc")).context("write a minimal /etc")?,
+        ground: Ground::open(&folder.join("path")).context("empty the folder of real places")?,
         toolchains: Toolchains::open(folder.join("toolchains.json")),
         root,
     })

@@ -66,12 +66,7 @@ pub async fn run(executor: &Executor, run: &CargoRun, fds: &[OwnedFd]) -> Result
     fs::create_dir_all(&target).map_err(|err| fail(&target, err))?;
     let job = job(executor, run, &tmp, &target);
     let null = File::open("/dev/null").map_err(|err| fail(Path::new("/dev/null"), err))?;
-    let group = match (&executor.delegation, job.rung) {
-        (Ok(delegation), Rung::Full) => {
-            Some(delegation.group().map_err(|err| fail(Path::new("a control group"), err))?)
-        }
-        _ => None,
-    };
+    let group = executor.group().map_err(|err| fail(Path::new("a control group"), err))?;
     let procs = group.as_ref().map(|group| group.procs()).transpose();
     let procs = procs.map_err(|err| fail(Path::new("a control group"), err))?;
     let streams = [null.as_fd(), stdout.as_fd(), stderr.as_fd()];
@@ -146,9 +141,9 @@ fn job(executor: &Executor, run: &CargoRun, tmp: &Path, target: &Path) -> Job {
         rung,
         outside: Identity::own(),
         root,
-        mounts: if isolated { mounts(executor, run, tmp, &kind) } else { Vec::new() },
+        mounts: mounts(executor, run, tmp, &kind),
         argv,
-        env: environment(run, &kind, &target),
+        env: environment(run, &kind, &target, (!isolated).then_some(tmp)),
         cwd: host::text(&run.cwd),
         watched: None,
         network: kind.network,
@@ -161,11 +156,18 @@ fn job(executor: &Executor, run: &CargoRun, tmp: &Path, target: &Path) -> Job {
 /// program or library a checkout's configuration names (`build.rustc`, `LD_PRELOAD` in `[env]`, a
 /// code generator in rustflags), cargo would start it beside the answers that others rely on.
 fn mounts(executor: &Executor, run: &CargoRun, tmp: &Path, kind: &Kind) -> Vec<Mount> {
-    let names = if kind.network == Network::Host { Names::Network } else { Names::Own };
-    let mut mounts = executor.sources.host.mounts(names);
+    let (host, target) = (&executor.sources.host, target(&executor.queries, run));
+    let isolated = executor.ladder.rung >= Rung::Namespaces;
+    let mut mounts = match (isolated, kind.network) {
+        (true, Network::Host) => host.mounts(Names::Network),
+        (true, Network::None) => host.mounts(Names::Own),
+        (false, Network::Host) => [host.rules(), host.network_rules()].concat(),
+        (false, Network::None) => host.rules(),
+    };
+    let (tmp_at, target_at) = if isolated { (Path::new("/tmp"), Path::new(TARGET)) } else { (tmp, target.as_path()) };
     mounts.extend([Mount::Proc, Mount::Devices, Mount::Dir("/vx/home".into())]);
-    mounts.push(host::writable_data(tmp, Path::new("/tmp")));
-    mounts.push(host::writable_data(&self::target(&executor.queries, run), Path::new(TARGET)));
+    mounts.push(host::writable_data(tmp, tmp_at));
+    mounts.push(host::writable_data(&target, target_at));
     let mut own: Vec<(PathBuf, Show)> = run.show.iter().map(|path| (path.clone(), host::data as Show)).collect();
     own.extend([(run.cargo_home.clone(), host::data as Show), (run.root.clone(), host::data)]);
     own.push((run.cargo_home.join("bin"), host::read_only));
@@ -203,7 +205,7 @@ fn fetched(run: &CargoRun) -> Vec<PathBuf> {
     all.filter(|path| kind(path).is_ok_and(|kind| !kind.is_symlink())).collect()
 }
 
-fn environment(run: &CargoRun, kind: &Kind, target: &Path) -> Vec<(Text, Text)> {
+fn environment(run: &CargoRun, kind: &Kind, target: &Path, tmp: Option<&Path>) -> Vec<(Text, Text)> {
     let bin = run.toolchain.join("bin");
     let mut env: BTreeMap<Text, Text> =
         run.env.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect();
@@ -221,6 +223,9 @@ fn environment(run: &CargoRun, kind: &Kind, target: &Path) -> Vec<(Text, Text)> 
     set("RUSTC", host::text(&bin.join("rustc")));
     if kind.network == Network::Host {
         set("CARGO_ENCODED_RUSTFLAGS", "".into());
+    }
+    if let Some(tmp) = tmp {
+        set("TMPDIR", host::text(tmp));
     }
     if kind.unstable {
         set(CHANNEL.0, CHANNEL.1.into());

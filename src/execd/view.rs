@@ -4,12 +4,15 @@
 
 mod fixed;
 mod foreign;
+pub mod ground;
 pub mod live;
 pub mod paths;
+mod real;
+pub mod words;
 
 use std::{path::PathBuf, sync::Arc};
 
-use shared::{config::Rung, digest::Digest};
+use shared::{client::exec::ViewClass, config::Rung, digest::Digest};
 
 use crate::{
     folder::{Own, Scratch},
@@ -18,7 +21,9 @@ use crate::{
     stage::{Lease, Stage, StageError},
     toolchain::Toolchains,
 };
+use ground::{Claim, Ground};
 use paths::Output;
+use words::Words;
 
 /// What an action runs, as it was declared and checked.
 #[derive(Clone, Debug)]
@@ -80,6 +85,8 @@ pub struct Sources {
     pub host: Host,
     /// Toolchains by identity.
     pub toolchains: Toolchains,
+    /// Real folders for fixed places.
+    pub ground: Ground,
     /// An empty folder that empty roots are mounted on.
     pub root: PathBuf,
 }
@@ -99,7 +106,12 @@ pub struct View {
     pub class: &'static str,
     /// A live checkout in it, to be watched.
     pub live: Option<live::Shown>,
+    /// How its words and what it says are changed.
+    pub words: Words,
+    /// Variables that it gets where the command does not set them.
+    pub env: Vec<(String, String)>,
     _leases: Vec<Lease>,
+    _claims: Vec<Claim>,
     _scratch: Own,
 }
 
@@ -112,21 +124,54 @@ pub struct Place {
     pub dir: PathBuf,
 }
 
+impl View {
+    /// One with fixed places.
+    fn new(root: Root, mounts: Vec<Mount>, cwd: PathBuf, places: Vec<Place>, scratch: Own) -> View {
+        View {
+            root,
+            mounts,
+            cwd,
+            places,
+            class: "fixed",
+            live: None,
+            words: Words::default(),
+            env: Vec::new(),
+            _leases: Vec::new(),
+            _claims: Vec::new(),
+            _scratch: scratch,
+        }
+    }
+
+    /// The command's words as the process gets them.
+    pub fn arguments<'a>(&'a self, command: &'a Command) -> impl Iterator<Item = String> + 'a {
+        command.arguments.iter().map(|word| self.words.real(word))
+    }
+
+    /// The environment as the process gets it.
+    pub fn environment(&self, command: &Command) -> Vec<(String, String)> {
+        let declared = command.environment.iter().map(|(name, value)| (name.clone(), self.words.real(value)));
+        let more = self.env.iter().filter(|(name, _)| !command.environment.iter().any(|(other, _)| other == name));
+        declared.chain(more.cloned()).collect()
+    }
+}
+
 impl Style {
-    /// The live folder that it shows: no business of anybody but who sits at this machine.
-    pub fn live(&self) -> Option<&live::Asked> {
+    /// Whether it shows a folder of the person's as it is, so that its result is not to be stored:
+    /// without namespaces a second place of inputs is the first place itself.
+    pub fn shows_live(&self, rung: Rung) -> bool {
         match self {
-            Style::Fixed { live, .. } => live.as_ref(),
-            _ => None,
+            Style::Fixed { live, places, .. } => live.is_some() || (rung < Rung::Namespaces && !places.is_empty()),
+            _ => false,
         }
     }
 
     /// Reads the platform properties, names with values.
-    pub fn of<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Style, ViewError> {
-        use shared::reapi::property::{EARLY, HOST, KEY, LIVE, LIVE_TARGET, PLACE, ROOT, TOOLCHAIN, VIEW};
+    pub fn of<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>, rung: Rung) -> Result<Style, ViewError> {
+        use shared::reapi::property::{EARLY, HOST, KEY, LIVE, LIVE_TARGET, PLACE, ROOT, RUNG, TOOLCHAIN, VIEW};
         let (mut root, mut key, mut places) = (false, false, Vec::new());
         let (mut toolchain, mut host, mut early) = (None, None, None);
         let (mut live, mut live_target) = (None, None);
+        let (mut view, mut wanted) = ("fixed", "");
         for property in properties {
             match property {
                 (ROOT, "input") => root = true,
@@ -137,17 +182,16 @@ impl Style {
                 (PLACE, pair) => places.push(fixed::place(pair)?),
                 (LIVE, folder) => live = Some(folder),
                 (LIVE_TARGET, folder) => live_target = Some(folder),
-                (VIEW, "fixed") => {}
-                (VIEW, "path") => {
-                    return Err(ViewError::Precondition(
-                        "vx-view=path is for executors without namespaces, and this one has them".to_owned(),
-                    ));
-                }
+                (VIEW, class @ ("fixed" | "path")) => view = class,
+                (RUNG, "process") => wanted = "process",
                 (name, value) if name.starts_with("vx-") => {
                     return Err(ViewError::Invalid(format!("the platform property {name}={value} is unknown")));
                 }
                 _ => {}
             }
+        }
+        if key {
+            agree((view, wanted), rung)?;
         }
         let live = live.map(|folder| live::asked(folder, live_target)).transpose()?;
         match (root, key) {
@@ -176,8 +220,13 @@ pub async fn make(
 ) -> Result<View, ViewError> {
     match style {
         Style::Foreign => foreign::tree(sources, command, root, rung).await,
-        _ if rung < Rung::Namespaces => Err(ViewError::Precondition(format!(
-            "an Action with vx-root=input needs namespaces, and this executor reached only rung {} \
+        Style::Fixed { toolchain, host, places, live, .. } if rung < Rung::Namespaces => {
+            let (toolchain, host) = (toolchain.as_deref(), host.as_deref());
+            let shown = fixed::Shown { toolchain, host, places, live: live.as_ref() };
+            real::make(sources, shown, command, root, rung).await
+        }
+        Style::ForeignRoot if rung < Rung::Namespaces => Err(ViewError::Precondition(format!(
+            "an Action with vx-root=input and without vx-key needs namespaces, and this executor reached only rung {} \
              (vxctl status exec says why)",
             rung.name()
         ))),
@@ -188,6 +237,28 @@ pub async fn make(
             fixed::make(sources, shown, command, root).await
         }
     }
+}
+
+/// Whether an Action was made for what this executor offers. The daemon takes these words as
+/// "identify again and retry".
+fn agree(asked: (&str, &str), rung: Rung) -> Result<(), ViewError> {
+    let offered = match ViewClass::of(rung) {
+        ViewClass::Fixed => ("fixed", ""),
+        ViewClass::Path => ("path", ""),
+        ViewClass::Process => ("path", "process"),
+    };
+    if asked == offered {
+        return Ok(());
+    }
+    let words = |(view, rung): (&str, &str)| match rung {
+        "" => format!("vx-view={view}"),
+        rung => format!("vx-view={view} on rung {rung}"),
+    };
+    Err(ViewError::Precondition(format!(
+        "toolchain: the Action asks for {}, and this executor offers {}",
+        words(asked),
+        words(offered)
+    )))
 }
 
 impl Sources {

@@ -14,7 +14,7 @@ use seccompiler::{
     sock_filter,
 };
 
-use super::{Access, Fail, Job, Mount, Root, Step};
+use super::{Access, Fail, Job, Mount, Root, Step, sockets, sys};
 
 /// Sets resource limits and the file creation mask.
 pub fn limits(job: &Job) -> Result<(), Fail> {
@@ -47,10 +47,13 @@ pub fn landlock(job: &Job) -> Result<(), Fail> {
     wall(job).map_err(fail)
 }
 
+/// Why a Landlock domain cannot be made.
 #[derive(Debug, thiserror::Error)]
-enum Wall {
+pub enum Wall {
+    /// A rule of it.
     #[error(transparent)]
     Rules(#[from] RulesetError),
+    /// A path that a rule names.
     #[error(transparent)]
     Path(#[from] PathFdError),
 }
@@ -83,11 +86,21 @@ fn wall(job: &Job) -> Result<(), Wall> {
 
 /// Applies the filter that [`compile`] made.
 pub fn filter() -> Result<(), Fail> {
-    for program in compile() {
-        seccompiler::apply_filter(program)
-            .map_err(|err| Fail::new(Step::Filter, err, io::Error::from_raw_os_error(libc::EINVAL)))?;
-    }
-    Ok(())
+    compile().iter().try_for_each(apply)
+}
+
+/// Where no network namespace cuts them: refuses every socket, and what Landlock of this kernel
+/// leaves open.
+pub fn filter_sockets() -> Result<(), Fail> {
+    let fail = |err| Fail::new(Step::Filter, err, io::Error::from_raw_os_error(libc::EINVAL));
+    let abi = sys::landlock_abi();
+    apply(&sockets::filter(abi).map_err(fail)?)?;
+    if abi < sockets::ABI_TRUNCATE { apply(&sockets::without_openat2()) } else { Ok(()) }
+}
+
+fn apply(program: &BpfProgram) -> Result<(), Fail> {
+    seccompiler::apply_filter(program)
+        .map_err(|err| Fail::new(Step::Filter, err, io::Error::from_raw_os_error(libc::EINVAL)))
 }
 
 /// The filter's programs, made once in the spawner and inherited by every payload.

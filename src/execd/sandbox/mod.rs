@@ -5,10 +5,12 @@
 pub mod cgroup;
 pub mod confine;
 pub mod job;
+pub mod landlock;
 pub mod linux;
 pub mod none;
 pub mod overlay;
 pub mod probe;
+pub mod sockets;
 pub mod supervise;
 pub mod sys;
 
@@ -34,6 +36,18 @@ pub trait Sandbox {
 pub fn of(rung: Rung) -> &'static dyn Sandbox {
     match rung {
         Rung::Namespaces | Rung::Full => &linux::Namespaces,
-        Rung::Process | Rung::Landlock => &none::Process,
+        Rung::Landlock => &landlock::Landlock,
+        Rung::Process => &none::Process,
     }
+}
+
+/// Most processes of one action on a rung. Without namespaces the kernel counts the person's own
+/// too, so those of the whole machine are added.
+pub fn processes(rung: Rung) -> u64 {
+    if rung >= Rung::Namespaces {
+        return cgroup::PROCESSES;
+    }
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let all = load.split(' ').nth(3).and_then(|word| word.split_once('/')?.1.parse::<u64>().ok());
+    all.map_or(0, |all| all + cgroup::PROCESSES)
 }

@@ -31,13 +31,12 @@ pub struct Ladder {
 /// Probes from the top down.
 pub async fn ladder(launcher: &Launcher, host: &Host, root: &Path, delegation: &Result<Delegation, String>) -> Ladder {
     let mut missed = Vec::new();
-    for rung in [Rung::Full, Rung::Namespaces] {
+    for rung in [Rung::Full, Rung::Namespaces, Rung::Landlock] {
         match reaches(rung, launcher, host, root, delegation).await {
             Ok(()) => return Ladder { rung, missed },
             Err(why) => missed.push((rung, why)),
         }
     }
-    missed.push((Rung::Landlock, "this version has no rung between namespaces and process".to_owned()));
     Ladder { rung: Rung::Process, missed }
 }
 
@@ -48,11 +47,18 @@ async fn reaches(
     root: &Path,
     delegation: &Result<Delegation, String>,
 ) -> Result<(), String> {
+    let abi = sys::landlock_abi();
+    if rung != Rung::Namespaces && abi < LANDLOCK_ABI {
+        return Err(match abi {
+            0 => {
+                "the kernel has no Landlock, or it is off or refused (lsm= on the kernel's command line, a container's \
+                  seccomp profile)"
+                    .to_owned()
+            }
+            abi => format!("Landlock version {abi} of the kernel is below {LANDLOCK_ABI}"),
+        });
+    }
     let group = if rung == Rung::Full {
-        let abi = sys::landlock_abi();
-        if abi < LANDLOCK_ABI {
-            return Err(format!("Landlock version {abi} of the kernel is below {LANDLOCK_ABI}"));
-        }
         let delegation = delegation.as_ref().map_err(Clone::clone)?;
         Some(delegation.group().map_err(|err| format!("make a control group: {err}"))?)
     } else {
@@ -76,14 +82,17 @@ async fn reaches(
 }
 
 fn job(rung: Rung, host: &Host, root: &Path) -> Job {
-    let mut mounts = host.mounts(Names::Own);
-    mounts.extend([Mount::Proc, Mount::Devices]);
+    let isolated = rung >= Rung::Namespaces;
+    let mut mounts = if isolated { host.mounts(Names::Own) } else { host.rules() };
+    if isolated {
+        mounts.extend([Mount::Proc, Mount::Devices]);
+    }
     let program = ["/bin/true", "/usr/bin/true"].into_iter().find(|path| Path::new(path).exists());
     let argv = match program {
         Some(path) => vec![path.into()],
         None => vec!["/bin/sh".into(), "-c".into(), ":".into()],
     };
-    let root = Root::Empty(host::text(&PathBuf::from(root)));
+    let root = if isolated { Root::Empty(host::text(&PathBuf::from(root))) } else { Root::Host };
     let (env, cwd, outside) = (Vec::new(), "/".into(), Identity::own());
     Job {
         rung,

@@ -34,6 +34,8 @@ use rustix::{
     net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
 };
 
+use shared::config::Rung;
+
 use super::{Ended, Fail, Job, Report, Sandbox, Status, Step, Usage, of, sys};
 use crate::child;
 
@@ -92,7 +94,9 @@ fn set_up(job: &Job, sandbox: &dyn Sandbox, cgroup: Option<OwnedFd>) -> Result<(
     if let Some(procs) = cgroup {
         let fail = |err: io::Error| Fail::new(Step::Cgroup, "of this action", err);
         rustix::io::write(&procs, b"0").map_err(|err| fail(err.into()))?;
-        unshare(CloneFlags::CLONE_NEWCGROUP).map_err(|err| fail(err.into()))?;
+        if job.rung >= Rung::Namespaces {
+            unshare(CloneFlags::CLONE_NEWCGROUP).map_err(|err| fail(err.into()))?;
+        }
     }
     // Better a payload than execd when memory runs out; a kernel without the file changes nothing.
     let _best_effort = std::fs::write("/proc/self/oom_score_adj", "300");

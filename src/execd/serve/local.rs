@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    client::exec::{CargoRun, Identity},
+    client::exec::{CargoRun, Identity, ViewClass},
     fault::{Failure, Fault},
     service::{Call, Peer, Reply},
     wire::call::{self, Error},
@@ -50,10 +50,15 @@ pub async fn answer(executor: Arc<Executor>, operations: Arc<Operations>, call: 
 
 async fn identify(executor: Arc<Executor>, params: &Identify) -> Result<Reply, Error> {
     let path = params.path.clone();
-    let identify = move || executor.sources.toolchains.identify(&path);
+    let asked = Arc::clone(&executor);
+    let identify = move || asked.sources.toolchains.identify(&path);
     let identities = tokio::task::spawn_blocking(identify).await;
     let identities = identities.map_err(|err| Failure::new(Fault::Bug, err.to_string()))??;
-    Reply::new(&Identity { toolchain: identities.toolchain, host: identities.host })
+    Reply::new(&Identity {
+        toolchain: identities.toolchain,
+        host: identities.host,
+        view: ViewClass::of(executor.ladder.rung),
+    })
 }
 
 impl From<ToolchainError> for Error {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shared::{
     client::cas::{Opened, read_at},
+    config::Rung,
     digest::Digest,
     reapi::{self, Message, property, protobuf, v2},
     service::Peer,
@@ -37,7 +38,7 @@ pub async fn read(executor: &Executor, peer: Peer, digest: Digest) -> Result<Req
         (parse("command", action.command_digest.as_ref())?, parse("input root", action.input_root_digest.as_ref())?);
     // Both are asked for so that both are named if both are missing; the stage reads the root.
     let command: v2::Command = fetch(executor, &[command, root]).await?.remove(0).decode()?;
-    let style = style(peer, &action, &command)?;
+    let style = style(peer, executor.ladder.rung, &action, &command)?;
     let timeout = timeout(action.timeout.as_ref())?;
     let format = match OutputDirectoryFormat::try_from(command.output_directory_format) {
         Ok(OutputDirectoryFormat::DirectoryOnly) => Format::Directories,
@@ -46,8 +47,8 @@ pub async fn read(executor: &Executor, peer: Peer, digest: Digest) -> Result<Req
     };
     let command = self::command(command)?;
     let early = early(&style, &command)?;
-    // What a live checkout held is not in the Action.
-    let cacheable = !action.do_not_cache && style.live().is_none();
+    // What a live folder held is not in the Action.
+    let cacheable = !action.do_not_cache && !style.shows_live(executor.ladder.rung);
     Ok(Request { digest, command, root, style, timeout, format, early, cacheable })
 }
 
@@ -62,14 +63,15 @@ fn early(style: &Style, command: &Command) -> Result<Option<Output>, Refusal> {
 
 /// The Action's properties win over the Command's.
 #[allow(deprecated, reason = "clients of API 2.0 send the platform in the Command")]
-fn style(peer: Peer, action: &v2::Action, command: &v2::Command) -> Result<Style, Refusal> {
+fn style(peer: Peer, rung: Rung, action: &v2::Action, command: &v2::Command) -> Result<Style, Refusal> {
     let platform = action.platform.as_ref().or(command.platform.as_ref());
     let properties = platform.iter().flat_map(|platform| &platform.properties);
     if let Some(own) = properties.clone().find(|property| peer == Peer::Tcp && is_local(property)) {
         let what = format!("the platform property {} is for clients of the Unix socket, not for TCP", own.name);
         return Err(Refusal::new(Code::PermissionDenied, what));
     }
-    Ok(Style::of(properties.map(|property| (property.name.as_str(), property.value.as_str())))?)
+    let properties = properties.map(|property| (property.name.as_str(), property.value.as_str()));
+    Ok(Style::of(properties, rung)?)
 }
 
 /// Where `output_paths` is set the older two are ignored.

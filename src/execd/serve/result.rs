@@ -151,8 +151,12 @@ pub async fn cached(executor: &Executor, request: &Request) -> Result<Option<v2:
     let Some(mut result) = executor.cas.action_result(request.digest).await? else { return Ok(None) };
     // What ran without namespaces saw the whole machine: it never answers for what sees only its
     // inputs, nor the other way round. A result without a record came from a client.
-    let isolated = executor.ladder.rung >= Rung::Namespaces;
-    if record::of(&result).is_some_and(|record| (record.view == "fixed") != isolated) {
+    let rung = executor.ladder.rung;
+    let serves = |record: RunRecord| match rung {
+        Rung::Full | Rung::Namespaces => record.view == "fixed",
+        Rung::Landlock | Rung::Process => record.rung == rung.name(),
+    };
+    if record::of(&result).is_some_and(|record| !serves(record)) {
         return Ok(None);
     }
     let function = request.digest.function();

@@ -25,9 +25,11 @@ const DEPTH: usize = 3;
 
 /// A folder of the input root, staged as one.
 #[derive(Debug, PartialEq, Eq)]
-struct Part {
-    at: PathBuf,
-    digest: Digest,
+pub struct Part {
+    /// Without a leading slash.
+    pub at: PathBuf,
+    /// Its Directory.
+    pub digest: Digest,
 }
 
 /// What is shown beside the input root.
@@ -69,19 +71,14 @@ pub async fn make(
     command: &Command,
     root: Digest,
 ) -> Result<View, ViewError> {
-    let seen = sources.stage.top(root, DEPTH).await?;
-    let mut parts = Vec::new();
-    parts_below(&seen, root, Path::new(""), 0, &mut parts)?;
-
+    let (seen, parts) = parts(sources, root).await?;
     let mut mounts = vec![Mount::Dir("/vx/home".into()), Mount::Dir(host::text(&Path::new("/").join(&command.cwd)))];
     if let Some(identity) = host {
-        let known = sources.toolchains.knows_host(identity);
-        known.then_some(()).ok_or_else(|| changed("vx-host", identity))?;
+        knows_host(sources, identity)?;
         mounts.extend(sources.host.mounts(Names::Own));
     }
     if let Some(identity) = toolchain {
-        let path = sources.toolchains.path(identity).ok_or_else(|| changed("vx-toolchain", identity))?;
-        mounts.push(host::read_only(&path, Path::new("/vx/toolchain")));
+        mounts.push(host::read_only(&toolchain_path(sources, identity)?, Path::new("/vx/toolchain")));
     }
     mounts.extend([Mount::Proc, Mount::Devices]);
 
@@ -115,7 +112,7 @@ pub async fn make(
     }
     let root = Root::Empty(host::text(&sources.root));
     let cwd = Path::new("/").join(&command.cwd);
-    Ok(View { root, mounts, cwd, places, class: "fixed", live, _leases: leases, _scratch: scratch })
+    Ok(View { live, _leases: leases, ..View::new(root, mounts, cwd, places, scratch) })
 }
 
 /// The live checkout takes the place of such a part; what is written there goes to its own memory.
@@ -147,6 +144,25 @@ fn second_place(at: &Path, staged: &Path, from: &Path, to: &Path) -> Option<Moun
         (_, Ok(inner)) => Some(host::read_only(&staged.join(inner), to)),
         _ => None,
     }
+}
+
+/// The folders of an input root.
+pub async fn parts(sources: &Sources, root: Digest) -> Result<(Directories, Vec<Part>), ViewError> {
+    let seen = sources.stage.top(root, DEPTH).await?;
+    let mut parts = Vec::new();
+    parts_below(&seen, root, Path::new(""), 0, &mut parts)?;
+    Ok((seen, parts))
+}
+
+/// Refuses C tools that are not the host's.
+pub fn knows_host(sources: &Sources, identity: &str) -> Result<(), ViewError> {
+    let known = sources.toolchains.knows_host(identity);
+    known.then_some(()).ok_or_else(|| changed("vx-host", identity))
+}
+
+/// Where the toolchain lies.
+pub fn toolchain_path(sources: &Sources, identity: &str) -> Result<PathBuf, ViewError> {
+    sources.toolchains.path(identity).ok_or_else(|| changed("vx-toolchain", identity))
 }
 
 /// The daemon takes these words as "identify again and retry".
@@ -182,7 +198,7 @@ fn parts_below(
 
 /// The folders that have to be writable: the parents of outputs, or the whole part of the input
 /// root that such a parent lies in. None of them lies in another.
-fn writable(outputs: &[paths::Output], parts: &[Part]) -> Result<BTreeSet<PathBuf>, ViewError> {
+pub fn writable(outputs: &[paths::Output], parts: &[Part]) -> Result<BTreeSet<PathBuf>, ViewError> {
     let mut wanted = BTreeSet::new();
     for output in outputs {
         let parent = output.path.parent().unwrap_or(Path::new(""));
@@ -217,7 +233,7 @@ async fn lay_writable(
 }
 
 /// cargo makes a script's OUT_DIR before it runs the script.
-fn make_out_dir(command: &Command, places: &[Place]) -> Result<(), ViewError> {
+pub fn make_out_dir(command: &Command, places: &[Place]) -> Result<(), ViewError> {
     let named = command.environment.iter().find(|(name, _)| name == "OUT_DIR");
     let Some(out_dir) = named.map(|(_, value)| Path::new(value)) else { return Ok(()) };
     let Some((place, below)) = places.iter().find_map(|place| Some((place, out_dir.strip_prefix(&place.at).ok()?)))

@@ -24,26 +24,20 @@ pub async fn tree(sources: &Sources, command: &Command, root: Digest, rung: Rung
     make_parents(&dir, &command.outputs)?;
     let tmp = scratch.make("tmp").map_err(StageError::io(Path::new("/tmp")))?;
     let isolated = rung >= Rung::Namespaces;
-    let (root, at, mounts) = if isolated {
+    let (root, at, mounts, env) = if isolated {
         let mut mounts = sources.host.mounts(Names::Own);
         mounts.extend([Mount::Proc, Mount::Devices, host::writable(&tmp, Path::new("/tmp"))]);
         mounts.push(host::writable(&dir, Path::new(AT)));
-        (Root::Empty(host::text(&sources.root)), Path::new(AT).to_owned(), mounts)
+        (Root::Empty(host::text(&sources.root)), Path::new(AT).to_owned(), mounts, Vec::new())
     } else {
-        (Root::Host, dir.clone(), Vec::new())
+        let mut mounts = sources.host.rules();
+        mounts.extend([host::writable(&dir, &dir), host::writable(&tmp, &tmp)]);
+        let env = vec![("TMPDIR".to_owned(), tmp.to_string_lossy().into_owned())];
+        (Root::Host, dir.clone(), mounts, env)
     };
     let places = vec![Place { at: Path::new("/").to_owned(), dir }];
     let class = if isolated { "fixed" } else { "path" };
-    Ok(View {
-        root,
-        mounts,
-        cwd: at.join(&command.cwd),
-        places,
-        class,
-        live: None,
-        _leases: Vec::new(),
-        _scratch: scratch,
-    })
+    Ok(View { class, env, ..View::new(root, mounts, at.join(&command.cwd), places, scratch) })
 }
 
 /// The input root as `/`.
@@ -55,7 +49,7 @@ pub async fn root(sources: &Sources, command: &Command, root: Digest) -> Result<
     let places = vec![Place { at: Path::new("/").to_owned(), dir: dir.clone() }];
     let (root, cwd) = (Root::Private(host::text(&dir)), Path::new("/").join(&command.cwd));
     let mounts = vec![Mount::Proc, Mount::Devices];
-    Ok(View { root, mounts, cwd, places, class: "fixed", live: None, _leases: Vec::new(), _scratch: scratch })
+    Ok(View::new(root, mounts, cwd, places, scratch))
 }
 
 /// Parents of outputs exist before the command runs; a link of the input root is not followed.

@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 
 use super::{CallError, Link, cas::status_is_lost};
 use crate::{
+    config::Rung,
     digest::Digest,
     limits,
     reapi::{
@@ -134,6 +135,33 @@ pub struct Identity {
     pub toolchain: String,
     /// Of the host's C tools, hexadecimal.
     pub host: String,
+    /// How actions see their inputs there.
+    #[serde(default)]
+    pub view: ViewClass,
+}
+
+/// How an executor shows inputs; results of one class never serve another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ViewClass {
+    /// At fixed places, and nothing else.
+    #[default]
+    Fixed,
+    /// At real places, and Landlock lets nothing else be read.
+    Path,
+    /// At real places among everything else.
+    Process,
+}
+
+impl ViewClass {
+    /// The class of a rung.
+    pub fn of(rung: Rung) -> ViewClass {
+        match rung {
+            Rung::Full | Rung::Namespaces => ViewClass::Fixed,
+            Rung::Landlock => ViewClass::Path,
+            Rung::Process => ViewClass::Process,
+        }
+    }
 }
 
 /// A client of execd.

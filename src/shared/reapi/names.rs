@@ -30,6 +30,9 @@ pub mod property {
     pub const EARLY: &str = "vx-early";
     /// `fixed` or `path`: how the action sees its inputs.
     pub const VIEW: &str = "vx-view";
+    /// `process`, with `vx-view=path` alone: nothing keeps the action from the rest of the machine,
+    /// so that its result serves such executors only.
+    pub const RUNG: &str = "vx-rung";
 }
 
 /// The versions of the API that are spoken, lowest and highest. Bazel 4 stops at a server whose

@@ -1,0 +1,135 @@
+//! View class `path`: vx's own actions where there are no namespaces. Each folder of the input root
+//! stands under a real path, the command's words are changed to it, and what the process says is
+//! changed back. Landlock, where it is, shows the action these folders and no others.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use shared::{config::Rung, digest::Digest};
+
+use super::{
+    Command, Place, Sources, View, ViewError,
+    fixed::{self, Part, Shown},
+    ground::{Claim, Content, Made},
+    words::Words,
+};
+use crate::{
+    host,
+    sandbox::Root,
+    stage::{Directories, StageError},
+};
+
+/// Makes the view.
+pub async fn make(
+    sources: &Sources,
+    shown: Shown<'_>,
+    command: &Command,
+    root: Digest,
+    rung: Rung,
+) -> Result<View, ViewError> {
+    if shown.live.is_some() {
+        return Err(ViewError::Precondition("toolchain: vx-live needs vx-view=fixed".to_owned()));
+    }
+    let (seen, parts) = fixed::parts(sources, root).await?;
+    let mut pairs = vec![
+        ("/vx".to_owned(), text(&sources.ground.unclaimed().join("vx"))),
+        ("/vx/home".to_owned(), text(&sources.ground.home())),
+    ];
+    let mut mounts = vec![host::read_only(&sources.ground.home(), &sources.ground.home())];
+    if let Some(identity) = shown.host {
+        fixed::knows_host(sources, identity)?;
+        mounts.extend(sources.host.rules());
+    }
+    if let Some(identity) = shown.toolchain {
+        let path = fixed::toolchain_path(sources, identity)?;
+        pairs.push(("/vx/toolchain".to_owned(), text(&path)));
+        mounts.push(host::read_only(&path, &path));
+    }
+    let writable = fixed::writable(&command.outputs, &parts)?;
+    let (mut claims, mut places) = (Vec::new(), Vec::new());
+    for part in parts.iter().filter(|part| !writable.contains(&part.at)) {
+        let claim = read_only(sources, part, &seen, rung).await?;
+        mounts.push(host::read_only(&claim.path, &claim.path));
+        pairs.push((text(&Path::new("/").join(&part.at)), text(&claim.path)));
+        claims.push(claim);
+    }
+    for at in &writable {
+        let claim = claim(sources, at, &Content::Own)?;
+        if let Some(part) = parts.iter().find(|part| part.at == *at) {
+            sources.stage.copy(part.digest, &seen, &claim.path).await?;
+        }
+        mounts.push(host::writable(&claim.path, &claim.path));
+        let at = Path::new("/").join(at);
+        pairs.push((text(&at), text(&claim.path)));
+        places.push(Place { at, dir: claim.path.clone() });
+        claims.push(claim);
+    }
+    places.reverse();
+    fixed::make_out_dir(command, &places)?;
+    // The person's own folder, as it is: only for what names it, and never stored.
+    mounts.extend(shown.places.iter().map(|(_, to)| host::read_only(to, to)));
+    let tmp = claim(sources, Path::new("tmp"), &Content::Own)?;
+    mounts.push(host::writable(&tmp.path, &tmp.path));
+    let env = vec![("TMPDIR".to_owned(), text(&tmp.path))];
+    claims.push(tmp);
+    let words = Words::new(pairs);
+    let cwd = PathBuf::from(words.real(&text(&Path::new("/").join(&command.cwd))));
+    let _there_already = fs::create_dir_all(&cwd);
+    let scratch = sources.own()?;
+    let view = View::new(Root::Host, mounts, cwd, places, scratch);
+    Ok(View { class: "path", words, env, _claims: claims, ..view })
+}
+
+/// A folder of inputs. Where Landlock keeps actions from writing to it, it is made of links and
+/// stays for the next; else each action gets a copy.
+async fn read_only(sources: &Sources, part: &Part, seen: &Directories, rung: Rung) -> Result<Claim, ViewError> {
+    if rung < Rung::Landlock {
+        let claim = claim(sources, &part.at, &Content::Own)?;
+        sources.stage.copy(part.digest, seen, &claim.path).await?;
+        return Ok(claim);
+    }
+    let claim = claim(sources, &part.at, &Content::Shared(part.digest.to_string()))?;
+    let cell = std::sync::Arc::clone(&claim.made);
+    let mut made = cell.lock().await;
+    if *made == Made::No {
+        let lease = sources.stage.directory(part.digest, seen).await?;
+        let (from, to) = (lease.path().to_owned(), claim.path.clone());
+        let lay = move || {
+            crate::folder::empty(&to)?;
+            link_tree(&from, &to)
+        };
+        let laid = tokio::task::spawn_blocking(lay).await.map_err(io::Error::other).flatten();
+        laid.map_err(StageError::io(&part.at))?;
+        *made = Made::Yes;
+    }
+    drop(made);
+    Ok(claim)
+}
+
+fn claim(sources: &Sources, at: &Path, content: &Content) -> Result<Claim, ViewError> {
+    Ok(sources.ground.claim(at, content).map_err(StageError::io(at))?)
+}
+
+/// The same tree again, its files by another name.
+fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (from, to, kind) = (entry.path(), to.join(entry.file_name()), entry.file_type()?);
+        if kind.is_dir() {
+            fs::create_dir(&to)?;
+            link_tree(&from, &to)?;
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(&from)?, &to)?;
+        } else if fs::hard_link(&from, &to).is_err() {
+            // Too many names of one file, or a file system without.
+            fs::copy(&from, &to)?;
+        }
+    }
+    Ok(())
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
