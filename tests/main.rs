@@ -17,6 +17,7 @@ mod projects;
 mod reapi;
 mod ripgrep;
 mod sandbox;
+mod seen;
 mod sessions;
 mod tcp;
 mod tidy;

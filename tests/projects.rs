@@ -258,16 +258,16 @@ fn a_crate_that_names_its_folder_gets_the_persons_own() {
 }
 
 #[test]
-fn a_file_outside_of_the_package_is_named() {
+fn a_file_outside_of_the_workspace_is_named() {
     let machine = Machine::with_vx(Who::Person);
     let path = machine.home().join("ws");
     machine.write(path.join("Cargo.toml"), "[workspace]\nmembers = [\"a\"]\nresolver = \"2\"\n");
-    machine.write(path.join("README.md"), "read me");
+    machine.write(machine.home().join("README.md"), "read me");
     machine.write(path.join("a/Cargo.toml"), "[package]\nname = \"a\"\nversion = \"1.0.0\"\nedition = \"2021\"\n");
-    machine.write(path.join("a/src/main.rs"), "fn main() { println!(include_str!(\"../../README.md\")); }\n");
+    machine.write(path.join("a/src/main.rs"), "fn main() { println!(include_str!(\"../../../README.md\")); }\n");
     let done = machine.run_in(&path, ["vx", "build"]);
     assert_eq!(done.code, 101);
-    assert!(done.stderr.contains("ws/README.md` is outside of the package `a`"), "{}", done.stderr);
+    assert!(done.stderr.contains("README.md` is outside of the workspace"), "{}", done.stderr);
 }
 
 fn lay_out(machine: &Machine, at: &Path, case: &Case) {

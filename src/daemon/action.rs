@@ -13,10 +13,13 @@ use shared::{
     },
 };
 
-use crate::cargo::call::{Call, Role};
+use crate::{
+    cargo::call::{Call, Role},
+    live::Checkout,
+};
 
 /// The version of rendering, mounts and environment. Bumped by any change in them.
-pub const KEY: &str = "4";
+pub const KEY: &str = "5";
 
 /// An output that nobody makes.
 const SCRATCH: &str = ".vx-scratch";
@@ -39,8 +42,14 @@ pub enum Input {
     File(Digest, Mode),
 }
 
-/// Builds the Action of a call whose inputs stand at these absolute paths.
-pub fn build(call: &Call, inputs: &[(String, Input)], identity: &Identity) -> Result<Action, TreeError> {
+/// Builds the Action of a call whose inputs stand at these absolute paths. With a checkout it is
+/// one to be executed; without, what of it does not depend on the checkout.
+pub fn build(
+    call: &Call,
+    inputs: &[(String, Input)],
+    identity: &Identity,
+    live: Option<&Checkout>,
+) -> Result<Action, TreeError> {
     let mut root = DirectoryBuilder::new();
     for (path, input) in inputs {
         let path = path.trim_start_matches('/');
@@ -51,7 +60,7 @@ pub fn build(call: &Call, inputs: &[(String, Input)], identity: &Identity) -> Re
     }
     let built = root.build(Function::Blake3);
     let mut blobs: HashMap<Digest, Vec<u8>> = built.directories.into_iter().collect();
-    let platform = platform(identity, call);
+    let platform = platform(identity, call, live);
     let command = command(call, platform.clone()).encode_to_vec();
     let command_digest = Digest::of(Function::Blake3, &command);
     blobs.insert(command_digest, command);
@@ -59,6 +68,7 @@ pub fn build(call: &Call, inputs: &[(String, Input)], identity: &Identity) -> Re
         command_digest: Some(digest_to_proto(&command_digest)),
         input_root_digest: Some(digest_to_proto(&built.root)),
         platform: Some(platform),
+        do_not_cache: live.is_some(),
         ..Default::default()
     }
     .encode_to_vec();
@@ -68,7 +78,7 @@ pub fn build(call: &Call, inputs: &[(String, Input)], identity: &Identity) -> Re
 }
 
 /// Sorted by name, as the API asks.
-fn platform(identity: &Identity, call: &Call) -> v2::Platform {
+fn platform(identity: &Identity, call: &Call, live: Option<&Checkout>) -> v2::Platform {
     let places: Vec<String> = call.places.iter().map(|(fixed, real)| format!("{fixed}:{real}")).collect();
     let mut properties = vec![
         (property::HOST, identity.host.as_str()),
@@ -84,6 +94,10 @@ fn platform(identity: &Identity, call: &Call) -> v2::Platform {
     let early = call.outputs.iter().find(|output| output.role == Role::Metadata);
     let early = early.map(|output| call.relative(&output.path));
     properties.extend(early.iter().map(|path| (property::EARLY, path.as_str())));
+    let live = live.map(|live| (live.root().to_string_lossy(), live.target_dir().to_string_lossy()));
+    if let Some((root, target_dir)) = &live {
+        properties.extend([(property::LIVE, root.as_ref()), (property::LIVE_TARGET, target_dir.as_ref())]);
+    }
     properties.sort_unstable();
     let property = |(name, value): (&str, &str)| v2::platform::Property { name: name.into(), value: value.into() };
     v2::Platform { properties: properties.into_iter().map(property).collect() }

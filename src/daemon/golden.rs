@@ -25,6 +25,7 @@ use crate::{
         config::Config,
         environment::Ambient,
         metadata::{Lock, Metadata},
+        package::Source,
         plan::{Kind, Plan, Sources},
         probe::{Probe, Rustc},
         rustc, script,
@@ -72,7 +73,9 @@ fn stand_in(name: &str) -> Digest {
 }
 
 fn inputs(plan: &Plan, call: &Call) -> Vec<(String, Input)> {
-    let packages = call.needs.packages.iter().map(|package| plan.packages[*package].input.0.clone());
+    let packages = call.needs.packages.iter().map(|package| &plan.packages[*package]);
+    let packages = packages.filter(|package| !matches!(package.source, Source::Member { .. }));
+    let packages = packages.map(|package| package.input.0.clone());
     let out_dirs = call.needs.out_dirs.iter().map(|run| plan.unit(*run).out_dir(plan));
     let trees = packages.chain(out_dirs).map(|path| (path.clone(), Input::Tree(stand_in(&path))));
     let files = call.needs.files.iter().map(|file| (file.at.clone(), Input::File(stand_in(&file.name), Mode::Plain)));
@@ -98,7 +101,7 @@ fn keys(plan: &Plan) -> String {
         if unit.kind == Kind::BuildScriptRun {
             said.insert(*id, script::heard(plan, unit, &ambient, prints).expect("good directives"));
         }
-        let action = action::build(&call, &inputs(plan, &call), &identity).expect("an input root");
+        let action = action::build(&call, &inputs(plan, &call), &identity, None).expect("an input root");
         let _ = writeln!(lines, "{} {}", action.digest.hex(), unit.label);
     }
     lines

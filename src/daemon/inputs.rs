@@ -1,5 +1,6 @@
 //! The input tree of every package of a plan: archives by the checksum in the lock file, all else
-//! read from disk. What has to be uploaded for them is known here, and uploaded once a build.
+//! read from disk, but for the workspace's own: those are seen live, and have no tree. What has to
+//! be uploaded is known here, and uploaded once a build.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,6 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     cargo::{package::Source, plan::Plan},
+    live::Checkout,
     services::{ServiceError, Services, persist},
     sources::{self, Hashes, Nested, Scope, Tree},
 };
@@ -22,8 +24,9 @@ use crate::{
 /// The inputs of one plan.
 #[derive(Debug)]
 pub struct Inputs {
-    /// By package: where it is mounted, and its root.
-    roots: Vec<(String, Digest)>,
+    /// By package: where it is mounted, and its root; none for those that are seen live.
+    roots: Vec<(String, Option<Digest>)>,
+    checkout: Arc<Checkout>,
     trees: HashMap<Digest, Tree>,
     archives: HashMap<Digest, CrateArchive>,
     uploaded: Mutex<HashSet<Digest>>,
@@ -34,6 +37,7 @@ impl Inputs {
     pub async fn gather(services: &Services, hashes: &Arc<Hashes>, plan: &Plan) -> Result<Self, Failure> {
         let mut inputs = Inputs {
             roots: Vec::with_capacity(plan.packages.len()),
+            checkout: Arc::new(Checkout::new(plan.workspace_root.clone(), plan.target_dir.clone(), Arc::clone(hashes))),
             trees: HashMap::new(),
             archives: HashMap::new(),
             uploaded: Mutex::default(),
@@ -48,20 +52,18 @@ impl Inputs {
                     return Err(Failure::new(Fault::Bug, "fewer archives than asked for"));
                 };
                 inputs.archives.insert(root, archive);
-                root
+                Some(root)
+            } else if matches!(package.source, Source::Member { .. }) {
+                None
             } else {
                 let nested = match package.source {
                     Source::Git { .. } => Nested::Kept,
                     _ => Nested::LeftOut,
                 };
                 let folder = package.input.1.clone();
-                let checkout = match package.source {
-                    Source::Member { .. } => plan.workspace_root.clone(),
-                    _ => folder.clone(),
-                };
                 let (hashes, target_dir) = (Arc::clone(hashes), plan.target_dir.clone());
                 let read = move || {
-                    let scope = Scope { checkout: &checkout, target_dir: &target_dir, nested };
+                    let scope = Scope { checkout: &folder, target_dir: &target_dir, nested };
                     sources::tree(&hashes, &folder, scope)
                 };
                 let tree = tokio::task::spawn_blocking(read)
@@ -69,17 +71,22 @@ impl Inputs {
                     .map_err(|err| Failure::new(Fault::Bug, format!("reading sources: {err}")))??;
                 let root = tree.root;
                 inputs.trees.insert(root, tree);
-                root
+                Some(root)
             };
             inputs.roots.push((package.input.0.clone(), root));
         }
         Ok(inputs)
     }
 
-    /// Where a package is mounted, and its root.
-    pub fn of(&self, package: usize) -> (&str, Digest) {
+    /// Where a package is mounted, and its root; none where it is seen live.
+    pub fn of(&self, package: usize) -> (&str, Option<Digest>) {
         let (mount, root) = &self.roots[package];
         (mount, *root)
+    }
+
+    /// The workspace.
+    pub fn checkout(&self) -> &Arc<Checkout> {
+        &self.checkout
     }
 
     /// Makes sure that packages' trees are in the store. `again` brings also what was brought
@@ -87,7 +94,7 @@ impl Inputs {
     pub async fn upload(&self, services: &Services, packages: &[usize], again: Again) -> Result<(), Failure> {
         let mut uploaded = self.uploaded.lock().await;
         for &package in packages {
-            let root = self.roots[package].1;
+            let Some(root) = self.roots[package].1 else { continue };
             if again == Again::No && uploaded.contains(&root) {
                 continue;
             }

@@ -46,15 +46,19 @@ struct Known {
 pub struct Subject {
     content: Digest,
     place: (String, PathBuf),
+    /// Of the workspace: its records say what it names.
+    is_live: bool,
 }
 
 impl Subject {
     /// The subject of a plan's unit.
     pub fn of(plan: &Plan, unit: &Unit, inputs: &Inputs) -> Subject {
         let package = plan.package(unit);
-        let root = if package.source.is_path() { inputs.of(unit.package).1.hex() } else { String::new() };
+        let (_, root) = inputs.of(unit.package);
+        let is_live = root.is_none();
+        let root = root.filter(|_| package.source.is_path()).map_or_else(String::new, |root| root.hex());
         let content = Digest::of(Function::Blake3, format!("vx names 2 {} {root}", unit.hash).as_bytes());
-        Subject { content, place: (unit.hash.clone(), plan.workspace_root.clone()) }
+        Subject { content, place: (unit.hash.clone(), plan.workspace_root.clone()), is_live }
     }
 }
 
@@ -63,7 +67,7 @@ impl Names {
     pub async fn load(&self, services: &Services, subjects: &[Subject]) -> Result<(), Failure> {
         let unknown: Vec<Digest> = {
             let known = self.lock();
-            let contents = subjects.iter().map(|subject| subject.content);
+            let contents = subjects.iter().filter(|subject| !subject.is_live).map(|subject| subject.content);
             contents.filter(|content| !known.learned.contains_key(content)).collect()
         };
         if unknown.is_empty() {
@@ -87,6 +91,11 @@ impl Names {
         learned.or_else(|| known.guessed.get(&subject.place)).cloned().unwrap_or_default()
     }
 
+    /// What a record says that the unit names, where nothing newer is known.
+    pub fn guess(&self, subject: &Subject, names: &[String]) {
+        self.lock().guessed.entry(subject.place.clone()).or_insert_with(|| names.to_vec());
+    }
+
     /// Remembers what a run of the unit named; says whether it was given less than that.
     pub async fn learn(&self, services: &Services, subject: &Subject, named: BTreeSet<String>) -> bool {
         let given = self.of(subject);
@@ -95,6 +104,9 @@ impl Names {
         let is_new = {
             let mut known = self.lock();
             known.guessed.insert(subject.place.clone(), names.clone());
+            if subject.is_live {
+                return lacked;
+            }
             let before = known.learned.insert(subject.content, Some(names.clone())).flatten();
             before.unwrap_or_default() != names
         };

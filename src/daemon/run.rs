@@ -4,6 +4,7 @@
 mod early;
 mod ending;
 mod figures;
+mod live;
 mod lookup;
 mod needs;
 mod request;
@@ -39,6 +40,7 @@ use crate::{
     graph::{Build, Cost},
     history::History,
     inputs::Inputs,
+    live::Scan,
     names::{Names, Subject},
     outcome::Outcome,
     services::Services,
@@ -100,6 +102,12 @@ pub struct Runner<'a> {
     saved: HashMap<usize, Duration>,
     /// Failures that are not believed yet, by unit.
     held: BTreeMap<usize, (v2::ActionResult, Streams)>,
+    /// Waiting and running units that see the workspace.
+    pending: HashMap<usize, live::Pending>,
+    /// How often a unit ran again because its sources changed.
+    repeats: HashMap<usize, u32>,
+    /// Results on their way into the store.
+    keeping: JoinSet<()>,
 }
 
 /// Actions under way, and what is heard of them.
@@ -114,6 +122,8 @@ struct Finished {
     unit: usize,
     call: Call,
     outcome: Result<Option<v2::ActionResult>, Failure>,
+    /// The checkout before it ran, if it sees that.
+    before: Option<Arc<Scan>>,
 }
 
 /// Says what the person should read.
@@ -141,6 +151,9 @@ impl<'a> Runner<'a> {
             costs: vec![Cost { whole: 0, metadata: 0 }; plan.units.len()],
             saved: HashMap::new(),
             held: BTreeMap::new(),
+            pending: HashMap::new(),
+            repeats: HashMap::new(),
+            keeping: JoinSet::new(),
         }
     }
 
@@ -183,6 +196,7 @@ impl<'a> Runner<'a> {
             }
         }
         self.give_up_held(terminal).await;
+        while self.keeping.join_next().await.is_some() {}
         self.keep_history();
         if self.build.has_failed() {
             return Ok(Verdict::Failed);
@@ -212,10 +226,18 @@ impl<'a> Runner<'a> {
             early: (unit, tasks.tell.clone()),
         };
         self.cancels.insert(unit, work.cancel.clone());
+        let checkout = self.is_live(&call).then(|| Arc::clone(self.inputs.checkout()));
         let span = tracing::error_span!("action", vx_action = action.digest.hex());
         let outcome = async move {
-            let outcome = work.run(&action).await;
-            Finished { unit, call, outcome }
+            let before = match &checkout {
+                Some(checkout) => checkout.scan().await.map(Some),
+                None => Ok(None),
+            };
+            let (outcome, before) = match before {
+                Ok(before) => (work.run(&action).await, before),
+                Err(failure) => (Err(failure), None),
+            };
+            Finished { unit, call, outcome, before }
         };
         tasks.running.spawn(outcome.instrument(span));
         Ok(())

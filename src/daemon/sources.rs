@@ -21,8 +21,9 @@ use shared::{
 /// A stamp as young as this may hide a later write in the same tick of the file system's clock.
 const SETTLED: Duration = Duration::from_secs(2);
 
+/// What tells that a file is still the one it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -31,7 +32,8 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(meta: &fs::Metadata) -> Self {
+    /// The stamp of a file.
+    pub fn of(meta: &fs::Metadata) -> Self {
         let ns = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
         Stamp {
             device: meta.dev(),
@@ -42,7 +44,8 @@ impl Stamp {
         }
     }
 
-    fn is_settled(&self) -> bool {
+    /// Whether a later write must have left another stamp.
+    pub fn is_settled(&self) -> bool {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         i128::try_from((now.saturating_sub(SETTLED)).as_nanos()).is_ok_and(|limit| self.changed_ns < limit)
     }

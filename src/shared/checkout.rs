@@ -30,7 +30,19 @@ impl Scope<'_> {
     pub fn hides_folder(&self, path: &Path) -> bool {
         path == self.target_dir
             || path.file_name().is_some_and(|name| name == GIT)
-            || (path != self.root && path.join(CACHE_TAG).is_file())
+            || (path != self.root && (path.join(CACHE_TAG).is_file() || self.leads_only_to_target(path)))
+    }
+
+    /// Whether all that a folder holds is the way to the target folder, which would tell a checkout
+    /// that was built from one that was not.
+    pub fn leads_only_to_target(&self, folder: &Path) -> bool {
+        self.target_dir.starts_with(folder)
+            && fs::read_dir(folder).is_ok_and(|entries| {
+                entries.filter_map(Result::ok).all(|entry| {
+                    let path = entry.path();
+                    path == self.target_dir || (path.is_dir() && self.leads_only_to_target(&path))
+                })
+            })
     }
 
     /// Whether something else than a folder is hidden: a file that leads to a git folder.

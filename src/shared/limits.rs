@@ -19,6 +19,12 @@ pub const WATCHED_FOLDERS: usize = 200_000;
 /// Files and folders in the record of one action: no compiler opens more, and a script that does
 /// is run each time.
 pub const SEEN_PATHS: usize = 50_000;
+/// Records of one static Action: ways in which runs of it depended on a checkout.
+pub const RECORDS: usize = 8;
+/// All of them together, as they are stored.
+pub const RECORD_BYTES: usize = 1 << 20;
+/// How often a unit is run again because its sources changed meanwhile.
+pub const CHANGED_RUNS: u32 = 2;
 /// What an action may write into a live checkout; it is held in memory and thrown away.
 pub const LIVE_WRITE_BYTES: u64 = 512 << 20;
 /// Data in one batch call: under gRPC's default message limit of 4 MiB, with room for overhead.

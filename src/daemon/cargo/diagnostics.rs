@@ -14,7 +14,7 @@ use super::{
     directives::Severity,
     locate,
     mounts::Mounts,
-    package::Package,
+    package::{Package, Source},
     plan::{Kind, Plan, Unit},
 };
 
@@ -166,6 +166,13 @@ impl Voice {
         Voice { colour, verbosity, shown: HashSet::new() }
     }
 
+    /// A warning of vx's own.
+    pub fn warning(&self, text: &str) -> String {
+        let mut out = String::new();
+        self.report("warning", text, &mut out);
+        out
+    }
+
     /// All that a finished compiler call has to say, closing lines included; the same for a run
     /// and for a hit. Empty when there is nothing to show.
     pub fn compiled(&mut self, plan: &Plan, unit: &Unit, stderr: &str, end: &End) -> String {
@@ -191,8 +198,11 @@ impl Voice {
             self.report("warning", &generated(package, unit, &tally), &mut out);
         }
         if let Some(path) = outside.filter(|_| *end != End::Succeeded) {
-            let text =
-                format!("`{path}` is outside of the package `{}`, and vx shows it only its own folder", package.name);
+            let shown = match package.source {
+                Source::Member { .. } => "the workspace".to_owned(),
+                _ => format!("the package `{}`", package.name),
+            };
+            let text = format!("`{path}` is outside of {shown}, and vx shows it nothing else");
             self.report("note", &text, &mut out);
         }
         if let End::Failed(how) = end {
@@ -311,7 +321,11 @@ fn outside_package(plan: &Plan, package: &Package, rendered: &str) -> Option<Str
     let (_, rest) = rendered.split_once("couldn't read `")?;
     let (path, _) = rest.split_once('`')?;
     let path = locate::clean(&plan.workspace_root.join(plan.mounts.to_real(path)));
-    let is_ours = !path.starts_with(&package.real) && package.source.is_path();
+    let shown = match package.source {
+        Source::Member { .. } => &plan.workspace_root,
+        _ => &package.real,
+    };
+    let is_ours = !path.starts_with(shown) && package.source.is_path();
     is_ours.then(|| path.display().to_string())
 }
 

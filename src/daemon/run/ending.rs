@@ -3,7 +3,7 @@
 
 use shared::{fault::Failure, reapi::v2};
 
-use super::{Finished, Runner, Say, Whence};
+use super::{Finished, Runner, Say, Whence, live::Kept};
 use crate::{
     cargo::{
         call::Call,
@@ -21,7 +21,7 @@ use crate::{
 impl Runner<'_> {
     /// A unit's action has ended.
     pub(super) async fn finished(&mut self, finished: Finished, terminal: &impl Say) -> Result<(), Failure> {
-        let Finished { unit, call, outcome } = finished;
+        let Finished { unit, call, outcome, before } = finished;
         self.cancels.remove(&unit);
         if self.build.is_stale(unit) {
             self.tell(&Event::Repeated(UnitId(unit)));
@@ -51,6 +51,22 @@ impl Runner<'_> {
             return Ok(());
         }
         if result.exit_code == 0 {
+            match self.keep(unit, &call, &result, &streams, before).await? {
+                Kept::Stored => {}
+                Kept::Changed(path) if self.may_repeat(unit) => {
+                    tracing::info!(unit = self.plan.units[unit].label, path, "changed while it was built, again");
+                    self.tell(&Event::Repeated(UnitId(unit)));
+                    self.retract(unit);
+                    self.build.again(unit);
+                    return Ok(());
+                }
+                Kept::Changed(path) => {
+                    let label = &self.plan.units[unit].label;
+                    let what = format!("{label} was built while {path} kept changing; its result is not kept");
+                    terminal.say(self.voice.warning(&what)).await;
+                }
+                Kept::Not(why) => tracing::warn!(unit = self.plan.units[unit].label, why, "a result is not kept"),
+            }
             self.take(unit, &call, &result, &streams, Whence::Run, terminal).await?;
         } else if self.build.is_tentative(unit) {
             self.hold(unit, result, streams);

@@ -8,9 +8,21 @@ use crate::{
     action::Action,
     cargo::{call::Call, plan::Kind},
     outcome::Outcome,
+    records::{self, Record},
     services::persist,
     streams::{self, Streams},
 };
+
+/// A unit that is looked up.
+pub(super) struct Asked {
+    pub(super) unit: usize,
+    /// Of a live unit that of its static Action, until a result is found.
+    pub(super) call: Call,
+    /// The Action whose result is wanted, or the static one.
+    action: Action,
+    /// The records of a unit that sees the workspace.
+    pub(super) live: Option<Vec<Record>>,
+}
 
 impl Runner<'_> {
     /// Looks up units that became ready, again and again, since a hit makes others ready.
@@ -28,33 +40,76 @@ impl Runner<'_> {
                     self.build.finish(unit);
                     continue;
                 }
-                let call = self.render(unit)?;
-                let action = self.action(&call)?;
-                asked.push((unit, call, action));
+                asked.push(self.ask(unit)?);
             }
-            let digests: Vec<Digest> = asked.iter().map(|(_, _, action)| action.digest).collect();
-            let results = persist(async || self.around.services.cas.action_results(&digests).await).await?;
-            let streams = self.streams_of_hits(&asked, &results).await?;
-            for (((unit, call, action), result), streams) in asked.into_iter().zip(results).zip(streams) {
-                let found = result.filter(|result| result.exit_code == 0).zip(streams);
-                match found {
+            let found = self.look_up(&mut asked).await?;
+            let streams = self.streams_of_hits(&asked, &found).await?;
+            for ((asked, result), streams) in asked.into_iter().zip(found).zip(streams) {
+                match result.zip(streams) {
                     Some((result, streams)) => {
-                        self.take(unit, &call, &result, &streams, Whence::Found, terminal).await?
+                        self.take(asked.unit, &asked.call, &result, &streams, Whence::Found, terminal).await?
                     }
-                    None => {
-                        self.waiting.insert(unit, (call, action));
-                        self.build.queue(unit);
-                    }
+                    None => self.queue(asked)?,
                 }
             }
         }
+    }
+
+    /// A ready unit's call, and the Action under which something is known of it.
+    fn ask(&self, unit: usize) -> Result<Asked, Failure> {
+        let call = self.render(unit)?;
+        if !self.is_live(&call) {
+            let action = self.action(&call, None)?;
+            return Ok(Asked { unit, call, action, live: None });
+        }
+        // What it is known to name is in its records.
+        let call = self.render_with(unit, &[])?;
+        let action = self.action(&call, None)?;
+        Ok(Asked { unit, call, action, live: Some(Vec::new()) })
+    }
+
+    /// The results that are there: in one call, and in one more for units of the workspace, whose
+    /// records say under which keys to look.
+    async fn look_up(&self, asked: &mut [Asked]) -> Result<Vec<Option<v2::ActionResult>>, Failure> {
+        let cas = &self.around.services.cas;
+        let digests: Vec<Digest> = asked.iter().map(|asked| asked.action.digest).collect();
+        let mut results = persist(async || cas.action_results(&digests).await).await?;
+        for (asked, result) in asked.iter_mut().zip(&mut results) {
+            if let Some(records) = &mut asked.live {
+                *records = records::read(result.take().as_ref());
+            }
+        }
+        let candidates = self.candidates(asked).await?;
+        let digests: Vec<Digest> = candidates.iter().map(|candidate| candidate.digest).collect();
+        if !digests.is_empty() {
+            let found = persist(async || cas.action_results(&digests).await).await?;
+            for (candidate, found) in candidates.into_iter().zip(found) {
+                let is_good = found.as_ref().is_some_and(|found| found.exit_code == 0);
+                if results[candidate.asked].is_none() && is_good {
+                    results[candidate.asked] = found;
+                    asked[candidate.asked].call = candidate.call;
+                }
+            }
+        }
+        Ok(results.into_iter().map(|result| result.filter(|result| result.exit_code == 0)).collect())
+    }
+
+    /// A unit that is not there has to run.
+    fn queue(&mut self, asked: Asked) -> Result<(), Failure> {
+        let Asked { unit, call, action, live } = asked;
+        match live {
+            None => drop(self.waiting.insert(unit, (call, action))),
+            Some(records) => self.queue_live(unit, action.digest, records)?,
+        }
+        self.build.queue(unit);
+        Ok(())
     }
 
     /// The streams of hits that anybody will look at; `None` stands for a result that turned out
     /// to lack them, or for none.
     async fn streams_of_hits(
         &self,
-        asked: &[(usize, Call, Action)],
+        asked: &[Asked],
         results: &[Option<v2::ActionResult>],
     ) -> Result<Vec<Option<Streams>>, Failure> {
         let nothing = v2::ActionResult::default();
@@ -63,7 +118,7 @@ impl Runner<'_> {
             let is_heard = unit.kind == Kind::BuildScriptRun || self.plan.package(unit).source.is_path();
             result.as_ref().filter(|_| is_heard).cloned().unwrap_or_else(|| nothing.clone())
         };
-        let wanted: Vec<_> = asked.iter().map(|(unit, ..)| *unit).zip(results).map(wanted).collect();
+        let wanted: Vec<_> = asked.iter().map(|asked| asked.unit).zip(results).map(wanted).collect();
         streams::of(&self.around.services, &wanted.iter().collect::<Vec<_>>()).await
     }
 }

@@ -6,25 +6,36 @@ use super::Runner;
 use crate::{
     action::{self, Action, Input},
     cargo::{call::Call, plan::Kind, rustc, script},
+    live::Checkout,
 };
 
 impl Runner<'_> {
     /// The call of a unit, with what is known of it so far.
     pub(super) fn render(&self, unit: usize) -> Result<Call, Failure> {
-        let named = self.around.names.of(&self.subjects[unit]);
+        self.render_with(unit, &self.around.names.of(&self.subjects[unit]))
+    }
+
+    /// The call of a unit that is known to name these variables.
+    pub(super) fn render_with(&self, unit: usize, named: &[String]) -> Result<Call, Failure> {
         let unit = &self.plan.units[unit];
         let rendered = match unit.kind {
-            Kind::BuildScriptRun => script::render(self.plan, unit, &self.said, &self.around.ambient, &named),
-            _ => rustc::render(self.plan, unit, &self.said, &self.around.ambient, &named),
+            Kind::BuildScriptRun => script::render(self.plan, unit, &self.said, &self.around.ambient, named),
+            _ => rustc::render(self.plan, unit, &self.said, &self.around.ambient, named),
         };
         rendered.map_err(|err| Failure::new(Fault::Bug, err.to_string()))
     }
 
-    /// The Action of a call, from what its dependencies left.
-    pub(super) fn action(&self, call: &Call) -> Result<Action, Failure> {
+    /// Whether a call sees the workspace.
+    pub(super) fn is_live(&self, call: &Call) -> bool {
+        call.needs.packages.iter().any(|package| self.inputs.of(*package).1.is_none())
+    }
+
+    /// The Action of a call, from what its dependencies left. With a checkout it is to be executed;
+    /// without, it is what of it does not depend on the checkout.
+    pub(super) fn action(&self, call: &Call, live: Option<&Checkout>) -> Result<Action, Failure> {
         let mut inputs: Vec<(String, Input)> = Vec::new();
         for &package in &call.needs.packages {
-            let (mount, root) = self.inputs.of(package);
+            let (mount, Some(root)) = self.inputs.of(package) else { continue };
             if !inputs.iter().any(|(known, _)| known == mount) {
                 inputs.push((mount.to_owned(), Input::Tree(root)));
             }
@@ -42,6 +53,7 @@ impl Runner<'_> {
                 inputs.push((self.plan.unit(*run).out_dir(self.plan), Input::Tree(root)));
             }
         }
-        action::build(call, &inputs, &self.around.identity).map_err(|err| Failure::new(Fault::Bug, err.to_string()))
+        let built = action::build(call, &inputs, &self.around.identity, live);
+        built.map_err(|err| Failure::new(Fault::Bug, err.to_string()))
     }
 }

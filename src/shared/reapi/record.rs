@@ -62,6 +62,17 @@ pub fn early(metadata: &v2::ExecuteOperationMetadata) -> Option<v2::OutputFile> 
     partial.auxiliary_metadata.iter().find_map(any::unpack::<EarlyOutput>)?.file
 }
 
+/// Changes the record of a result, if it carries one.
+pub fn update(result: &mut v2::ActionResult, change: impl Fn(&mut RunRecord)) {
+    let packed = result.execution_metadata.iter_mut().flat_map(|metadata| &mut metadata.auxiliary_metadata);
+    for packed in packed {
+        if let Some(mut record) = any::unpack::<RunRecord>(packed) {
+            change(&mut record);
+            *packed = any::pack(&record);
+        }
+    }
+}
+
 /// The record of a result, if it carries one.
 pub fn of(result: &v2::ActionResult) -> Option<RunRecord> {
     result.execution_metadata.as_ref()?.auxiliary_metadata.iter().find_map(any::unpack)

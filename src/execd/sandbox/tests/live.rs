@@ -83,14 +83,14 @@ async fn hidden_parts_are_not_there_and_writes_do_not_last() {
 async fn thousands_of_folders_are_watched_and_let_go() {
     let (room, watcher) = (room(), Watcher::start());
     let folder = room.dir.path().join("large");
-    let names: Vec<String> = (0..5000).map(|number| format!("d{number}")).collect();
+    let names: Vec<String> = (0..2000).map(|number| format!("d{number}")).collect();
     for name in &names {
         fs::create_dir_all(folder.join(name)).expect("a folder");
-        fs::write(folder.join(name).join("x"), "x").expect("a file");
     }
+    fs::write(folder.join("d1999/x"), "x").expect("a file");
     let folders: Vec<&str> = names.iter().map(String::as_str).collect();
     for _ in 0..3 {
-        let job = job(&room, &folder, Access::ReadOnly, &[], "cat /vx/ws/d4999/x");
+        let job = job(&room, &folder, Access::ReadOnly, &[], "cat /vx/ws/d1999/x");
         let (_, seen) = run(&room, &watcher, &folders, &job).await;
         assert_eq!((seen.opened.len(), seen.unseen), (1, None));
     }

@@ -1,0 +1,239 @@
+//! Units that see the workspace: under which keys their results may be, what their runs opened,
+//! and whether such a run may be kept.
+
+use std::{
+    collections::BTreeSet,
+    path::{Component, Path},
+    sync::Arc,
+};
+
+use shared::{
+    digest::Digest,
+    fault::{Failure, Fault},
+    limits,
+    reapi::{record, v2},
+};
+
+use super::{Runner, lookup::Asked};
+use crate::{
+    cargo::{
+        call::Call,
+        mounts::WORKSPACE,
+        package::Source,
+        plan::{Kind, Unit},
+        script,
+    },
+    live::{Glance, Scan, join},
+    records::{self, Counting, Declares, Facts, Known, Record},
+    services::persist,
+    streams::Streams,
+};
+
+/// Streams up to this size are stored in the result, where they cost no call of their own.
+const INLINE_BYTES: usize = 16 << 10;
+
+/// A key under which a result may be.
+pub(super) struct Candidate {
+    /// Whose, as an index into what was asked.
+    pub(super) asked: usize,
+    pub(super) call: Call,
+    pub(super) digest: Digest,
+}
+
+/// A unit of the workspace that runs.
+pub(super) struct Pending {
+    /// Its static Action, which holds the records.
+    records_at: Digest,
+    /// The static Action of what runs, with the variables that it is given.
+    base: Digest,
+    records: Vec<Record>,
+}
+
+/// What became of a run.
+pub(super) enum Kept {
+    /// Its result is stored.
+    Stored,
+    /// It is good for this build alone, and why.
+    Not(String),
+    /// This changed meanwhile: it has to run again.
+    Changed(String),
+}
+
+impl Runner<'_> {
+    /// The keys that the records of what was asked lead to, newest first for each.
+    pub(super) async fn candidates(&self, asked: &[Asked]) -> Result<Vec<Candidate>, Failure> {
+        let of = |asked: &Asked| asked.live.clone().unwrap_or_default();
+        let wanted: Vec<Vec<Record>> = asked.iter().map(of).collect();
+        if wanted.iter().all(Vec::is_empty) {
+            return Ok(Vec::new());
+        }
+        let checkout = Arc::clone(self.inputs.checkout());
+        let records = wanted.clone();
+        let facts = move || {
+            let mut glance = Glance::new(&checkout);
+            records.iter().map(|records| records.iter().map(|one| glance.facts(one)).collect()).collect()
+        };
+        let facts: Vec<Vec<Facts>> = blocking(facts).await?;
+        let mut candidates = Vec::new();
+        for (index, (records, facts)) in wanted.iter().zip(&facts).enumerate() {
+            for (record, facts) in records.iter().zip(facts) {
+                let call = self.render_with(asked[index].unit, &record.variables)?;
+                let base = self.action(&call, None)?.digest;
+                candidates.push(Candidate { asked: index, call, digest: records::narrow(&base, facts) });
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// A unit of the workspace has to run.
+    pub(super) fn queue_live(&mut self, unit: usize, records_at: Digest, records: Vec<Record>) -> Result<(), Failure> {
+        if let Some(newest) = records.first() {
+            self.around.names.guess(&self.subjects[unit], &newest.variables);
+        }
+        let call = self.render(unit)?;
+        let base = self.action(&call, None)?.digest;
+        let action = self.action(&call, Some(self.inputs.checkout()))?;
+        self.pending.insert(unit, Pending { records_at, base, records });
+        self.waiting.insert(unit, (call, action));
+        Ok(())
+    }
+
+    /// A run that succeeded: whether it may be kept, and if so it is.
+    pub(super) async fn keep(
+        &mut self,
+        unit: usize,
+        call: &Call,
+        result: &v2::ActionResult,
+        streams: &Streams,
+        before: Option<Arc<Scan>>,
+    ) -> Result<Kept, Failure> {
+        let (Some(pending), Some(before)) = (self.pending.remove(&unit), before) else { return Ok(Kept::Stored) };
+        let Some(run) = record::of(result) else {
+            return Ok(Kept::Not("the executor has not said what it opened".into()));
+        };
+        if !run.unseen.is_empty() {
+            return Ok(Kept::Not(run.unseen));
+        }
+        let known = self.known(unit, call, streams);
+        let checkout = Arc::clone(self.inputs.checkout());
+        let look = move || {
+            let record = Record::of(&run, known, &before);
+            let mut glance = Glance::new(&checkout);
+            let facts = glance.facts(&record);
+            (record, facts, glance.changed_since(&before))
+        };
+        let (record, facts, changed) = blocking(look).await?;
+        if let Some(path) = changed {
+            self.inputs.checkout().forget_scan();
+            return Ok(Kept::Changed(path));
+        }
+        let stored = lean(result);
+        let services = self.around.services.clone();
+        self.keeping.spawn(async move {
+            let (key, cas) = (records::narrow(&pending.base, &facts), &services.cas);
+            let result = persist(async || cas.update_action_result(key, stored.clone()).await);
+            let records = async {
+                let Some(list) = records::remember(&record, &pending.records) else { return Ok(()) };
+                persist(async || cas.update_action_result(pending.records_at, list.clone()).await).await
+            };
+            let (result, records) = tokio::join!(result, records);
+            if let Err(err) = result.and(records) {
+                tracing::warn!(%err, "a result could not be kept, ignoring");
+            }
+        });
+        Ok(Kept::Stored)
+    }
+
+    /// Whether a unit may be run once more because its sources changed.
+    pub(super) fn may_repeat(&mut self, unit: usize) -> bool {
+        let runs = self.repeats.entry(unit).or_default();
+        *runs += 1;
+        *runs <= limits::CHANGED_RUNS
+    }
+
+    /// What is known of a run beside what it opened.
+    fn known(&self, unit: usize, call: &Call, streams: &Streams) -> Known {
+        let one = &self.plan.units[unit];
+        // Linker scripts are looked for in several folders.
+        let links = call.args.iter().any(|arg| arg.starts_with("link-arg="));
+        let mut known = Known {
+            counting: if call.needs.reads_freely || links { Counting::All } else { Counting::Modules },
+            package: None,
+            declares: Declares::Something,
+            declared: BTreeSet::new(),
+            variables: self.around.names.of(&self.subjects[unit]),
+        };
+        if let (Kind::BuildScriptRun, Source::Member { path }) = (one.kind, &self.plan.package(one).source) {
+            known.package = Some(path.clone());
+            self.declared(one, path, streams, &mut known);
+        }
+        known
+    }
+
+    fn declared(&self, unit: &Unit, package: &str, streams: &Streams, known: &mut Known) {
+        let Ok(said) = script::heard(self.plan, unit, &self.around.ambient, &streams.stdout) else { return };
+        if said.rerun_if_changed.is_empty() && said.rerun_if_env_changed.is_empty() {
+            known.declares = Declares::Nothing;
+        }
+        let root = &self.plan.workspace_root;
+        let inside = |path: &String| {
+            let path = Path::new(path);
+            let below = path.strip_prefix(WORKSPACE).or_else(|_| path.strip_prefix(root)).ok();
+            match below {
+                Some(below) => plain("", below),
+                None if path.is_relative() => plain(package, path),
+                // Of the host or of another unit, which the key holds whole.
+                None => None,
+            }
+        };
+        known.declared = said.rerun_if_changed.iter().filter_map(inside).collect();
+    }
+}
+
+/// `path` from a folder, both below the root, by the text alone; `None` where it leads out.
+fn plain(folder: &str, path: &Path) -> Option<String> {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => parts.push(name.to_str()?),
+            Component::CurDir => {}
+            Component::ParentDir => drop(parts.pop()?),
+            Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(parts.into_iter().fold(String::new(), |path, part| join(&path, part)))
+}
+
+/// The result without what its record holds.
+fn lean(result: &v2::ActionResult) -> v2::ActionResult {
+    let mut lean = result.clone();
+    for raw in [&mut lean.stdout_raw, &mut lean.stderr_raw] {
+        if raw.len() > INLINE_BYTES {
+            raw.clear();
+        }
+    }
+    record::update(&mut lean, |run| {
+        run.opened.clear();
+        run.listed.clear();
+    });
+    lean
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|err| Failure::new(Fault::Bug, format!("looking at the checkout: {err}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn declared_paths_are_read_by_their_text() {
+        let read = |folder: &str, path: &str| plain(folder, Path::new(path));
+        assert_eq!(read("a/b", "../c/./d").as_deref(), Some("a/c/d"));
+        assert_eq!(read("", "x").as_deref(), Some("x"));
+        assert_eq!(read("a", "..").as_deref(), Some(""));
+        assert_eq!(read("a", "../../x"), None);
+    }
+}

@@ -1,0 +1,279 @@
+//! Inputs are seen: what a build of the workspace's own packages opened is what its key holds, no more and no less. Stale games
+//! that fool a look at times or at declared files, and edits that must rebuild nothing.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::kit::{Machine, Who};
+
+/// A workspace in the machine.
+struct Workspace<'a> {
+    machine: &'a Machine,
+    path: PathBuf,
+}
+
+fn manifest(name: &str, more: &str) -> String {
+    format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n{more}")
+}
+
+impl<'a> Workspace<'a> {
+    fn new(machine: &'a Machine, name: &str, members: &[&str]) -> Self {
+        let workspace = Workspace { machine, path: machine.home().join(name) };
+        let members: Vec<String> = members.iter().map(|member| format!("\"{member}\"")).collect();
+        workspace.file("Cargo.toml", &format!("[workspace]\nmembers = [{}]\nresolver = \"2\"\n", members.join(", ")));
+        workspace
+    }
+
+    fn file(&self, below: &str, text: &str) {
+        self.machine.write(self.path.join(below), text);
+    }
+
+    /// A line of shell in its folder.
+    fn sh(&self, line: &str) -> String {
+        self.machine.run_in(&self.path, ["sh", "-ec", line]).ok()
+    }
+
+    /// Builds it; how many units were run.
+    #[track_caller]
+    fn build(&self) -> u64 {
+        let done = self.machine.run_in(&self.path, ["vx", "build"]);
+        assert_eq!(done.code, 0, "{}\n{}", done.stderr, self.machine.journal());
+        let (counted, _) =
+            done.stderr.rsplit_once(" built").unwrap_or_else(|| panic!("no closing line: {}", done.stderr));
+        counted.rsplit(' ').next().and_then(|count| count.parse().ok()).expect("a count")
+    }
+
+    /// What its program prints now.
+    #[track_caller]
+    fn says(&self) -> String {
+        self.machine.run_in(&self.path, [self.path.join("target/debug/app")]).ok()
+    }
+
+    /// Builds it; the units run and what the program prints.
+    #[track_caller]
+    fn built(&self) -> (u64, String) {
+        let ran = self.build();
+        (ran, self.says())
+    }
+}
+
+#[test]
+fn content_counts_and_not_its_time() {
+    let machine = Machine::with_vx(Who::Person);
+    let workspace = Workspace::new(&machine, "ws", &["app"]);
+    workspace.file("app/Cargo.toml", &manifest("app", ""));
+    workspace.file(
+        "app/src/main.rs",
+        "mod m;\nfn main() { println!(\"{} {}\", m::M, include_str!(\"../../shared/text\").trim()); }\n",
+    );
+    workspace.file("app/src/m.rs", "pub const M: u8 = 1;\n");
+    workspace.file("app/src/idle.rs", "not a module\n");
+    workspace.file("shared/text", "one\n");
+    workspace.file("README.md", "read\n");
+    assert_eq!(workspace.built(), (1, "1 one\n".to_owned()));
+    // The same size, the old time put back.
+    workspace.sh("touch -r app/src/m.rs t && echo 'pub const M: u8 = 2;' >app/src/m.rs && touch -r t app/src/m.rs");
+    assert_eq!(workspace.built(), (1, "2 one\n".to_owned()));
+    // A file elsewhere in the workspace.
+    workspace.sh("touch -r shared/text t && echo two >shared/text && touch -r t shared/text && rm t");
+    assert_eq!(workspace.built(), (1, "2 two\n".to_owned()));
+    // An older file moved over it.
+    workspace.sh("echo 'pub const M: u8 = 3;' >old && touch -d 2001-01-01 old && mv old app/src/m.rs");
+    assert_eq!(workspace.built(), (1, "3 two\n".to_owned()));
+    // Back to what was built before, and things that nobody opened.
+    workspace.sh("echo 'pub const M: u8 = 1;' >app/src/m.rs && echo one >shared/text");
+    assert_eq!(workspace.built(), (0, "1 one\n".to_owned()));
+    workspace.sh("echo more >>README.md && echo more >>app/src/idle.rs && echo '[' >app/src/new.rs && mkdir docs && touch docs/x app/src/.m.rs.swp");
+    assert_eq!(workspace.built(), (0, "1 one\n".to_owned()));
+    // The module moves: m.rs makes way for m/mod.rs; then both are there, which is an error.
+    workspace.sh("mkdir app/src/m && echo 'pub const M: u8 = 4;' >app/src/m/mod.rs && rm app/src/m.rs");
+    assert_eq!(workspace.built(), (1, "4 one\n".to_owned()));
+    workspace.sh("echo 'pub const M: u8 = 1;' >app/src/m.rs");
+    let both = machine.run_in(&workspace.path, ["vx", "build"]);
+    assert!(both.code == 101 && both.stderr.contains("E0761"), "{}", both.stderr);
+    workspace.sh("rm -r app/src/m");
+    assert_eq!(workspace.built(), (0, "1 one\n".to_owned()));
+}
+
+#[test]
+fn a_link_is_followed_and_its_target_counts() {
+    let machine = Machine::with_vx(Who::Person);
+    let workspace = Workspace::new(&machine, "ws", &["app"]);
+    workspace.file("app/Cargo.toml", &manifest("app", ""));
+    workspace.file("app/src/main.rs", "#[path = \"../links/m.rs\"]\nmod m;\nfn main() { println!(\"{}\", m::M); }\n");
+    workspace.file("shared/one.rs", "pub const M: u8 = 1;\n");
+    workspace.file("shared/two.rs", "pub const M: u8 = 2;\n");
+    workspace.sh("mkdir app/links && ln -s ../../shared/one.rs app/links/m.rs");
+    assert_eq!(workspace.built(), (1, "1\n".to_owned()));
+    workspace.sh("ln -sfn ../../shared/two.rs app/links/m.rs");
+    assert_eq!(workspace.built(), (1, "2\n".to_owned()));
+    workspace.sh("ln -sfn ../../shared/one.rs app/links/m.rs");
+    assert_eq!(workspace.built(), (0, "1\n".to_owned()));
+}
+
+/// A macro that makes one constant of all names and contents in a folder of the workspace, and of `.env` where that is.
+const MACRO: &str = r#"
+#[proc_macro]
+pub fn folder(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let root = std::env::var("CARGO_MANIFEST_DIR").unwrap() + "/../";
+    let mut names: Vec<_> = std::fs::read_dir(root.clone() + "data").unwrap().map(|e| e.unwrap().path()).collect();
+    names.sort();
+    let mut text = String::new();
+    for path in names {
+        text += &format!("{}={} ", path.file_name().unwrap().to_str().unwrap(), std::fs::read_to_string(&path).unwrap().trim());
+    }
+    text += &std::fs::read_to_string(root + ".env").unwrap_or("none".into());
+    format!("{:?}", text.trim()).parse().unwrap()
+}
+"#;
+
+#[test]
+fn what_a_macro_reads_counts() {
+    let machine = Machine::with_vx(Who::Person);
+    let workspace = Workspace::new(&machine, "ws", &["app", "mac"]);
+    workspace.file("mac/Cargo.toml", &manifest("mac", "[lib]\nproc-macro = true\n"));
+    workspace.file("mac/src/lib.rs", MACRO);
+    workspace.file("app/Cargo.toml", &manifest("app", "[dependencies]\nmac = { path = \"../mac\" }\n"));
+    workspace.file("app/src/main.rs", "fn main() { println!(\"{}\", mac::folder!()); }\n");
+    workspace.file("data/a", "1\n");
+    assert_eq!(workspace.built(), (2, "a=1 none\n".to_owned()));
+    workspace.file("data/b", "2\n");
+    assert_eq!(workspace.built(), (1, "a=1 b=2 none\n".to_owned()));
+    workspace.sh("touch -r data/a t && echo 3 >data/a && touch -r t data/a");
+    assert_eq!(workspace.built(), (1, "a=3 b=2 none\n".to_owned()));
+    // Asked for and not there before.
+    workspace.file(".env", "here");
+    assert_eq!(workspace.built(), (1, "a=3 b=2 here\n".to_owned()));
+    workspace.sh("rm .env t; rm data/b; echo 1 >data/a");
+    assert_eq!(workspace.built(), (0, "a=1 none\n".to_owned()));
+}
+
+const SCRIPT: &str = r#"
+fn main() {
+    println!("cargo::rerun-if-changed=maybe");
+    let flag = std::fs::read_to_string("../flag").unwrap_or_default();
+    let more = if flag.trim() == "on" { std::fs::read_to_string("../more").unwrap() } else { "off".into() };
+    let names = std::fs::read_dir("data").unwrap().count();
+    println!("cargo::rustc-env=SAYS={} {} {}", more.trim(), names, std::path::Path::new("maybe").exists());
+}
+"#;
+
+#[test]
+fn what_a_script_reads_lists_and_declares_counts() {
+    let machine = Machine::with_vx(Who::Person);
+    let workspace = Workspace::new(&machine, "ws", &["app"]);
+    workspace.file("app/Cargo.toml", &manifest("app", ""));
+    workspace.file("app/build.rs", SCRIPT);
+    workspace.file("app/src/main.rs", "fn main() { println!(env!(\"SAYS\")); }\n");
+    workspace.file("app/data/a", "");
+    workspace.file("flag", "off\n");
+    workspace.file("more", "one\n");
+    assert_eq!(workspace.built(), (3, "off 1 false\n".to_owned()));
+    // Not read yet: no reason to run.
+    workspace.file("more", "two\n");
+    assert_eq!(workspace.built().0, 0);
+    workspace.file("flag", "on\n");
+    assert_eq!(workspace.built(), (2, "two 1 false\n".to_owned()));
+    // Read since.
+    workspace.file("more", "three\n");
+    assert_eq!(workspace.built(), (2, "three 1 false\n".to_owned()));
+    workspace.file("app/data/b", "");
+    assert_eq!(workspace.built(), (2, "three 2 false\n".to_owned()));
+    // Declared, and absent until now.
+    workspace.file("app/maybe", "");
+    assert_eq!(workspace.built(), (2, "three 2 true\n".to_owned()));
+    workspace.sh("rm app/maybe app/data/b; echo off >flag");
+    assert_eq!(workspace.built(), (0, "off 1 false\n".to_owned()));
+}
+
+#[test]
+fn the_commit_counts_for_who_reads_it() {
+    let machine = Machine::with_vx(Who::Person);
+    let workspace = Workspace::new(&machine, "ws", &["app", "other"]);
+    workspace.file("app/Cargo.toml", &manifest("app", "[dependencies]\nother = { path = \"../other\" }\n"));
+    let script = "fn main() {\n    println!(\"cargo::rerun-if-changed=build.rs\");\n    \
+        let out = std::process::Command::new(\"git\").args([\"rev-parse\", \"HEAD\"]).output().unwrap();\n    \
+        println!(\"cargo::rustc-env=COMMIT={}\", String::from_utf8(out.stdout).unwrap().trim());\n    \
+        assert!(!std::path::Path::new(\"../.git/config\").exists());\n}\n";
+    workspace.file("app/build.rs", script);
+    workspace.file("app/src/main.rs", "fn main() { println!(\"{}\", env!(\"COMMIT\")); other::other(); }\n");
+    workspace.file("other/Cargo.toml", &manifest("other", ""));
+    workspace.file("other/build.rs", "fn main() { println!(\"cargo::rerun-if-changed=build.rs\"); }\n");
+    workspace.file("other/src/lib.rs", "pub fn other() {}\n");
+    workspace.file(".gitignore", "target\n");
+    let commit =
+        "git add -A && git -c user.name=n -c user.email=e@e commit -q --allow-empty -m m && git rev-parse HEAD";
+    let first = workspace.sh(&format!("git init -q -b main . && {commit}"));
+    assert_eq!(workspace.built(), (6, first.clone()));
+    let second = workspace.sh(commit);
+    assert_ne!(first, second);
+    assert_eq!(workspace.built(), (2, second.clone()), "the script that reads the commit, and what it is for");
+    workspace.sh("git pack-refs --all && git tag of-no-matter-to-vx && git tag -d of-no-matter-to-vx");
+    assert_eq!(workspace.built(), (0, second));
+    workspace.sh("git reset -q --soft HEAD~1");
+    assert_eq!(workspace.built(), (0, first.clone()));
+    // A worktree has its own HEAD, whose branch the script could read too, and shares all else.
+    workspace.sh("git worktree add -q ../tree -b side");
+    let tree = Workspace { machine: &machine, path: machine.home().join("tree") };
+    assert_eq!(tree.built(), (1, first));
+}
+
+#[test]
+fn a_second_checkout_is_all_hits_and_target_folders_do_not_matter() {
+    let machine = Machine::with_vx(Who::Person);
+    let names = ["one", "two"];
+    for name in names {
+        let workspace = Workspace::new(&machine, name, &["app", "mac"]);
+        workspace.file("mac/Cargo.toml", &manifest("mac", "[lib]\nproc-macro = true\n"));
+        workspace.file("mac/src/lib.rs", MACRO);
+        workspace.file("app/Cargo.toml", &manifest("app", "[dependencies]\nmac = { path = \"../mac\" }\n"));
+        workspace.file(
+            "app/build.rs",
+            "fn main() { println!(\"cargo::rustc-env=N={}\", std::fs::read_dir(\"..\").unwrap().count()); }\n",
+        );
+        workspace.file("app/src/main.rs", "fn main() { println!(\"{} {}\", mac::folder!(), env!(\"N\")); }\n");
+        workspace.file("data/a", "1\n");
+        workspace.file(".cargo/config.toml", "[build]\ntarget-dir = \"out/t\"\n");
+    }
+    let at = |name: &str| Workspace { machine: &machine, path: machine.home().join(name) };
+    at("one").sh("cargo generate-lockfile -q && cp Cargo.lock ../two/");
+    assert_eq!(at("one").build(), 4);
+    for name in ["one", "two", "two"] {
+        assert_eq!(at(name).build(), 0, "{name}");
+    }
+    let cmp = machine.run(["cmp", "one/out/t/debug/app", "two/out/t/debug/app"]);
+    assert_eq!(cmp.code, 0, "{}", cmp.stdout);
+}
+
+#[test]
+fn an_edit_during_the_run_is_not_kept_under_the_wrong_name() {
+    let machine = Machine::with_vx(Who::Person);
+    let workspace = Workspace::new(&machine, "ws", &["app"]);
+    workspace.file("app/Cargo.toml", &manifest("app", ""));
+    let script = "fn main() {\n    println!(\"cargo::rerun-if-changed=build.rs\");\n    \
+        let text = std::fs::read_to_string(\"../text\").unwrap();\n    \
+        if text.trim() == \"one\" { std::thread::sleep(std::time::Duration::from_secs(4)); }\n    \
+        println!(\"cargo::rustc-env=SAYS={}\", text.trim());\n}\n";
+    workspace.file("app/build.rs", script);
+    workspace.file("app/src/main.rs", "fn main() { println!(env!(\"SAYS\")); }\n");
+    workspace.file("text", "one\n");
+    let mut build = machine.command_in(&workspace.path, ["vx", "build"]).spawn().expect("vx starts");
+    machine.until("the script runs", |machine| runs_script(&machine.outside(&workspace.path)));
+    workspace.sh("touch -r text t && echo two >text && touch -r t text && rm t");
+    assert!(build.wait().expect("it ends").success());
+    assert_eq!(workspace.says(), "two\n", "run again with what is there");
+    assert_eq!(workspace.built(), (0, "two\n".to_owned()));
+    workspace.file("text", "one\n");
+    let (ran, says) = workspace.built();
+    assert_eq!((ran > 0, says.as_str()), (true, "one\n"), "nothing was kept under the old text");
+}
+
+/// Whether a compiled script of this machine runs: its program lies below /vx/build.
+fn runs_script(_: &Path) -> bool {
+    let processes = fs::read_dir("/proc").expect("/proc").flatten();
+    processes
+        .filter_map(|process| fs::read_link(process.path().join("exe")).ok())
+        .any(|exe| exe.to_string_lossy().contains("build-script-build"))
+}
