@@ -54,7 +54,7 @@ pub struct Record {
     pub git: bool,
     /// Variables that were asked for.
     #[serde(default)]
-    pub variables: Vec<String>,
+    pub variables: BTreeSet<String>,
 }
 
 /// What is known of a unit's run beside what it was seen to open.
@@ -69,7 +69,7 @@ pub struct Known {
     /// What it declared.
     pub declared: BTreeSet<String>,
     /// Variables that were asked for.
-    pub variables: Vec<String>,
+    pub variables: BTreeSet<String>,
 }
 
 /// Whether a script says when it is to be rerun.
@@ -186,7 +186,7 @@ mod tests {
             whole: None,
             declared: BTreeSet::new(),
             git: false,
-            variables: Vec::new(),
+            variables: BTreeSet::new(),
         }
     }
 

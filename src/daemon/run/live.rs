@@ -21,7 +21,7 @@ use crate::{
         mounts::WORKSPACE,
         package::Source,
         plan::{Kind, Unit},
-        script,
+        rustc, script,
     },
     live::{Glance, Scan, join},
     records::{self, Counting, Declares, Facts, Known, Record},
@@ -46,6 +46,8 @@ pub(super) struct Pending {
     records_at: Digest,
     /// The static Action of what runs, with the variables that it is given.
     base: Digest,
+    /// Variables that it was known to name.
+    given: Vec<String>,
     records: Vec<Record>,
 }
 
@@ -77,7 +79,7 @@ impl Runner<'_> {
         let mut candidates = Vec::new();
         for (index, (records, facts)) in wanted.iter().zip(&facts).enumerate() {
             for (record, facts) in records.iter().zip(facts) {
-                let call = self.render_with(asked[index].unit, &record.variables)?;
+                let call = self.render_with(asked[index].unit, &Vec::from_iter(record.variables.iter().cloned()))?;
                 let base = self.action(&call, None)?.digest;
                 candidates.push(Candidate { asked: index, call, digest: records::narrow(&base, facts) });
             }
@@ -88,12 +90,18 @@ impl Runner<'_> {
     /// A unit of the workspace has to run.
     pub(super) fn queue_live(&mut self, unit: usize, records_at: Digest, records: Vec<Record>) -> Result<(), Failure> {
         if let Some(newest) = records.first() {
-            self.around.names.guess(&self.subjects[unit], &newest.variables);
+            let one = &self.plan.units[unit];
+            let plain = self.render_with(unit, &[])?;
+            // Not what would bind it to this checkout: another one's need not name it.
+            let places = |name: &String| plain.env.get(name).is_some_and(|value| rustc::is_placed(self.plan, one, value));
+            let names: Vec<String> = newest.variables.iter().filter(|name| !places(name)).cloned().collect();
+            self.around.names.guess(&self.subjects[unit], &names);
         }
+        let given = self.around.names.of(&self.subjects[unit]);
         let call = self.render(unit)?;
         let base = self.action(&call, None)?.digest;
         let action = self.action(&call, Some(self.inputs.checkout()))?;
-        self.pending.insert(unit, Pending { records_at, base, records });
+        self.pending.insert(unit, Pending { records_at, base, given, records });
         self.waiting.insert(unit, (call, action));
         Ok(())
     }
@@ -114,7 +122,9 @@ impl Runner<'_> {
         if !run.unseen.is_empty() {
             return Ok(Kept::Not(run.unseen));
         }
-        let known = self.known(unit, call, streams);
+        let mut known = self.known(unit, call, streams);
+        // All that its static Action was rendered with, though it may have named less this time.
+        known.variables.extend(pending.given.iter().cloned());
         let checkout = Arc::clone(self.inputs.checkout());
         let look = move || {
             let record = Record::of(&run, known, &before);
@@ -161,7 +171,7 @@ impl Runner<'_> {
             package: None,
             declares: Declares::Something,
             declared: BTreeSet::new(),
-            variables: self.around.names.of(&self.subjects[unit]),
+            variables: self.around.names.of(&self.subjects[unit]).into_iter().collect(),
         };
         if let (Kind::BuildScriptRun, Source::Member { path }) = (one.kind, &self.plan.package(one).source) {
             known.package = Some(path.clone());
