@@ -191,6 +191,7 @@ impl<'a> Runner<'a> {
                 () = self.around.cancel.cancelled() => {
                     tasks.early.close();
                     while tasks.running.join_next().await.is_some() {}
+                    while self.keeping.join_next().await.is_some() {}
                     return Ok(Verdict::Cancelled);
                 }
             }

@@ -93,7 +93,8 @@ impl Runner<'_> {
             let one = &self.plan.units[unit];
             let plain = self.render_with(unit, &[])?;
             // Not what would bind it to this checkout: another one's need not name it.
-            let places = |name: &String| plain.env.get(name).is_some_and(|value| rustc::is_placed(self.plan, one, value));
+            let places =
+                |name: &String| plain.env.get(name).is_some_and(|value| rustc::is_placed(self.plan, one, value));
             let names: Vec<String> = newest.variables.iter().filter(|name| !places(name)).cloned().collect();
             self.around.names.guess(&self.subjects[unit], &names);
         }
