@@ -337,3 +337,44 @@ fn the_catalogue_is_one_that_the_journal_reads() {
     let listed = journalctl(&["--list-catalog"]);
     assert_eq!(listed.lines().filter(|line| line.contains(" vx: ")).count(), 6, "{listed}");
 }
+
+#[test]
+fn the_doctor_finds_what_is_wrong_and_says_the_cure() {
+    for who in [Who::Root, Who::Person] {
+        let machine = Machine::with_vx(who);
+        let well = machine.run(["vxctl", "doctor"]);
+        assert_eq!(well.code, 0, "{}{}", well.stdout, well.stderr);
+        assert!(!well.stdout.contains("\nfail"), "{}", well.stdout);
+        for subject in ["vx.toml", "vx-execd.socket", "sandbox", "store", "cargo", "journal", "linger"] {
+            assert!(well.stdout.contains(&format!("  {subject}  ")), "{subject}: {}", well.stdout);
+        }
+        let ill = |what: &str, cure: &str, line: &str| {
+            machine.sh(what).ok();
+            let found = machine.run(["vxctl", "doctor"]);
+            let words = format!("{line} after `{what}`: {}", found.stdout);
+            let at = found.stdout.lines().position(|found| found.starts_with(line));
+            assert!(
+                at.is_some_and(|at| found.stdout.lines().skip(at).take(4).any(|next| next.contains(cure))),
+                "{words}"
+            );
+            assert_eq!(found.code, i32::from(line.starts_with("fail")), "{words}");
+        };
+        ill("systemctl --user stop vx.socket", "systemctl --user enable --now vx.socket", "fail  vx.socket ");
+        ill(
+            "systemctl --user start vx.socket; mkdir -p ~/.config/vx; echo '[exek]' >~/.config/vx/vx.toml",
+            "vxctl reload",
+            "fail  vx.toml ",
+        );
+        ill(
+            "rm ~/.config/vx/vx.toml; vxctl reload; touch -d '+1 hour' ~/.local/share/systemd/user/vx-casd.service",
+            "daemon-reload",
+            "warn  vx-casd.service ",
+        );
+        ill(
+            "systemctl --user daemon-reload; cp ~/.local/libexec/vx/vx-casd ~/x; mv ~/x ~/.local/libexec/vx/vx-casd",
+            "vxctl drain vx-casd",
+            "warn  vx-casd ",
+        );
+        ill("vxctl drain; systemctl --user disable vx.socket", "enable --now vx.socket", "warn  vx.socket ");
+    }
+}

@@ -22,6 +22,9 @@ _vxctl() {
             vxctl,cas)
                 cmd="vxctl__subcmd__cas"
                 ;;
+            vxctl,doctor)
+                cmd="vxctl__subcmd__doctor"
+                ;;
             vxctl,drain)
                 cmd="vxctl__subcmd__drain"
                 ;;
@@ -68,7 +71,7 @@ _vxctl() {
 
     case "${cmd}" in
         vxctl)
-            opts="-h -V --help --version status reload drain start stop restart log-level logs cas agents"
+            opts="-h -V --help --version status reload drain start stop restart log-level logs cas doctor agents"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -168,6 +171,20 @@ _vxctl() {
         vxctl__subcmd__cas__subcmd__verify)
             opts="-h --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vxctl__subcmd__doctor)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

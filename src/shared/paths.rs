@@ -123,6 +123,11 @@ pub fn state_dir(service: Service) -> Option<PathBuf> {
     Some(xdg("XDG_STATE_HOME", ".local/state")?.join("vx").join(service.name()))
 }
 
+/// The folders of `PATH`, in order.
+pub fn search_path() -> Vec<PathBuf> {
+    env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default()
+}
+
 /// The person's home folder.
 pub fn home() -> Option<PathBuf> {
     absolute("HOME")

@@ -81,13 +81,6 @@ struct Places {
 }
 
 impl Places {
-    /// What packaging/install fills in.
-    #[cfg(test)]
-    fn template() -> Self {
-        let word = |name: &str| format!("@{name}@");
-        Places { programs: word("libexecdir"), runtime: word("runtimedir"), logs: word("logdir") }
-    }
-
     /// Of this vxctl and this person.
     fn real() -> Option<Self> {
         let text = |path: PathBuf| path.into_os_string().into_string().ok();
@@ -200,6 +193,14 @@ mod tests {
     use shared::paths::SOCKET_NAMES;
 
     use super::*;
+
+    impl Places {
+        /// What packaging/install fills in.
+        fn template() -> Self {
+            let word = |name: &str| format!("@{name}@");
+            Places { programs: word("libexecdir"), runtime: word("runtimedir"), logs: word("logdir") }
+        }
+    }
 
     fn committed(service: Service) -> PathBuf {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/launchd");

@@ -61,6 +61,11 @@ impl Ways {
         self.manager.as_ref()
     }
 
+    /// Whether there is a session bus.
+    pub fn has_bus(&self) -> bool {
+        self.bus.is_some()
+    }
+
     /// Reaches a service that runs, and says in its own words why not.
     pub async fn reach(&self, service: Service) -> (Option<Units>, Result<Remote, Answer>) {
         let units = match &self.manager {

@@ -94,6 +94,10 @@ pub enum Word {
         #[command(subcommand)]
         word: CasWord,
     },
+    /// Look for what keeps vx from working, or from working well, and say the cures
+    ///
+    /// Services are started, as a build would. The exit status is 1 if something is broken.
+    Doctor,
     /// The services as agents of launchd (macOS)
     Agents {
         /// What to do

@@ -4,6 +4,7 @@
 mod agents;
 mod bus;
 mod cli;
+mod doctor;
 mod journal;
 mod logs;
 mod reload;
@@ -65,6 +66,7 @@ async fn run(word: Word) -> u8 {
             logs::run(&named(services), lines, follow).await
         }
         Word::Cas { word } => store::run(word).await,
+        Word::Doctor => doctor::run().await,
         Word::Agents { word } => match word {
             AgentsWord::Print { services } => agents::show(&named(services)),
             AgentsWord::Install { services } => agents::install(&named(services)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use shared::{control::ControlError, control::Remote, fault::exit, limits, paths::Service};
 
 use crate::{
-    bus::{Answer, Facts, Ways},
+    bus::{Answer, Facts, JobError, Verb, Ways},
     cli, complain, print,
     state::judge,
 };
@@ -97,17 +97,21 @@ fn refused(service: Service, e: &ControlError) -> u8 {
 
 /// The same for words that want a service to be up: it is started if it is not.
 pub async fn started(ways: &Ways, service: Service) -> Result<Remote, u8> {
+    if let Err(e) = started_quietly(ways, service).await {
+        eprintln!("vxctl: {}: {e}", service.program());
+        return Err(exit::UNREACHABLE);
+    }
     let (units, reached) = ways.reach(service).await;
-    let reached = match (reached, ways.manager()) {
-        (Err(Answer::NotAsked), Some(manager)) => {
-            let unit = format!("{}.service", service.unit());
-            if let Err(e) = manager.job(crate::bus::Verb::Start, &unit).await {
-                eprintln!("vxctl: {}: {e}", service.program());
-                return Err(exit::UNREACHABLE);
-            }
-            ways.reach(service).await.1
-        }
-        (reached, _) => reached,
-    };
     reached.map_err(|answer| complain(&judge(Facts { service, units, answer })))
+}
+
+/// Starts an idle service, by its manager where there is one; the connect of whoever asks next does
+/// elsewhere.
+pub async fn started_quietly(ways: &Ways, service: Service) -> Result<(), JobError> {
+    match (ways.reach(service).await.1, ways.manager()) {
+        (Err(Answer::NotAsked), Some(manager)) => {
+            manager.job(Verb::Start, &format!("{}.service", service.unit())).await
+        }
+        _ => Ok(()),
+    }
 }

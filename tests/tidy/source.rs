@@ -18,11 +18,15 @@ pub struct Source {
     pub literals: Vec<(usize, String)>,
 }
 
+fn is_tests(line: &str) -> bool {
+    line == "#[cfg(test)]" || line.starts_with("#[cfg(all(test,")
+}
+
 impl Source {
     pub fn new(path: &str, text: &str) -> Source {
         let (blanked, mut literals) = blank(text);
         let mut code: Vec<String> = blanked.lines().map(str::to_owned).collect();
-        if let Some(start) = code.iter().position(|line| line.trim() == "#[cfg(test)]") {
+        if let Some(start) = code.iter().position(|line| is_tests(line.trim())) {
             // Tests come last in a file; a lone `mod tests;` of a sibling file ends it just as well.
             code.truncate(start);
         }
