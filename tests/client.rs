@@ -7,7 +7,7 @@ use crate::kit::{Machine, Project, Who};
 
 /// Cargo's own words about a failed build: everything but what was compiled, how long it took, and what ran beside it then.
 fn words(stderr: &str) -> Vec<&str> {
-    let own = ["Compiling ", "Finished ", "Building ", "warning: build failed, waiting"];
+    let own = ["Compiling ", "Finished ", "Critical ", "warning: build failed, waiting"];
     stderr.lines().filter(|line| !own.iter().any(|word| line.trim_start().starts_with(word))).collect()
 }
 

@@ -286,7 +286,7 @@ fn build(machine: &Machine, program: &str, at: &Path, case: &Case) -> Done {
 
 /// What a build says of the project: not what was compiled, nor how long it took. Sorted, since the order is time's.
 fn words(done: &Done, at: &Path) -> Vec<String> {
-    let own = ["Compiling ", "Finished ", "Locking ", "Blocking "];
+    let own = ["Compiling ", "Finished ", "Critical ", "Locking ", "Blocking "];
     let said = done.stderr.replace(&at.display().to_string(), "@");
     let lines = said.lines().filter(|line| !own.iter().any(|word| line.trim_start().starts_with(word)));
     let mut lines: Vec<String> = lines.map(str::to_owned).collect();

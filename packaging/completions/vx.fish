@@ -28,13 +28,23 @@ complete -c vx -n "__fish_vx_needs_command" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_needs_command" -s V -l version -d 'Print version'
 complete -c vx -n "__fish_vx_needs_command" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
 complete -c vx -n "__fish_vx_needs_command" -f -a "ping" -d 'Ask whether the daemon is there'
-complete -c vx -n "__fish_vx_using_subcommand build" -s p -l package -d 'Package to build (see `cargo help pkgid`)' -r
-complete -c vx -n "__fish_vx_using_subcommand build" -l exclude -d 'Exclude packages from the build' -r
-complete -c vx -n "__fish_vx_using_subcommand build" -l bin -d 'Build only the specified binary' -r
-complete -c vx -n "__fish_vx_using_subcommand build" -s F -l features -d 'Space- or comma-separated list of features to activate' -r
-complete -c vx -n "__fish_vx_using_subcommand build" -l profile -d 'Build with the specified profile' -r
-complete -c vx -n "__fish_vx_using_subcommand build" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r
+complete -c vx -n "__fish_vx_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vx -n "__fish_vx_using_subcommand build" -s p -l package -d 'Package to build (see `cargo help pkgid`)' -r -f
+complete -c vx -n "__fish_vx_using_subcommand build" -l exclude -d 'Exclude packages from the build' -r -f
+complete -c vx -n "__fish_vx_using_subcommand build" -l bin -d 'Build only the specified binary' -r -f
+complete -c vx -n "__fish_vx_using_subcommand build" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
+complete -c vx -n "__fish_vx_using_subcommand build" -l profile -d 'Build with the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand build" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand build" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand build" -l message-format -d 'Form of messages' -r -f -a "human\t''
+short\t''
+json\t''
+json-diagnostic-short\t''
+json-diagnostic-rendered-ansi\t''
+json-render-diagnostics\t''"
+complete -c vx -n "__fish_vx_using_subcommand build" -l color -d 'Colours in what is said' -r -f -a "auto\t''
+always\t''
+never\t''"
 complete -c vx -n "__fish_vx_using_subcommand build" -l workspace -l all -d 'Build all packages of the workspace'
 complete -c vx -n "__fish_vx_using_subcommand build" -l lib -d 'Build only this package\'s library'
 complete -c vx -n "__fish_vx_using_subcommand build" -l bins -d 'Build all binaries'
@@ -42,9 +52,12 @@ complete -c vx -n "__fish_vx_using_subcommand build" -l all-features -d 'Activat
 complete -c vx -n "__fish_vx_using_subcommand build" -l no-default-features -d 'Do not activate the `default` feature'
 complete -c vx -n "__fish_vx_using_subcommand build" -s r -l release -d 'Build in release mode, with optimisations'
 complete -c vx -n "__fish_vx_using_subcommand build" -s q -l quiet -d 'Say nothing but warnings and errors'
-complete -c vx -n "__fish_vx_using_subcommand build" -s v -l verbose -d 'Say for each unit whether it was found or built'
+complete -c vx -n "__fish_vx_using_subcommand build" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
 complete -c vx -n "__fish_vx_using_subcommand build" -l locked -d 'Assert that Cargo.lock stays as it is'
 complete -c vx -n "__fish_vx_using_subcommand build" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand build" -l frozen -d '--locked and --offline'
 complete -c vx -n "__fish_vx_using_subcommand build" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand ping" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build ping help" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build ping help" -f -a "ping" -d 'Ask whether the daemon is there'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build ping help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -9,10 +9,13 @@ use shared::{
 
 use crate::{
     cargo::{
+        config,
         decides::Question,
         diagnostics::{self, Verbosity, Voice},
         environment::Ambient,
+        files::Disk,
         locate::locate,
+        messages::{self, Messages, Success},
         plan::Plan,
         toolchain,
     },
@@ -20,6 +23,7 @@ use crate::{
     daemon::Daemon,
     events::Listener,
     inputs::Inputs,
+    look::{Look, Surface},
     output::Colour,
     place::place,
     run::{Runner, Surroundings, Verdict},
@@ -30,11 +34,16 @@ use crate::{
 };
 
 /// Runs the word; the exit code.
-pub async fn run(daemon: &Daemon, config: &Config, session: &Session, args: &BuildArgs) -> u8 {
+pub async fn run(daemon: &Daemon, config: &Config, mut session: Session, args: &BuildArgs) -> u8 {
     let began = Instant::now();
     daemon.counters.build();
+    let prepared = prepare(&mut session, args);
+    let session = &session;
     let outcome = tokio::select! {
-        outcome = build(daemon, config, session, args, began) => outcome,
+        outcome = async {
+            let (question, look) = prepared?;
+            build(daemon, config, session, args, question, &look, began).await
+        } => outcome,
         // Before the dispatcher runs there is nothing that has to end in order.
         () = cancelled_early(session) => Ok(exit::INTERRUPTED),
     };
@@ -65,16 +74,17 @@ async fn build(
     config: &Config,
     session: &Session,
     args: &BuildArgs,
+    question: Question,
+    look: &Look,
     began: Instant,
 ) -> Result<u8, NoPlan> {
-    let question = question(session, args)?;
     // Of this build alone: a standing connection would keep an idle service from leaving.
     let services = Services::local()?.of_build(&session.run);
     let identify = async || services.exec.identify(&question.toolchain.path).await;
     let identity = persist(identify).await.map_err(Failure::from)?;
     let question = Question { toolchain_identity: identity.toolchain.clone(), ..question };
     let planned = daemon.plans.plan(&services, &question, &session.stderr).await?;
-    let verbosity = args.verbosity();
+    let verbosity = look.verbosity;
     if verbosity != Verbosity::Quiet {
         for note in &planned.notes {
             session.output.warning(note).await;
@@ -83,7 +93,7 @@ async fn build(
     }
     let plan = planned.plan;
     let inputs = Arc::new(Inputs::gather(&services, &daemon.hashes, &plan).await?);
-    let terminal = Arc::new(Terminal::new(session.output.clone(), verbosity, &plan, began));
+    let terminal = Arc::new(Terminal::new(session.output.clone(), look.clone(), &plan, began));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let around = Surroundings {
         services,
@@ -94,18 +104,23 @@ async fn build(
         listeners: vec![Arc::clone(&daemon.counters) as Arc<dyn Listener>, Arc::clone(&terminal) as _],
         ambient: Ambient::new(session.environment.clone(), config.env.pass.clone()),
         jobs: args.jobs(cores).map_err(|what| usage(&what))?,
+        rendering: look.format.rendering,
         cancel: session.cancel.clone(),
     };
     let colour = match session.output.colour {
         Colour::Always => diagnostics::Colour::On,
         Colour::Never => diagnostics::Colour::Off,
     };
-    let mut runner = Runner::new(&around, &plan, &inputs, Voice::new(colour, verbosity));
+    let mut runner = Runner::new(&around, &plan, &inputs, Voice::new(colour, verbosity, look.format.messages));
     let verdict = tokio::select! {
         verdict = runner.run(terminal.as_ref()) => verdict?,
         never = terminal.paint() => match never {},
     };
     session.output.progress_ends().await;
+    if look.format.messages != Messages::Human && verdict != Verdict::Cancelled {
+        let success = if verdict == Verdict::Built { Success::Yes } else { Success::No };
+        session.output.out(messages::build_finished(success)).await;
+    }
     match verdict {
         Verdict::Failed => Ok(exit::CARGO_FAILED),
         Verdict::Cancelled => Ok(exit::INTERRUPTED),
@@ -125,7 +140,7 @@ async fn finish(
     terminal: &Terminal,
 ) -> Result<(), Failure> {
     place(&around.services, &daemon.hashes, plan, runner, &session.output).await?;
-    terminal.close(plan).await;
+    terminal.close().await;
     Ok(())
 }
 
@@ -133,17 +148,25 @@ fn usage(what: &str) -> NoPlan {
     NoPlan::Failure(Failure::new(shared::fault::Fault::User, what), exit::CARGO_FAILED)
 }
 
-fn question(session: &Session, args: &BuildArgs) -> Result<Question, Failure> {
+/// What is asked, and what the answer looks like: known before anything is done.
+fn prepare(session: &mut Session, args: &BuildArgs) -> Result<(Question, Look), NoPlan> {
+    let surface = Surface::of(session.output.screen());
+    let environment = &session.environment;
     let located = locate(&session.cwd, args.manifest_path.as_deref())?;
-    let toolchain = toolchain::find(&session.environment, &session.cwd, session.plus.as_deref())?;
+    let toolchain = toolchain::find(environment, &session.cwd, session.plus.as_deref())?;
+    let config = config::Config::load(&Disk::default(), &session.cwd, &toolchain.cargo_home, environment)
+        .map_err(|err| usage(&err.to_string()))?;
+    let look = Look::resolve(args, &config, environment, surface).map_err(|what| usage(&what))?;
+    session.output.colour = look.colour;
     let selection = args.selection(&located.manifest);
-    Ok(Question {
+    let question = Question {
         located,
         cwd: session.cwd.clone(),
         toolchain,
         toolchain_identity: String::new(),
-        environment: session.environment.clone(),
+        environment: environment.clone(),
         selection,
-        verbosity: args.verbosity(),
-    })
+        verbosity: look.verbosity,
+    };
+    Ok((question, look))
 }

@@ -29,13 +29,13 @@ pub enum Event {
 }
 
 /// What a build took and spared, beside what a clock on the wall says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Figures {
     /// What the hits took when they were run.
     pub saved: Duration,
-    /// The longest way through what was run in this build: what it would take with any number of
-    /// jobs.
-    pub critical_path: Duration,
+    /// The longest way through what was run in this build, each unit with what it adds: what it
+    /// would take with any number of jobs.
+    pub critical_path: Vec<(UnitId, Duration)>,
 }
 
 /// Who is told.

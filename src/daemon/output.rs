@@ -1,9 +1,10 @@
 //! What one session writes to the person's descriptors: one thread a session, so that a stopped
-//! terminal or a full pipe stalls nobody else. The progress line lives here, since only the writer
-//! knows what stands on the terminal.
+//! terminal or a full pipe stalls nobody else. The progress stands here, since only the writer
+//! knows what is on the terminal.
 
-use std::{fs::File, io::Write, os::fd::OwnedFd, thread};
+use std::{fs::File, io::Write, os::fd::OwnedFd, sync::Arc, thread};
 
+use rustix::termios::tcgetwinsize;
 use shared::wire::session::Tty;
 use tokio::sync::{mpsc, oneshot};
 
@@ -11,8 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 const QUEUE_PIECES: usize = 1024;
 
 enum Piece {
+    Out(String),
     Err(String),
-    Progress(String),
+    Progress(Vec<String>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -20,11 +22,14 @@ enum Piece {
 #[derive(Clone)]
 pub struct Output {
     pieces: mpsc::Sender<Piece>,
-    /// The terminal on standard error, where there is one.
-    pub tty: Option<Tty>,
+    screen: Option<Screen>,
     /// Whether colours are wanted.
     pub colour: Colour,
 }
+
+/// The terminal on standard error, which may change its size at any time.
+#[derive(Clone)]
+pub struct Screen(Arc<OwnedFd>);
 
 /// Whether text may hold ANSI sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +40,41 @@ pub enum Colour {
     Never,
 }
 
+impl Screen {
+    /// Its size now. Some terminals do not know theirs.
+    pub fn size(&self) -> Tty {
+        let size = tcgetwinsize(&*self.0).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0);
+        size.map_or(Tty { rows: 24, cols: 80 }, |size| Tty { rows: size.ws_row, cols: size.ws_col })
+    }
+}
+
 impl Output {
-    /// Starts the writer. It ends when the last clone is gone.
-    pub fn new(stderr: OwnedFd, tty: Option<Tty>, colour: Colour) -> std::io::Result<Self> {
+    /// Starts the writer. It ends when the last clone is gone. `tty` is there where standard error
+    /// is a terminal.
+    pub fn new(stdout: OwnedFd, stderr: &OwnedFd, tty: Option<Tty>, colour: Colour) -> std::io::Result<Self> {
         let (pieces, queue) = mpsc::channel(QUEUE_PIECES);
-        thread::Builder::new()
-            .name("session output".to_owned())
-            .spawn(move || write_pieces(queue, File::from(stderr)))?;
-        Ok(Output { pieces, tty, colour })
+        let screen = tty.is_some().then(|| stderr.try_clone().map(|fd| Screen(Arc::new(fd)))).transpose()?;
+        let writer = Writer {
+            stdout: File::from(stdout),
+            stderr: File::from(stderr.try_clone()?),
+            screen: screen.clone(),
+            shown: Vec::new(),
+        };
+        thread::Builder::new().name("session output".to_owned()).spawn(move || writer.write_pieces(queue))?;
+        Ok(Output { pieces, screen, colour })
+    }
+
+    /// The terminal on standard error, where there is one.
+    pub fn screen(&self) -> Option<&Screen> {
+        self.screen.as_ref()
+    }
+
+    /// Writes to standard output.
+    pub async fn out(&self, text: impl Into<String>) {
+        let text = text.into();
+        if !text.is_empty() {
+            self.send(Piece::Out(text)).await;
+        }
     }
 
     /// Writes to standard error.
@@ -80,32 +112,25 @@ impl Output {
 
     /// `error: …` as cargo writes it.
     pub async fn error(&self, text: &str) {
-        let line = match self.colour {
-            Colour::Always => format!("\x1b[1m\x1b[91merror\x1b[0m: {text}\n"),
-            Colour::Never => format!("error: {text}\n"),
-        };
-        self.err(line).await;
+        self.coloured(&format!("\x1b[1m\x1b[91merror\x1b[0m: {text}\n")).await;
     }
 
     /// `warning: …` as cargo writes it.
     pub async fn warning(&self, text: &str) {
-        let line = match self.colour {
-            Colour::Always => format!("\x1b[1m\x1b[33mwarning\x1b[0m: {text}\n"),
-            Colour::Never => format!("warning: {text}\n"),
-        };
-        self.err(line).await;
+        self.coloured(&format!("\x1b[1m\x1b[33mwarning\x1b[0m: {text}\n")).await;
     }
 
-    /// Replaces the progress line; dropped when the terminal is slow.
-    pub fn progress(&self, text: String) {
-        if self.tty.is_some() {
-            let _ = self.pieces.try_send(Piece::Progress(text));
+    /// Replaces the progress, where there is a terminal; dropped when that is slow. Each line must
+    /// be shorter than the screen is wide.
+    pub fn progress(&self, lines: Vec<String>) {
+        if self.screen.is_some() {
+            let _ = self.pieces.try_send(Piece::Progress(lines));
         }
     }
 
-    /// Takes the progress line away.
+    /// Takes the progress away.
     pub async fn progress_ends(&self) {
-        self.send(Piece::Progress(String::new())).await;
+        self.send(Piece::Progress(Vec::new())).await;
     }
 
     /// Waits until all of it is written.
@@ -122,32 +147,62 @@ impl Output {
     }
 }
 
-fn write_pieces(mut queue: mpsc::Receiver<Piece>, stderr: File) {
-    let mut line = String::new();
-    while let Some(piece) = queue.blocking_recv() {
-        match piece {
-            Piece::Err(text) => {
-                clear(&stderr, &line);
-                write(&stderr, text.as_bytes());
-                write(&stderr, line.as_bytes());
-            }
-            Piece::Progress(text) => {
-                clear(&stderr, &line);
-                line = text;
-                write(&stderr, line.as_bytes());
-            }
-            Piece::Flush(done) => {
-                clear(&stderr, &line);
-                line.clear();
-                let _ = done.send(());
+struct Writer {
+    stdout: File,
+    stderr: File,
+    screen: Option<Screen>,
+    /// The progress that stands on the terminal, the cursor behind its last line.
+    shown: Vec<String>,
+}
+
+impl Writer {
+    fn write_pieces(mut self, mut queue: mpsc::Receiver<Piece>) {
+        while let Some(piece) = queue.blocking_recv() {
+            match piece {
+                Piece::Out(text) => {
+                    // Both may be the one terminal.
+                    write(&self.stderr, self.cleared().as_bytes());
+                    write(&self.stdout, text.as_bytes());
+                    write(&self.stderr, self.shown.join("\n").as_bytes());
+                }
+                // In one write, so that nobody sees the screen in between.
+                Piece::Err(text) => {
+                    write(&self.stderr, (self.cleared() + &text + &self.shown.join("\n")).as_bytes());
+                }
+                Piece::Progress(lines) => {
+                    // Over the old lines, then away with what is left of them.
+                    let text = match lines.is_empty() {
+                        true => self.cleared(),
+                        false => format!("{}{}\x1b[J", self.top(), lines.join("\x1b[K\n")),
+                    };
+                    write(&self.stderr, text.as_bytes());
+                    self.shown = lines;
+                }
+                Piece::Flush(done) => {
+                    write(&self.stderr, self.cleared().as_bytes());
+                    self.shown.clear();
+                    let _ = done.send(());
+                }
             }
         }
     }
-}
 
-fn clear(stderr: &File, line: &str) {
-    if !line.is_empty() {
-        write(stderr, b"\r\x1b[K");
+    /// Moves to where the progress begins. A terminal that has become narrower has broken its
+    /// lines.
+    fn top(&self) -> String {
+        let width = |line: &String| anstream::adapter::strip_str(line).to_string().chars().count();
+        let columns = self.screen.as_ref().map_or(usize::MAX, |screen| usize::from(screen.size().cols));
+        let rows: usize = self.shown.iter().map(|line| width(line).div_ceil(columns).max(1)).sum();
+        match rows {
+            0 => String::new(),
+            1 => "\r".to_owned(),
+            rows => format!("\r\x1b[{}A", rows - 1),
+        }
+    }
+
+    /// Takes the progress from the screen.
+    fn cleared(&self) -> String {
+        if self.shown.is_empty() { String::new() } else { self.top() + "\x1b[J" }
     }
 }
 

@@ -31,8 +31,9 @@ use crate::{
     cargo::{
         Said,
         call::Call,
-        diagnostics::Voice,
+        diagnostics::{Voice, Words},
         environment::Ambient,
+        messages::Rendering,
         plan::{Plan, UnitId},
     },
     events::{Event, Listener},
@@ -76,6 +77,8 @@ pub struct Surroundings {
     pub history: Arc<History>,
     /// At most so many actions at once.
     pub jobs: usize,
+    /// How rustc draws the diagnostics of the person's own packages.
+    pub rendering: Rendering,
     /// Ends the build.
     pub cancel: CancellationToken,
 }
@@ -128,8 +131,8 @@ struct Finished {
 
 /// Says what the person should read.
 pub trait Say {
-    /// Shows text as it is.
-    fn say(&self, text: String) -> impl Future<Output = ()>;
+    /// Shows words as they are.
+    fn say(&self, words: Words) -> impl Future<Output = ()>;
 }
 
 impl<'a> Runner<'a> {

@@ -24,7 +24,7 @@ use shared::{
     wire::{
         call::{self, Error, Request},
         fds::{Line, Receiver},
-        session::{Accepted, Ended, Start, Tty},
+        session::{Accepted, Ended, Start},
         text::Text,
     },
 };
@@ -37,6 +37,7 @@ use crate::{
     cli::{self, Word},
     daemon::Daemon,
     door::{Caller, ping_answer, read_start},
+    look::{self, Surface},
     output::{Colour, Output},
 };
 
@@ -186,20 +187,14 @@ async fn run_word(
         .iter()
         .filter_map(|(name, value)| Some((name.as_str()?.to_owned(), value.as_str()?.to_owned())))
         .collect();
-    let colour = colour(&environment, start.tty);
-    let output = stderr.try_clone().and_then(|stderr| Output::new(stderr, start.tty, colour));
-    let Ok(output) = output else { return exit::FAILED };
-    let session = Session {
-        run: start.run,
-        plus,
-        cwd: PathBuf::from(OsString::from_vec(start.cwd.0)),
-        environment,
-        output,
-        stderr,
-        cancel,
-    };
-    let code = build::run(&daemon, &config, &session, &args).await;
-    session.output.flush().await;
+    // What cannot be understood is said again, in cargo's words, by the word itself.
+    let chosen = environment.get("CARGO_TERM_COLOR").map(String::as_str);
+    let colour = look::colour(chosen, &environment, Surface::of(start.tty)).unwrap_or(Colour::Never);
+    let Ok(output) = Output::new(stdout, &stderr, start.tty, colour) else { return exit::FAILED };
+    let cwd = PathBuf::from(OsString::from_vec(start.cwd.0));
+    let session = Session { run: start.run, plus, cwd, environment, output: output.clone(), stderr, cancel };
+    let code = build::run(&daemon, &config, session, &args).await;
+    output.flush().await;
     code
 }
 
@@ -211,16 +206,4 @@ async fn print(to: OwnedFd, text: String, code: u8) -> u8 {
     };
     let _ = tokio::task::spawn_blocking(write).await;
     code
-}
-
-/// cargo's rules: CARGO_TERM_COLOR, then NO_COLOR, then whether it is a terminal.
-fn colour(environment: &BTreeMap<String, String>, tty: Option<Tty>) -> Colour {
-    match environment.get("CARGO_TERM_COLOR").map(String::as_str) {
-        Some("always") => return Colour::Always,
-        Some("never") => return Colour::Never,
-        _ => {}
-    }
-    let refused = environment.get("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = environment.get("TERM").is_none_or(|term| term == "dumb");
-    if tty.is_some() && !refused && !dumb { Colour::Always } else { Colour::Never }
 }

@@ -1,8 +1,9 @@
-//! What a build looks like: one progress line on a terminal, plain lines elsewhere, one closing
-//! line. It reads the event stream and knows the plan's names, nothing else.
+//! What a build looks like to the person: lines about what happens, on a terminal what runs now,
+//! at the end what it came to. It reads the event stream and knows the plan's names, nothing
+//! else; how lines are drawn is `progress`', what they say at the end `closing`'s.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::HashSet,
     convert::Infallible,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -10,25 +11,32 @@ use std::{
 
 use crate::{
     cargo::{
-        diagnostics::Verbosity,
+        diagnostics::{Verbosity, Words},
         package::{Package, Source},
-        plan::{Plan, UnitId},
+        plan::{Kind, Plan, Unit, UnitId},
     },
+    closing::{self, Counts, Interest},
     events::{Event, Figures, Listener},
-    output::{Colour, Output},
+    look::{Look, Progress},
+    output::{Output, Screen},
+    progress::{self, View},
     run::Say,
 };
 
-/// How often the progress line changes: often enough to look alive, too seldom to flicker.
+/// A build that ends before this shows no progress, as it would only flash.
+const PROGRESS_FROM: Duration = Duration::from_millis(200);
+/// How often the progress changes: often enough to look alive, too seldom to flicker.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 /// One build on one person's terminal.
 pub struct Terminal {
     output: Output,
-    verbosity: Verbosity,
+    look: Look,
     began: Instant,
     names: Vec<Name>,
-    state: Mutex<State>,
+    /// As cargo describes what is built.
+    profile: String,
+    state: Mutex<Progressed>,
 }
 
 struct Name {
@@ -38,132 +46,175 @@ struct Name {
     compiles: bool,
 }
 
+/// A unit's way through the build.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Waits,
+    /// Since this moment of the build.
+    Runs(Duration),
+    Hit,
+    Built,
+}
+
 #[derive(Default)]
-struct State {
-    hits: usize,
-    built: usize,
-    running: BTreeSet<usize>,
+struct Progressed {
+    /// By unit.
+    units: Vec<State>,
     announced: HashSet<String>,
-    figures: Option<Figures>,
+    figures: Figures,
+    failures: usize,
+    /// Whether the next words are those of the first failure, while others still run.
+    goes_on: bool,
+}
+
+impl Progressed {
+    fn running(&self) -> impl Iterator<Item = (usize, Duration)> {
+        self.units.iter().enumerate().filter_map(|(unit, state)| match state {
+            State::Runs(since) => Some((unit, *since)),
+            _ => None,
+        })
+    }
+
+    /// A unit that was built on what turned out not to be final is looked up anew, so each counts
+    /// as what it was in the end.
+    fn counts(&self) -> Counts {
+        let count = |state| self.units.iter().filter(|one| **one == state).count();
+        Counts { hits: count(State::Hit), built: count(State::Built) }
+    }
 }
 
 impl Terminal {
     /// A terminal for a plan's build.
-    pub fn new(output: Output, verbosity: Verbosity, plan: &Plan, began: Instant) -> Self {
-        let name = |unit: &crate::cargo::plan::Unit| {
-            let package = plan.package(unit);
-            Name {
-                label: unit.label.clone(),
-                short: unit.target.crate_name(),
-                package: described(package),
-                compiles: unit.kind != crate::cargo::plan::Kind::BuildScriptRun,
-            }
+    pub fn new(output: Output, look: Look, plan: &Plan, began: Instant) -> Self {
+        let name = |unit: &Unit| Name {
+            label: unit.label.clone(),
+            short: short(plan.package(unit), unit),
+            package: described(plan.package(unit)),
+            compiles: unit.kind != Kind::BuildScriptRun,
         };
-        let names = plan.units.iter().map(name).collect();
-        Terminal { output, verbosity, began, names, state: Mutex::default() }
+        let state = Progressed { units: vec![State::default(); plan.units.len()], ..Progressed::default() };
+        Terminal {
+            output,
+            look,
+            began,
+            names: plan.units.iter().map(name).collect(),
+            profile: plan.roots.first().map(|root| profile(plan, *root)).unwrap_or_default(),
+            state: Mutex::new(state),
+        }
     }
 
-    /// The last line of a build that worked.
-    pub async fn close(&self, plan: &Plan) {
-        if self.verbosity == Verbosity::Quiet {
+    /// The last lines of a build that worked.
+    pub async fn close(&self) {
+        if self.look.verbosity == Verbosity::Quiet {
             return;
         }
-        let (hits, built, figures) = {
+        let interest = if self.look.verbosity > Verbosity::Normal { Interest::Verbose } else { Interest::Normal };
+        let (summary, critical) = {
             let state = self.lock();
-            (state.hits, state.built, state.figures)
+            let path = state.figures.critical_path.iter();
+            let path: Vec<_> = path.map(|(unit, time)| (self.names[unit.0].short.as_str(), *time)).collect();
+            (closing::summary(state.counts(), state.figures.saved), closing::critical(&path, interest))
         };
-        let profile = plan.roots.first().map(|root| profile(plan, *root)).unwrap_or_default();
         let seconds = self.began.elapsed().as_secs_f64();
-        let units = counted(hits + built, "unit", "units");
-        let hits = counted(hits, "hit", "hits");
-        let costs = figures.map_or_else(String::new, |figures| {
-            let (path, saved) = (figures.critical_path.as_secs_f64(), figures.saved.as_secs_f64());
-            format!(", critical path {path:.2}s, saved {saved:.2}s")
-        });
-        self.output
-            .say("Finished", &format!("{profile} in {seconds:.2}s: {units}, {hits}, {built} built{costs}"))
-            .await;
+        self.output.say("Finished", &format!("{} in {seconds:.2}s: {summary}", self.profile)).await;
+        if let Some(critical) = critical {
+            let text = format!("path {critical}");
+            let columns = self.output.screen().map_or(usize::MAX, |screen| usize::from(screen.size().cols));
+            self.output.say("Critical", &progress::cut(&text, columns.saturating_sub(14))).await;
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Progressed> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Paints the progress line for as long as it is polled.
+    /// Paints what runs for as long as it is polled.
     pub async fn paint(&self) -> Infallible {
-        if self.output.tty.is_none() || self.verbosity == Verbosity::Quiet {
+        let (Some(screen), Progress::Shown { columns }) = (self.output.screen(), self.look.progress) else {
             return std::future::pending().await;
-        }
+        };
+        tokio::time::sleep(PROGRESS_FROM.saturating_sub(self.began.elapsed())).await;
         let mut every = tokio::time::interval(PROGRESS_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             every.tick().await;
-            let line = self.progress_line();
-            self.output.progress(line);
+            self.output.progress(self.progress(screen, columns));
         }
     }
 
-    /// Done/total, what runs now, hits.
-    fn progress_line(&self) -> String {
+    fn progress(&self, screen: &Screen, columns: Option<usize>) -> Vec<String> {
         let state = self.lock();
-        let done = state.hits + state.built;
-        let hits = counted(state.hits, "hit", "hits");
-        let mut line = format!("{done}/{}, {} running, {hits}", self.names.len(), state.running.len());
-        for (index, unit) in state.running.iter().enumerate() {
-            line.push_str(if index == 0 { ": " } else { ", " });
-            line.push_str(&self.names[*unit].short);
-        }
-        let room = self.output.tty.map_or(80, |tty| usize::from(tty.cols)).saturating_sub(14);
-        if line.chars().count() > room {
-            line = line.chars().take(room.saturating_sub(1)).chain(['…']).collect();
-        }
-        match self.output.colour {
-            Colour::Always => format!("\x1b[1m\x1b[96m{:>12}\x1b[0m {line}", "Building"),
-            Colour::Never => format!("{:>12} {line}", "Building"),
-        }
+        let elapsed = self.began.elapsed();
+        let Counts { hits, built } = state.counts();
+        let running =
+            state.running().map(|(unit, since)| (self.names[unit].label.as_str(), elapsed.saturating_sub(since)));
+        let running = running.collect();
+        let view = View { done: hits + built, total: self.names.len(), hits, elapsed, running };
+        let mut size = screen.size();
+        let wanted = columns.and_then(|columns| u16::try_from(columns).ok());
+        size.cols = wanted.map_or(size.cols, |wanted| wanted.min(size.cols));
+        progress::lines(view, size, self.look.colour)
     }
 
     fn line(&self, word: &str, rest: &str) {
         self.output.say_soon(word, rest);
     }
+
+    fn started(&self, state: &mut Progressed, unit: usize, now: Duration) {
+        state.units[unit] = State::Runs(now);
+        let name = &self.names[unit];
+        let is_new = name.compiles && state.announced.insert(name.package.clone());
+        if is_new && self.look.verbosity != Verbosity::Quiet {
+            self.line("Compiling", &name.package);
+        }
+    }
+
+    fn found(&self, state: &mut Progressed, unit: usize) {
+        state.units[unit] = State::Hit;
+        if self.look.verbosity > Verbosity::Normal {
+            self.line("Hit", &self.names[unit].label);
+        }
+    }
+
+    fn built(&self, state: &mut Progressed, unit: usize, now: Duration) {
+        let ran = match state.units[unit] {
+            State::Runs(since) => now.saturating_sub(since),
+            _ => Duration::ZERO,
+        };
+        state.units[unit] = State::Built;
+        if self.look.verbosity > Verbosity::Normal {
+            self.line("Built", &format!("{} in {}", self.names[unit].label, progress::seconds(ran)));
+        }
+    }
 }
 
 impl Listener for Terminal {
     fn tell(&self, event: &Event) {
+        let now = self.began.elapsed();
         let mut state = self.lock();
-        let verbose = self.verbosity == Verbosity::Verbose;
         match event {
-            Event::Started(UnitId(unit)) => {
-                state.running.insert(*unit);
-                let name = &self.names[*unit];
-                let is_new = name.compiles && state.announced.insert(name.package.clone());
-                if is_new && self.verbosity != Verbosity::Quiet {
-                    self.line("Compiling", &name.package);
-                }
+            Event::Started(UnitId(unit)) => self.started(&mut state, *unit, now),
+            Event::Hit(UnitId(unit)) => self.found(&mut state, *unit),
+            Event::Built(UnitId(unit)) => self.built(&mut state, *unit, now),
+            Event::Repeated(UnitId(unit)) => state.units[*unit] = State::Waits,
+            Event::Failed(UnitId(unit)) => {
+                state.units[*unit] = State::Waits;
+                state.failures += 1;
+                state.goes_on = state.failures == 1 && state.running().next().is_some();
             }
-            Event::Hit(UnitId(unit)) => {
-                state.hits += 1;
-                if verbose {
-                    self.line("Hit", &self.names[*unit].label);
-                }
-            }
-            Event::Built(UnitId(unit)) => {
-                state.built += 1;
-                state.running.remove(unit);
-                if verbose {
-                    self.line("Built", &self.names[*unit].label);
-                }
-            }
-            Event::Failed(UnitId(unit)) | Event::Repeated(UnitId(unit)) => {
-                state.running.remove(unit);
-            }
-            Event::Over(figures) => state.figures = Some(*figures),
+            Event::Over(figures) => state.figures = figures.clone(),
         }
     }
 }
 
 impl Say for Terminal {
-    async fn say(&self, text: String) {
-        self.output.err(text).await;
+    async fn say(&self, words: Words) {
+        self.output.out(words.out).await;
+        self.output.err(words.err).await;
+        if std::mem::take(&mut self.lock().goes_on) && self.look.verbosity != Verbosity::Quiet {
+            self.output.warning("build failed, waiting for other jobs to finish...").await;
+        }
     }
 }
 
@@ -177,14 +228,20 @@ fn described(package: &Package) -> String {
     }
 }
 
+/// A unit in as few words as tell it from others.
+fn short(package: &Package, unit: &Unit) -> String {
+    match unit.kind {
+        Kind::BuildScriptCompile => format!("{} script", package.name),
+        Kind::BuildScriptRun => format!("{} script's run", package.name),
+        Kind::Lib | Kind::ProcMacro => package.name.clone(),
+        Kind::Bin | Kind::Example => unit.target.name.clone(),
+    }
+}
+
 /// `` `dev` profile [unoptimized + debuginfo] ``, as cargo says it.
 fn profile(plan: &Plan, root: UnitId) -> String {
     let profile = &plan.unit(root).profile;
     let optimised = if profile.opt_level == "0" { "unoptimized" } else { "optimized" };
     let debuginfo = if profile.debuginfo.flag().is_some() { " + debuginfo" } else { "" };
     format!("`{}` profile [{optimised}{debuginfo}]", profile.name)
-}
-
-fn counted(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }

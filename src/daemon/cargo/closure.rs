@@ -82,6 +82,13 @@ pub fn program(plan: &Plan, compiled: &Unit) -> String {
     format!("{}/{}/{}", mounts::BUILD, compiled.folder(plan), compiled.target.name)
 }
 
+/// The same, from the run.
+pub fn program_of_run(plan: &Plan, run: &Unit) -> String {
+    let mut units = run.dependencies.iter().map(|one| plan.unit(one.unit));
+    let compiled = units.find(|unit| unit.kind == Kind::BuildScriptCompile);
+    compiled.map_or_else(|| run.label.clone(), |compiled| program(plan, compiled))
+}
+
 /// Scripts that configuration stands in for have no OUT_DIR.
 fn with_output(plan: &Plan, runs: BTreeSet<UnitId>) -> Vec<UnitId> {
     runs.into_iter().filter(|run| plan.unit(*run).stands_in.is_none()).collect()

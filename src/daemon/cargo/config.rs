@@ -80,7 +80,7 @@ impl Config {
     }
 
     /// A text: the variable wins over the files, its paths start from the working folder.
-    fn text(&self, path: &[&str]) -> Option<Text> {
+    pub(super) fn text(&self, path: &[&str]) -> Option<Text> {
         match self.variable(&variable_name(path)) {
             Some(value) => Some(Text { text: value.to_owned(), base: self.cwd.clone() }),
             None => self.tree.get(path).and_then(Node::text).cloned(),

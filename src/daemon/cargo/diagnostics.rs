@@ -11,8 +11,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    directives::Severity,
+    closure,
+    directives::{Directives, Severity},
     locate,
+    messages::{self, Fresh, JsonDiagnostics, Messages},
     mounts::Mounts,
     package::{Package, Source},
     plan::{Kind, Plan, Unit},
@@ -31,6 +33,16 @@ pub enum Verbosity {
     Quiet,
     Normal,
     Verbose,
+    VeryVerbose,
+}
+
+/// What the person reads, or a program at the other end.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// For standard output.
+    pub out: String,
+    /// For standard error.
+    pub err: String,
 }
 
 /// One line of rustc's standard error.
@@ -138,7 +150,7 @@ pub fn read_line(line: &str) -> Line {
 /// How a call ended, for the line about a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    Succeeded,
+    Succeeded(Fresh),
     /// `exit status: 101`, `signal: 9, SIGKILL: kill`.
     Failed(String),
 }
@@ -148,6 +160,7 @@ pub enum End {
 pub struct Voice {
     colour: Colour,
     verbosity: Verbosity,
+    messages: Messages,
     shown: HashSet<u64>,
 }
 
@@ -161,32 +174,45 @@ struct Tally {
     errors: usize,
 }
 
+impl Tally {
+    fn count(&mut self, level: &str) {
+        self.all_warnings += usize::from(level == "warning");
+        self.errors += usize::from(level == "error");
+    }
+}
+
 impl Voice {
-    pub fn new(colour: Colour, verbosity: Verbosity) -> Self {
-        Voice { colour, verbosity, shown: HashSet::new() }
+    pub fn new(colour: Colour, verbosity: Verbosity, messages: Messages) -> Self {
+        Voice { colour, verbosity, messages, shown: HashSet::new() }
     }
 
     /// A warning of vx's own.
-    pub fn warning(&self, text: &str) -> String {
-        let mut out = String::new();
-        self.report("warning", text, &mut out);
-        out
+    pub fn warning(&self, text: &str) -> Words {
+        let mut words = Words::default();
+        self.report("warning", text, &mut words.err);
+        words
     }
 
     /// All that a finished compiler call has to say, closing lines included; the same for a run
     /// and for a hit. Empty when there is nothing to show.
-    pub fn compiled(&mut self, plan: &Plan, unit: &Unit, stderr: &str, end: &End) -> String {
-        let package = plan.package(unit);
-        let mut out = String::new();
+    pub fn compiled(&mut self, plan: &Plan, unit: &Unit, stderr: &str, end: &End) -> Words {
+        let mut words = Words::default();
         let mut tally = Tally::default();
         let mut outside = None;
         for line in stderr.lines() {
             match read_line(line) {
                 Line::Diagnostic(diagnostic) => {
-                    outside = outside.or_else(|| outside_package(plan, package, &diagnostic.rendered));
-                    self.diagnostic(&plan.mounts, diagnostic, &mut tally, &mut out);
+                    outside = outside.or_else(|| outside_package(plan, plan.package(unit), &diagnostic.rendered));
+                    match self.messages {
+                        Messages::Json(kind @ (JsonDiagnostics::Plain | JsonDiagnostics::Ansi)) => {
+                            tally.count(&diagnostic.level);
+                            let raw = messages::map_texts(line, |text| plan.shown(text));
+                            words.out.push_str(&messages::compiler_message(plan, unit, &raw, kind));
+                        }
+                        _ => self.diagnostic(&plan.mounts, diagnostic, &mut tally, &mut words.err),
+                    }
                 }
-                Line::Text(text) => self.line(&plan.mounts.to_real(&text), &mut out),
+                Line::Text(text) => self.line(&plan.shown(&text), &mut words.err),
                 Line::FutureIncompat { warnings, errors } => {
                     tally.all_warnings += warnings;
                     tally.errors += errors;
@@ -194,16 +220,26 @@ impl Voice {
                 Line::Artifact { .. } | Line::Summary => {}
             }
         }
-        if tally.warnings > 0 && self.verbosity > Verbosity::Quiet {
-            self.report("warning", &generated(package, unit, &tally), &mut out);
+        self.close(plan, unit, end, &tally, outside, &mut words.err);
+        if let (End::Succeeded(fresh), Messages::Json(_)) = (end, self.messages) {
+            words.out.push_str(&messages::artifact(plan, unit, *fresh));
         }
-        if let Some(path) = outside.filter(|_| *end != End::Succeeded) {
+        words
+    }
+
+    /// The lines behind the diagnostics.
+    fn close(&self, plan: &Plan, unit: &Unit, end: &End, tally: &Tally, outside: Option<String>, out: &mut String) {
+        let package = plan.package(unit);
+        if tally.warnings > 0 && self.verbosity > Verbosity::Quiet {
+            self.report("warning", &generated(package, unit, tally), out);
+        }
+        if let Some(path) = outside.filter(|_| !matches!(end, End::Succeeded(_))) {
             let shown = match package.source {
                 Source::Member { .. } => "the workspace".to_owned(),
                 _ => format!("the package `{}`", package.name),
             };
             let text = format!("`{path}` is outside of {shown}, and vx shows it nothing else");
-            self.report("note", &text, &mut out);
+            self.report("note", &text, out);
         }
         if let End::Failed(how) = end {
             let mut text = format!("could not compile {}", named(package, unit));
@@ -212,48 +248,59 @@ impl Voice {
             if tally.errors == 0 {
                 let _ = write!(text, "\n\nCaused by:\n  process didn't exit successfully: `rustc` ({how})");
             }
-            self.report("error", &text, &mut out);
+            self.report("error", &text, out);
         }
-        out
     }
 
-    /// What a finished script run has to say: its messages, and why it failed if it did.
-    pub fn scripted(
-        &mut self,
-        package: &Package,
-        messages: &[(Severity, String)],
-        failure: Option<&Failure<'_>>,
-    ) -> String {
-        let mut out = String::new();
-        let has_errors = messages.iter().any(|(severity, _)| *severity == Severity::Error);
-        if package.source.is_path() || has_errors || failure.is_some() {
-            for (severity, text) in messages {
-                let text = format!("{}@{}: {text}", package.name, package.version);
-                match severity {
-                    Severity::Error => self.report("error", &text, &mut out),
-                    Severity::Warning if self.verbosity > Verbosity::Quiet => self.report("warning", &text, &mut out),
-                    Severity::Warning => {}
-                }
+    /// What a script prints, for those who want to read all.
+    pub fn streams(&self, plan: &Plan, unit: &Unit, stdout: &str, stderr: &str) -> Words {
+        let package = plan.package(unit);
+        let prefixed = |stream: &str| match self.verbosity {
+            Verbosity::VeryVerbose => {
+                let line = |line: &str| format!("[{} {}] {}\n", package.name, package.version, plan.shown(line));
+                stream.lines().map(line).collect()
             }
+            _ => String::new(),
+        };
+        Words { out: prefixed(stdout), err: prefixed(stderr) }
+    }
+
+    /// What a script run that went well has to say.
+    pub fn scripted(&self, plan: &Plan, unit: &Unit, said: &Directives) -> Words {
+        let mut words = Words::default();
+        let package = plan.package(unit);
+        if package.source.is_path() {
+            self.script_messages(package, &said.messages, &mut words.err);
         }
+        if matches!(self.messages, Messages::Json(_)) {
+            words.out = messages::build_script(plan, unit, said);
+        }
+        words
+    }
+
+    /// What one that failed has to say: its messages, and why.
+    pub fn script_failed(&self, plan: &Plan, unit: &Unit, said: &[(Severity, String)], failure: &Failure<'_>) -> Words {
+        let mut out = String::new();
+        let package = plan.package(unit);
+        self.script_messages(package, said, &mut out);
+        let has_errors = said.iter().any(|(severity, _)| *severity == Severity::Error);
         match failure {
             // A script that says an error has failed, although it ended well.
-            None if has_errors => self.report("error", "build script logged errors", &mut out),
-            Some(Failure::Ended { how: "exit status: 0", .. }) if has_errors => {
+            Failure::Ended { how: "exit status: 0", .. } if has_errors => {
                 self.report("error", "build script logged errors", &mut out);
             }
-            None => {}
-            Some(Failure::Said(why)) => self.report("error", why, &mut out),
-            Some(Failure::Ended { how, stdout, stderr }) => {
+            Failure::Said(why) => self.report("error", &plan.shown(why), &mut out),
+            Failure::Ended { how, stdout, stderr } => {
                 let mut text =
                     format!("failed to run custom build command for `{}`\n\nCaused by:\n", package.described());
-                let _ = write!(text, "  process didn't exit successfully: `build-script-build` ({how})");
+                let program = plan.shown(&closure::program_of_run(plan, unit));
+                let _ = write!(text, "  process didn't exit successfully: `{program}` ({how})");
                 let mut blank = "";
                 for (name, stream) in [("stdout", stdout), ("stderr", stderr)] {
                     if !stream.trim_end().is_empty() {
                         let _ = write!(text, "{blank}\n  --- {name}");
                         blank = "\n";
-                        for line in stream.trim_end().lines() {
+                        for line in plan.shown(stream.trim_end()).lines() {
                             let _ = write!(text, "\n  {line}");
                         }
                     }
@@ -261,7 +308,18 @@ impl Voice {
                 self.report("error", &text, &mut out);
             }
         }
-        out
+        Words { out: String::new(), err: out }
+    }
+
+    fn script_messages(&self, package: &Package, said: &[(Severity, String)], out: &mut String) {
+        for (severity, text) in said {
+            let text = format!("{}@{}: {text}", package.name, package.version);
+            match severity {
+                Severity::Error => self.report("error", &text, out),
+                Severity::Warning if self.verbosity > Verbosity::Quiet => self.report("warning", &text, out),
+                Severity::Warning => {}
+            }
+        }
     }
 
     /// `warning: TEXT` or `error: TEXT` in cargo's colours.
@@ -279,18 +337,14 @@ impl Voice {
         let mut hasher = DefaultHasher::new();
         diagnostic.rendered.hash(&mut hasher);
         let is_new = self.shown.insert(hasher.finish());
-        match diagnostic.level.as_str() {
-            "warning" => {
-                tally.warnings += 1;
-                tally.all_warnings += 1;
-                tally.duplicates += usize::from(!is_new);
-                tally.fixable += usize::from(is_new && diagnostic.is_fixable);
-            }
-            "error" => tally.errors += 1,
-            _ => {}
+        tally.count(&diagnostic.level);
+        if diagnostic.level == "warning" {
+            tally.warnings += 1;
+            tally.duplicates += usize::from(!is_new);
+            tally.fixable += usize::from(is_new && diagnostic.is_fixable);
         }
         if is_new {
-            self.line(&mounts.to_real(&diagnostic.rendered), out);
+            self.line(&mounts.to_shown(&diagnostic.rendered), out);
         }
     }
 

@@ -8,8 +8,8 @@ fn target(kind: &str, name: &str) -> Target {
         kind: vec![kind.to_owned()],
         crate_types: vec![crate_type.to_owned()],
         name: name.to_owned(),
-        src_path: String::new(),
         edition: "2021".to_owned(),
+        ..Target::default()
     }
 }
 

@@ -3,8 +3,8 @@
 //! structs in, structs out; processes are run by others, and only `files` reads from disk.
 //!
 //! Order of use: `select` (words for cargo) → `unit_graph`, `metadata`, `config`, `probe` (what
-//! was answered) → `plan` → `rustc`, `script` (calls) → `directives`, `dep_info`, `diagnostics`
-//! (what came back) → `place` (what the person gets).
+//! was answered) → `plan` → `rustc`, `script` (calls) → `directives`, `dep_info`, `diagnostics`,
+//! `messages` (what came back) → `place` (what the person gets).
 
 pub mod call;
 mod closure;
@@ -21,6 +21,7 @@ mod links;
 pub mod locate;
 mod lto;
 mod manifest;
+pub mod messages;
 pub mod metadata;
 pub mod mounts;
 mod outputs;
@@ -33,6 +34,7 @@ mod rejections;
 pub mod rustc;
 pub mod script;
 pub mod select;
+pub mod term;
 pub mod toolchain;
 pub mod unit_graph;
 

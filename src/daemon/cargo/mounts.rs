@@ -27,6 +27,8 @@ pub struct Mounts {
     by_real: Vec<(String, String)>,
     /// The same, the longest fixed path first.
     by_fixed: Vec<(String, String)>,
+    /// The same, and what stands for folders that no call is given the person's own of.
+    by_shown: Vec<(String, String)>,
 }
 
 impl Mounts {
@@ -37,7 +39,21 @@ impl Mounts {
         pairs.dedup();
         let mut by_fixed = pairs.clone();
         by_fixed.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.cmp(b)));
-        Mounts { by_real: pairs, by_fixed }
+        Mounts { by_real: pairs, by_shown: by_fixed.clone(), by_fixed }
+    }
+
+    /// The same, where texts for the person say `real` for `fixed`.
+    pub fn showing(mut self, real: &Path, fixed: &str) -> Self {
+        self.by_shown.push((real.to_string_lossy().into_owned(), fixed.to_owned()));
+        self
+    }
+
+    /// Replaces in a text for the person every mount by what they know it as.
+    pub fn to_shown(&self, text: &str) -> String {
+        if !text.contains("/vx/") {
+            return text.to_owned();
+        }
+        replace(text, self.by_shown.iter().map(|(real, fixed)| (fixed.as_str(), real.as_str())))
     }
 
     /// Replaces every real folder in `text` by its mount.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    call::Role,
+    call::{Output, Role},
     closure::Said,
     dep_info::DepInfo,
     locate, outputs,
@@ -51,8 +51,7 @@ pub fn placements(plan: &Plan) -> Vec<Placement> {
         let folder = profile_folder(&unit.profile.name);
         let folder = if unit.kind == Kind::Example { format!("{folder}/examples") } else { folder.to_owned() };
         for output in &unit.outputs {
-            let wanted = unit.is_root || unit.kind == Kind::Bin || output.role == Role::Dylib;
-            if !wanted || matches!(output.role, Role::Metadata | Role::DepInfo) {
+            if !is_lifted(unit, output) {
                 continue;
             }
             let name = plain_name(plan, unit, &output.name);
@@ -65,6 +64,27 @@ pub fn placements(plan: &Plan) -> Vec<Placement> {
         }
     }
     placed
+}
+
+/// Whether it gets out of the folders of intermediate files.
+fn is_lifted(unit: &Unit, output: &Output) -> bool {
+    let wanted = unit.is_root || unit.kind == Kind::Bin || output.role == Role::Dylib;
+    wanted && !matches!(output.role, Role::Metadata | Role::DepInfo)
+}
+
+/// The files of a unit as cargo names them in its messages: where the person has them, and those
+/// that stay intermediate where cargo would have put them.
+pub fn reported(plan: &Plan, unit: &Unit) -> Vec<String> {
+    let folder = plan.target_dir.join(profile_folder(&unit.profile.name));
+    let path = |output: &Output| match unit.kind {
+        Kind::BuildScriptCompile => folder.join("build").join(unit.folder(plan)).join(&unit.target.name),
+        Kind::Example if is_lifted(unit, output) => folder.join("examples").join(plain_name(plan, unit, &output.name)),
+        Kind::Example => folder.join("examples").join(&output.name),
+        _ if is_lifted(unit, output) => folder.join(plain_name(plan, unit, &output.name)),
+        _ => folder.join("deps").join(&output.name),
+    };
+    let named = unit.outputs.iter().filter(|output| !matches!(output.role, Role::DepInfo));
+    named.map(|output| path(output).to_string_lossy().into_owned()).collect()
 }
 
 /// Without the hash; executables also get their hyphens back.

@@ -20,6 +20,7 @@ use super::{
     mounts::{self, Mounts},
     outputs,
     package::{self, Package, Source, Surroundings},
+    place,
     probe::{Probe, Rustc},
     unit_graph::{GraphUnit, Mode, Profile, Target, UnitGraph},
 };
@@ -152,7 +153,10 @@ impl Plan {
             check_supported(unit)?;
         }
         let (packages, index) = packages(&sources, &root)?;
-        let mounts = mounts(&packages, &root, sources.toolchain);
+        let target_dir = sources.config.target_dir(&root);
+        let profile = sources.graph.units.first().map_or("dev", |unit| unit.profile.name.as_str());
+        let builds = target_dir.join(place::profile_folder(profile)).join("build");
+        let mounts = mounts(&packages, &root, sources.toolchain).showing(&builds, mounts::BUILD);
         let fixed = |text: String| mounts.to_fixed(&text);
         let host = &sources.rustc.host;
         let flags = sources.config.rustflags(host, Some(&sources.probe.cfg))?;
@@ -160,7 +164,7 @@ impl Plan {
             units: Vec::with_capacity(sources.graph.units.len()),
             roots: sources.graph.roots.iter().copied().map(UnitId).collect(),
             order: sources.graph.order.iter().copied().map(UnitId).collect(),
-            target_dir: sources.config.target_dir(&root),
+            target_dir,
             rustc: sources.rustc.clone(),
             probe: sources.probe.clone(),
             rustflags: flags.into_iter().map(fixed).collect(),
@@ -230,6 +234,11 @@ impl Plan {
 
     pub fn package(&self, unit: &Unit) -> &Package {
         &self.packages[unit.package]
+    }
+
+    /// A text of a call's with the paths that the person knows.
+    pub fn shown(&self, text: &str) -> String {
+        self.mounts.to_shown(text)
     }
 }
 

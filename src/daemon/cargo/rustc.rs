@@ -12,6 +12,10 @@ use super::{
     plan::{Kind, Plan, Unit},
 };
 
+/// What rustc reports, and in which form. No --diagnostic-width: it would put the terminal into
+/// the key.
+const JSON: &str = "--json=diagnostic-rendered-ansi,artifacts,future-incompat";
+
 /// Renders the call that compiles `unit`. `scripts` holds what the script runs it hears of have
 /// said; `named` are variables that its dep-info named in earlier runs.
 pub fn render(
@@ -45,6 +49,13 @@ pub fn render(
         places,
         needs,
     })
+}
+
+/// Has rustc draw its diagnostics in one line each: another call, with a key of its own.
+pub fn shorten(call: &mut Call) {
+    for arg in call.args.iter_mut().filter(|arg| *arg == JSON) {
+        arg.push_str(",diagnostic-short");
+    }
 }
 
 /// Whether a variable's value says where one of the person's own crates lies.
@@ -85,8 +96,7 @@ fn base_args(unit: &Unit, source: &str) -> Vec<String> {
         format!("--edition={}", unit.target.edition),
         source.to_owned(),
         "--error-format=json".to_owned(),
-        // No --diagnostic-width: it would put the terminal into the key.
-        "--json=diagnostic-rendered-ansi,artifacts,future-incompat".to_owned(),
+        JSON.to_owned(),
     ];
     for crate_type in &unit.target.crate_types {
         args.extend(["--crate-type".to_owned(), crate_type.clone()]);

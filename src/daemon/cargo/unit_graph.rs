@@ -2,7 +2,7 @@
 //! came in is a graph at all, so that nobody inward meets a bad index or a cycle. What the graph
 //! means is `plan`'s.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Why bytes are no unit graph that vx understands.
 #[derive(Debug, thiserror::Error)]
@@ -62,13 +62,22 @@ pub struct GraphDependency {
 }
 
 /// A target of a package; the same form in the graph and in `cargo metadata`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     pub kind: Vec<String>,
     pub crate_types: Vec<String>,
     pub name: String,
     pub src_path: String,
     pub edition: String,
+    #[serde(rename = "required-features", skip_serializing_if = "Option::is_none")]
+    pub required_features: Option<Vec<String>>,
+    /// Whether it is documented, tested in its documentation, tested.
+    #[serde(default)]
+    pub doc: bool,
+    #[serde(default)]
+    pub doctest: bool,
+    #[serde(default)]
+    pub test: bool,
 }
 
 impl Target {
@@ -172,7 +181,7 @@ pub struct Profile {
 }
 
 /// `debuginfo` is a number or a word.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Debuginfo {
     Level(u32),

@@ -1,7 +1,7 @@
 //! The completions and the manual of `vx`, compared with the clap tree. packaging/build takes the
 //! committed files.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
@@ -45,13 +45,38 @@ fn write_completions() {
 }
 
 #[test]
-fn the_manual_names_every_word_and_option() {
+fn the_manual_and_the_tree_name_the_same() {
     let manual = include_str!("../../../man/vx.1");
-    for word in Words::command().get_subcommands() {
-        let name = word.get_name();
-        assert!(manual.contains(&format!(".Ic {name}")), "man/vx.1 lacks {name}");
-        for option in word.get_arguments().filter_map(|argument| argument.get_long()) {
-            assert!(manual.contains(&format!("Fl \\-{option}")), "man/vx.1 lacks --{option} of {name}");
+    let mut tree = Words::command();
+    tree.build();
+    let mut flags = BTreeSet::new();
+    let mut take = |arguments: &mut dyn Iterator<Item = &clap::Arg>| {
+        for argument in arguments {
+            let long = argument.get_long_and_visible_aliases().unwrap_or_default();
+            flags.extend(long.iter().map(|long| format!("\\-{long}")));
+            flags.extend(argument.get_short().map(String::from));
         }
+    };
+    take(&mut tree.get_arguments());
+    for word in tree.get_subcommands() {
+        let name = word.get_name();
+        assert!(manual.contains(&format!(".It Ic {name}")), "man/vx.1 lacks {name}");
+        take(&mut word.get_arguments());
+    }
+    // What stands behind Fl, up to the next macro or comma.
+    let mut written = BTreeSet::new();
+    for line in manual.lines().filter(|line| line.starts_with('.')) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        written.extend(
+            words.windows(2).filter(|pair| pair[0].trim_start_matches('.') == "Fl").map(|pair| pair[1].to_owned()),
+        );
+    }
+    let lacks = |one: &BTreeSet<String>, other: &BTreeSet<String>| one.difference(other).cloned().collect::<Vec<_>>();
+    assert_eq!(lacks(&flags, &written), Vec::<String>::new(), "flags that man/vx.1 lacks");
+    assert_eq!(lacks(&written, &flags), Vec::<String>::new(), "flags of man/vx.1 that are refused");
+    let words: Vec<&str> = tree.get_subcommands().map(|word| word.get_name()).collect();
+    for line in manual.lines().filter_map(|line| line.strip_prefix(".It Ic ")) {
+        let word = line.split_whitespace().next().unwrap_or_default();
+        assert!(words.contains(&word), "man/vx.1 knows {word}, which is refused");
     }
 }

@@ -7,7 +7,7 @@ use super::BuildArgs;
 
 /// Builds Cargo workspaces through the services of this machine.
 #[derive(Debug, Parser)]
-#[command(name = "vx", version, disable_help_subcommand = true, arg_required_else_help = true, styles = STYLES)]
+#[command(name = "vx", version, arg_required_else_help = true, styles = STYLES)]
 pub struct Words {
     #[command(subcommand)]
     word: Word,
@@ -79,6 +79,12 @@ mod tests {
         let answer = refused("test");
         assert!(answer.text.contains("'test'"), "{}", answer.text);
         assert_eq!((answer.exit, answer.on_stdout), (exit::USAGE, false));
+        for (line, nearest) in
+            [("bild", "'build'"), ("build --relaese", "'--release'"), ("build --color alway", "'always'")]
+        {
+            let answer = refused(line);
+            assert!(answer.text.contains(nearest), "{}", answer.text);
+        }
         let answer = refused("build --keep-going");
         assert!(answer.text.contains("'--keep-going'"), "{}", answer.text);
         assert_eq!(answer.exit, exit::CARGO_USAGE);
@@ -86,9 +92,17 @@ mod tests {
 
     #[test]
     fn help_goes_to_standard_output() {
-        let answer = refused("--help");
-        assert_eq!((answer.exit, answer.on_stdout), (exit::OK, true));
-        assert!(answer.text.contains("build") && answer.text.contains("ping"));
+        for line in ["--help", "help", "-h"] {
+            let answer = refused(line);
+            assert_eq!((answer.exit, answer.on_stdout), (exit::OK, true), "{line}");
+            assert!(answer.text.contains("build") && answer.text.contains("ping"), "{line}");
+        }
+        let of_build = refused("help build");
+        assert_eq!((of_build.exit, of_build.on_stdout), (exit::OK, true));
+        assert!(of_build.text.contains("--message-format"), "{}", of_build.text);
+        assert_eq!(of_build.text, refused("build --help").text);
+        let unknown = refused("help bild");
+        assert_eq!((unknown.exit, unknown.on_stdout), (exit::USAGE, false));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::BinaryHeap;
 
-use super::{Cost, Need, Strength, weights};
+use super::{Cost, Need, Strength, longest, weights};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -217,9 +217,9 @@ impl Build {
         ran
     }
 
-    /// The longest way through the whole build at these costs.
-    pub fn longest_way(&self, costs: &[Cost]) -> u64 {
-        weights(&self.needs, costs).into_iter().max().unwrap_or(0)
+    /// The longest way through the whole build at these costs: its units, each with what it adds.
+    pub fn longest_way(&self, costs: &[Cost]) -> Vec<(usize, u64)> {
+        longest(&self.needs, costs)
     }
 
     /// Whether nothing runs and nothing more can start.

@@ -7,4 +7,4 @@ mod weight;
 
 pub use build::Build;
 pub use need::{Cost, Need, Strength};
-pub use weight::weights;
+pub use weight::{longest, weights};

@@ -26,6 +26,27 @@ pub fn weights(needs: &[Vec<Need>], costs: &[Cost]) -> Vec<u64> {
     weights
 }
 
+/// The units of the longest way, first to last, each with what it adds.
+pub fn longest(needs: &[Vec<Need>], costs: &[Cost]) -> Vec<(usize, u64)> {
+    let weights = weights(needs, costs);
+    let heaviest = (0..weights.len()).max_by_key(|unit| (weights[*unit], std::cmp::Reverse(*unit)));
+    let Some(mut unit) = heaviest else { return Vec::new() };
+    let mut way = Vec::new();
+    // No way is longer than there are units, not even in a circle.
+    while way.len() < needs.len() {
+        let next = needs.iter().enumerate().find_map(|(above, needs)| {
+            let need = needs.iter().find(|need| need.unit == unit)?;
+            let until = if need.strength == Strength::All { costs[unit].whole } else { costs[unit].metadata };
+            (until + weights[above] == weights[unit]).then_some((above, until))
+        });
+        let Some((above, until)) = next else { break };
+        way.push((unit, until));
+        unit = above;
+    }
+    way.push((unit, costs[unit].whole));
+    way
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,8 +68,10 @@ mod tests {
         let mut needs = needs(&[&[], &[], &[0], &[1]]);
         let costs = [(10, 2), (5, 5), (3, 3), (3, 3)].map(|(whole, metadata)| Cost { whole, metadata });
         assert_eq!(weights(&needs, &costs), [13, 8, 3, 3]);
+        assert_eq!(longest(&needs, &costs), [(0, 10), (2, 3)]);
         needs[2][0].strength = Strength::Metadata;
         // What its dependent takes is over before its own code is there.
         assert_eq!(weights(&needs, &costs), [10, 8, 3, 3]);
+        assert_eq!(longest(&needs, &costs), [(0, 10)]);
     }
 }

@@ -7,8 +7,9 @@ use super::{Finished, Runner, Say, Whence, live::Kept};
 use crate::{
     cargo::{
         call::Call,
-        diagnostics::{self, End},
-        directives,
+        diagnostics::{self, End, Words},
+        directives::{self, Severity},
+        messages::Fresh,
         plan::{Kind, Unit, UnitId},
         script,
     },
@@ -84,23 +85,20 @@ impl Runner<'_> {
         streams: &Streams,
         terminal: &impl Say,
     ) {
-        self.tell(&Event::Failed(UnitId(unit)));
         self.build.fail(unit);
         let one = &self.plan.units[unit];
         let how = how_it_ended(result.exit_code);
         let stderr = String::from_utf8_lossy(&streams.stderr);
-        let text = if one.kind == Kind::BuildScriptRun {
-            let failure = diagnostics::Failure::Ended {
-                how: &how,
-                stdout: &self.plan.mounts.to_real(&String::from_utf8_lossy(&streams.stdout)),
-                stderr: &self.plan.mounts.to_real(&stderr),
-            };
-            let messages = directives::messages(&streams.stdout);
-            self.voice.scripted(self.plan.package(one), &messages, Some(&failure))
+        let words = if one.kind == Kind::BuildScriptRun {
+            let stdout = String::from_utf8_lossy(&streams.stdout);
+            terminal.say(self.voice.streams(self.plan, one, &stdout, &stderr)).await;
+            let failure = diagnostics::Failure::Ended { how: &how, stdout: &stdout, stderr: &stderr };
+            self.voice.script_failed(self.plan, one, &directives::messages(&streams.stdout), &failure)
         } else {
             self.voice.compiled(self.plan, one, &stderr, &End::Failed(how))
         };
-        terminal.say(text).await;
+        self.tell(&Event::Failed(UnitId(unit)));
+        terminal.say(words).await;
     }
 
     /// A unit's result is there: what it left, what it says.
@@ -115,20 +113,24 @@ impl Runner<'_> {
     ) -> Result<(), Failure> {
         let one = &self.plan.units[unit];
         let outcome = Outcome::of(one, call, result)?;
-        let text = if one.kind == Kind::BuildScriptRun {
+        let stderr = String::from_utf8_lossy(&streams.stderr);
+        let words = if one.kind == Kind::BuildScriptRun {
+            let stdout = String::from_utf8_lossy(&streams.stdout);
+            terminal.say(self.voice.streams(self.plan, one, &stdout, &stderr)).await;
             match self.hear_script(one, &streams.stdout) {
-                Ok(text) => text,
-                Err(text) => {
+                Ok(words) => words,
+                Err(words) => {
                     self.tell(&Event::Failed(UnitId(unit)));
                     self.build.fail(unit);
-                    terminal.say(text).await;
+                    terminal.say(words).await;
                     return Ok(());
                 }
             }
         } else {
-            self.voice.compiled(self.plan, one, &String::from_utf8_lossy(&streams.stderr), &End::Succeeded)
+            let fresh = if whence == Whence::Found { Fresh::Yes } else { Fresh::No };
+            self.voice.compiled(self.plan, one, &stderr, &End::Succeeded(fresh))
         };
-        terminal.say(text).await;
+        terminal.say(words).await;
         self.tell(&match whence {
             Whence::Found => Event::Hit(UnitId(unit)),
             Whence::Run => Event::Built(UnitId(unit)),
@@ -139,22 +141,21 @@ impl Runner<'_> {
     }
 
     /// Takes in what a script printed; what the person reads, also when it is refused.
-    fn hear_script(&mut self, unit: &Unit, stdout: &[u8]) -> Result<String, String> {
-        let package = self.plan.package(unit);
+    fn hear_script(&mut self, unit: &Unit, stdout: &[u8]) -> Result<Words, Words> {
+        let failed = |messages: &[(Severity, String)], failure| {
+            Err(self.voice.script_failed(self.plan, unit, messages, &failure))
+        };
         match script::heard(self.plan, unit, &self.around.ambient, stdout) {
             Ok(directives) if directives.has_errors() => {
                 let failure = diagnostics::Failure::Ended { how: "exit status: 0", stdout: "", stderr: "" };
-                Err(self.voice.scripted(package, &directives.messages, Some(&failure)))
+                failed(&directives.messages, failure)
             }
             Ok(directives) => {
-                let text = self.voice.scripted(package, &directives.messages, None);
+                let words = self.voice.scripted(self.plan, unit, &directives);
                 self.said.insert(unit.id, directives);
-                Ok(text)
+                Ok(words)
             }
-            Err(err) => {
-                let why = err.to_string();
-                Err(self.voice.scripted(package, &[], Some(&diagnostics::Failure::Said(&why))))
-            }
+            Err(err) => failed(&[], diagnostics::Failure::Said(&err.to_string())),
         }
     }
 }

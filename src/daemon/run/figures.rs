@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use shared::reapi::{record, v2};
 
 use super::{Runner, Whence};
-use crate::{events::Figures, history};
+use crate::{cargo::plan::UnitId, events::Figures, history};
 
 impl Runner<'_> {
     /// Takes down what a unit cost, now or when it was run.
@@ -22,9 +22,11 @@ impl Runner<'_> {
 
     /// The figures of a build that is over.
     pub(super) fn figures(&self) -> Figures {
+        let way = self.build.longest_way(&self.costs);
+        let way = way.into_iter().filter(|(_, cost)| *cost > 0);
         Figures {
             saved: self.saved.values().sum(),
-            critical_path: Duration::from_micros(self.build.longest_way(&self.costs)),
+            critical_path: way.map(|(unit, cost)| (UnitId(unit), Duration::from_micros(cost))).collect(),
         }
     }
 

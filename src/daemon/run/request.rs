@@ -5,7 +5,7 @@ use shared::fault::{Failure, Fault};
 use super::Runner;
 use crate::{
     action::{self, Action, Input},
-    cargo::{call::Call, plan::Kind, rustc, script},
+    cargo::{call::Call, messages::Rendering, plan::Kind, rustc, script},
     live::Checkout,
 };
 
@@ -22,7 +22,13 @@ impl Runner<'_> {
             Kind::BuildScriptRun => script::render(self.plan, unit, &self.said, &self.around.ambient, named),
             _ => rustc::render(self.plan, unit, &self.said, &self.around.ambient, named),
         };
-        rendered.map_err(|err| Failure::new(Fault::Bug, err.to_string()))
+        let mut call = rendered.map_err(|err| Failure::new(Fault::Bug, err.to_string()))?;
+        // Other packages' diagnostics nobody sees, so their calls, and keys, stay as they are.
+        let is_heard = unit.kind != Kind::BuildScriptRun && self.plan.package(unit).source.is_path();
+        if self.around.rendering == Rendering::Short && is_heard {
+            rustc::shorten(&mut call);
+        }
+        Ok(call)
     }
 
     /// Whether a call sees the workspace.
