@@ -8,6 +8,7 @@ mod client;
 mod control;
 mod crash;
 mod failpoints;
+mod hostile;
 mod install;
 mod kit;
 mod ladder;

@@ -13,13 +13,22 @@ pub const ABI_TRUNCATE: i32 = 3;
 /// From this version on it keeps signals inside (Linux 6.12).
 const ABI_SIGNALS: i32 = 6;
 
+/// Sockets, and memory and queues that belong to nobody's files.
+const REFUSED: &[libc::c_long] = &[
+    libc::SYS_socket,
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_semget,
+    libc::SYS_msgget,
+    libc::SYS_mq_open,
+];
+
 /// Refuses with EPERM.
 pub fn filter(landlock_abi: i32) -> Result<BpfProgram, BackendError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        [libc::SYS_socket, libc::SYS_connect, libc::SYS_bind, libc::SYS_listen, libc::SYS_io_uring_setup]
-            .into_iter()
-            .map(|call| (call, Vec::new()))
-            .collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = REFUSED.iter().map(|&call| (call, Vec::new())).collect();
     let word = |index, operator, value| SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value);
     let any = |conditions: Vec<SeccompCondition>| {
         conditions.into_iter().map(|one| SeccompRule::new(vec![one])).collect::<Result<Vec<_>, _>>()
