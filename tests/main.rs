@@ -10,6 +10,7 @@ mod crash;
 mod failpoints;
 mod hostile;
 mod install;
+mod jobserver;
 mod kit;
 mod ladder;
 mod launchd;

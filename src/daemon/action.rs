@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The version of rendering, mounts and environment. Bumped by any change in them.
-pub const KEY: &str = "5";
+pub const KEY: &str = "6";
 
 /// An output that nobody makes.
 const SCRATCH: &str = ".vx-scratch";
@@ -81,6 +81,7 @@ pub fn build(
 fn platform(identity: &Identity, call: &Call, live: Option<&Checkout>) -> v2::Platform {
     let places: Vec<String> = call.places.iter().map(|(fixed, real)| format!("{fixed}:{real}")).collect();
     let mut properties = vec![
+        (property::JOBSERVER, "make"),
         (property::HOST, identity.host.as_str()),
         (property::KEY, KEY),
         (property::ROOT, "input"),

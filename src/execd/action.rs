@@ -26,11 +26,13 @@ use crate::{
     early::{self, Notice},
     executor::Executor,
     host,
+    jobserver::{self, Pipes},
     launch::{RunError, Running},
     output::{Capture, Overflow},
     refusal::Refusal,
     sandbox::{self, Ended, Identity, Job, Network, Status, Step, Usage},
     seen::{Seen, Watch},
+    slots::Tokens,
     view::{self, Command, Style, View, paths::Output},
 };
 
@@ -211,7 +213,8 @@ async fn execute(
     notice: Option<Notice>,
 ) -> Result<Run, Refusal> {
     let internal = |what: &str, err: std::io::Error| Refusal::new(Code::Internal, format!("{what}: {err}"));
-    let job = job(executor, request, view);
+    let mut job = job(executor, request, view);
+    let lent = jobserver(executor, request, &mut job);
     let group = executor.group().map_err(|err| internal("make a control group", err))?;
     let procs = group.as_ref().map(|group| group.procs()).transpose();
     let procs = procs.map_err(|err| internal("join a control group", err))?;
@@ -221,7 +224,8 @@ async fn execute(
     let (stderr, err) = Capture::start(&overflow, notice).map_err(|err| internal("make a pipe", err))?;
     let began = SystemTime::now();
     let streams = [null.as_fd(), out.as_fd(), err.as_fd()];
-    let started = executor.launch(&job, streams, procs.as_ref().map(File::as_fd));
+    let pipes = lent.as_ref().map(|(_, pipes)| pipes);
+    let started = executor.launch(&job, streams, procs.as_ref().map(File::as_fd), pipes);
     drop((out, err));
     let mut seen = None;
     let ended = match started {
@@ -256,6 +260,28 @@ async fn execute(
         stderr.extend_from_slice(why.as_bytes());
     }
     Ok(Run { ending, usage, seen, stdout, stderr, began, early: None, over })
+}
+
+/// Lends free slots to an action that asks for them. One without is slower, no more.
+fn jobserver(executor: &Executor, request: &Request, job: &mut Job) -> Option<(Tokens, Pipes)> {
+    if !request.style.has_jobserver() {
+        return None;
+    }
+    // A number of the client's choice would tell machines apart in the key.
+    if let Some((_, jobs)) = job.env.iter_mut().find(|(name, _)| name.0 == b"NUM_JOBS") {
+        *jobs = executor.slots.total().to_string().as_str().into();
+    }
+    match executor.slots.jobserver() {
+        Ok(lent) => {
+            let (name, value) = jobserver::variable();
+            job.env.push((name.into(), value.as_str().into()));
+            Some(lent)
+        }
+        Err(err) => {
+            tracing::warn!(%err, "no jobserver for an action, ignoring");
+            None
+        }
+    }
 }
 
 /// Sets the watches on a live checkout, then lets the payload start.

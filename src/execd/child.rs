@@ -30,8 +30,12 @@ use crate::sandbox::{
 };
 use shared::config::Rung;
 
-/// Job, result, three streams, and perhaps a control group.
-const REQUEST_FDS: usize = 6;
+/// Job, result, three streams, and perhaps a control group and a jobserver's two pipes.
+const REQUEST_FDS: usize = 8;
+/// The flags of the clone, and which of the optional descriptors come along.
+const REQUEST_BYTES: usize = 9;
+const WITH_CGROUP: u8 = 1;
+const WITH_JOBSERVER: u8 = 2;
 
 /// execd's end of the spawner.
 #[derive(Debug)]
@@ -54,6 +58,8 @@ pub struct Request<'a> {
     pub streams: [BorrowedFd<'a>; 3],
     /// `cgroup.procs` of the action's control group.
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// Where the payload takes jobserver tokens, and where it returns them.
+    pub jobserver: Option<[BorrowedFd<'a>; 2]>,
 }
 
 impl Spawner {
@@ -79,16 +85,20 @@ impl Spawner {
 
     /// Hands one request over; what becomes of it comes back on its result socket.
     pub fn request(&self, request: &Request<'_>) -> io::Result<()> {
-        let flags = clone_flags(request.rung, request.network).to_ne_bytes();
+        let with_cgroup = if request.cgroup.is_some() { WITH_CGROUP } else { 0 };
+        let with_jobserver = if request.jobserver.is_some() { WITH_JOBSERVER } else { 0 };
+        let mut packet = clone_flags(request.rung, request.network).to_ne_bytes().to_vec();
+        packet.push(with_cgroup | with_jobserver);
         let [stdin, stdout, stderr] = request.streams;
         let mut fds = vec![request.job, request.result, stdin, stdout, stderr];
         fds.extend(request.cgroup);
+        fds.extend(request.jobserver.into_iter().flatten());
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(REQUEST_FDS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        sendmsg(&self.requests, &[io::IoSlice::new(&flags)], &mut ancillary, SendFlags::NOSIGNAL)?;
+        sendmsg(&self.requests, &[io::IoSlice::new(&packet)], &mut ancillary, SendFlags::NOSIGNAL)?;
         Ok(())
     }
 }
@@ -191,10 +201,10 @@ fn serve(requests: &OwnedFd) -> io::Result<()> {
 /// One packet, or `None` when execd is gone. A packet that is no request is dropped with its
 /// descriptors, which execd sees as a closed result socket.
 fn receive(requests: &OwnedFd) -> io::Result<Option<(u64, Option<Handles>)>> {
-    let mut flags = [0_u8; 8];
+    let mut packet = [0_u8; REQUEST_BYTES];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(REQUEST_FDS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let got = recvmsg(requests, &mut [IoSliceMut::new(&mut flags)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let got = recvmsg(requests, &mut [IoSliceMut::new(&mut packet)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
     let mut fds = Vec::new();
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(received) = message {
@@ -204,11 +214,15 @@ fn receive(requests: &OwnedFd) -> io::Result<Option<(u64, Option<Handles>)>> {
     if got.bytes == 0 {
         return Ok(None);
     }
-    let whole = got.bytes == flags.len() && !got.flags.contains(ReturnFlags::CTRUNC);
+    let whole = got.bytes == packet.len() && !got.flags.contains(ReturnFlags::CTRUNC);
+    let [flags @ .., with] = packet;
     let mut fds = fds.into_iter();
     let handles = match (fds.next(), fds.next(), fds.next(), fds.next(), fds.next()) {
         (Some(job), Some(result), Some(stdin), Some(stdout), Some(stderr)) if whole => {
-            Some(Handles { job, result, streams: [stdin, stdout, stderr], cgroup: fds.next() })
+            let cgroup = if with & WITH_CGROUP == 0 { None } else { fds.next() };
+            let jobserver = if with & WITH_JOBSERVER == 0 { None } else { fds.next().zip(fds.next()) };
+            let jobserver = jobserver.map(|(tokens, returned)| [tokens, returned]);
+            Some(Handles { job, result, streams: [stdin, stdout, stderr], cgroup, jobserver })
         }
         _ => None,
     };

@@ -18,6 +18,7 @@ use shared::{
 use tonic::Code;
 
 use crate::{
+    jobserver::Pipes,
     launch::{Launcher, RunError, Running},
     refusal::Refusal,
     sandbox::{
@@ -136,8 +137,9 @@ impl Executor {
         job: &Job,
         streams: [BorrowedFd<'_>; 3],
         cgroup: Option<BorrowedFd<'_>>,
+        jobserver: Option<&Pipes>,
     ) -> Result<Running, RunError> {
-        let started = self.launcher.launch(job, streams, cgroup);
+        let started = self.launcher.launch(job, streams, cgroup, jobserver);
         if let Err(RunError::Lost) = started {
             tracing::error!("the spawner is gone; leaving, to be started anew");
             self.parts.shutdown.request();

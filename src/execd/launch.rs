@@ -22,6 +22,7 @@ use tokio::{io::Interest, net::UnixDatagram};
 
 use crate::{
     child::{Request, Spawner},
+    jobserver::Pipes,
     sandbox::{
         Ended, Fail, Job, Report,
         supervise::{END, GO},
@@ -69,12 +70,13 @@ impl Launcher {
     }
 
     /// Starts `job` on the given standard streams, in the control group whose `cgroup.procs` is
-    /// handed along.
+    /// handed along, with a jobserver if it has one.
     pub fn launch(
         &self,
         job: &Job,
         streams: [BorrowedFd<'_>; 3],
         cgroup: Option<BorrowedFd<'_>>,
+        jobserver: Option<&Pipes>,
     ) -> Result<Running, RunError> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(io::Error::from)?;
@@ -82,7 +84,9 @@ impl Launcher {
         text.write_all(&serde_json::to_vec(job).map_err(io::Error::from)?)?;
         rustix::io::ioctl_fionbio(&ours, true).map_err(io::Error::from)?;
         let result = theirs.as_fd();
-        let request = Request { rung: job.rung, network: job.network, job: text.as_fd(), result, streams, cgroup };
+        let jobserver = jobserver.map(|pipes| [pipes.tokens.as_fd(), pipes.returned.as_fd()]);
+        let (rung, network, job) = (job.rung, job.network, text.as_fd());
+        let request = Request { rung, network, job, result, streams, cgroup, jobserver };
         self.spawner.request(&request).map_err(|err| match err.kind() {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => RunError::Lost,
             _ => err.into(),

@@ -10,6 +10,7 @@ mod early;
 mod executor;
 mod folder;
 mod host;
+mod jobserver;
 mod launch;
 mod output;
 mod refusal;

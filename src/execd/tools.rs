@@ -70,7 +70,7 @@ pub async fn run(executor: &Executor, run: &CargoRun, fds: &[OwnedFd]) -> Result
     let procs = group.as_ref().map(|group| group.procs()).transpose();
     let procs = procs.map_err(|err| fail(Path::new("a control group"), err))?;
     let streams = [null.as_fd(), stdout.as_fd(), stderr.as_fd()];
-    let mut running = executor.launch(&job, streams, procs.as_ref().map(File::as_fd))?;
+    let mut running = executor.launch(&job, streams, procs.as_ref().map(File::as_fd), None)?;
     let ended = running.wait().await?;
     let exit = match ended.status {
         Status::Exited(code) => Exit::Code(code),

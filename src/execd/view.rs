@@ -51,6 +51,8 @@ pub enum Style {
         toolchain: Option<String>,
         /// The host's C tools.
         host: Option<String>,
+        /// Whether it gets a jobserver.
+        jobserver: bool,
         /// The declared output that is handed out while the action runs.
         early: Option<String>,
         /// Folders below /vx that are shown at a second place too.
@@ -165,10 +167,17 @@ impl Style {
         }
     }
 
+    /// Whether it gets a jobserver.
+    pub fn has_jobserver(&self) -> bool {
+        matches!(self, Style::Fixed { jobserver: true, .. })
+    }
+
     /// Reads the platform properties, names with values.
     pub fn of<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>, rung: Rung) -> Result<Style, ViewError> {
-        use shared::reapi::property::{EARLY, HOST, KEY, LIVE, LIVE_TARGET, PLACE, ROOT, RUNG, TOOLCHAIN, VIEW};
-        let (mut root, mut key, mut places) = (false, false, Vec::new());
+        use shared::reapi::property::{
+            EARLY, HOST, JOBSERVER, KEY, LIVE, LIVE_TARGET, PLACE, ROOT, RUNG, TOOLCHAIN, VIEW,
+        };
+        let (mut root, mut key, mut jobserver, mut places) = (false, false, false, Vec::new());
         let (mut toolchain, mut host, mut early) = (None, None, None);
         let (mut live, mut live_target) = (None, None);
         let (mut view, mut wanted) = ("fixed", "");
@@ -178,6 +187,7 @@ impl Style {
                 (KEY, _) => key = true,
                 (TOOLCHAIN, identity) => toolchain = Some(identity.to_owned()),
                 (HOST, identity) => host = Some(identity.to_owned()),
+                (JOBSERVER, "make") => jobserver = true,
                 (EARLY, output) => early = Some(output.to_owned()),
                 (PLACE, pair) => places.push(fixed::place(pair)?),
                 (LIVE, folder) => live = Some(folder),
@@ -195,13 +205,15 @@ impl Style {
         }
         let live = live.map(|folder| live::asked(folder, live_target)).transpose()?;
         match (root, key) {
-            (true, true) => Ok(Style::Fixed { toolchain, host, early, places, live }),
-            _ if [&toolchain, &host, &early].into_iter().any(Option::is_some)
+            (true, true) => Ok(Style::Fixed { toolchain, host, jobserver, early, places, live }),
+            _ if jobserver
+                || [&toolchain, &host, &early].into_iter().any(Option::is_some)
                 || !places.is_empty()
                 || live.is_some() =>
             {
                 Err(ViewError::Invalid(
-                    "vx-toolchain, vx-host, vx-early, vx-place and vx-live go with vx-root=input and vx-key".to_owned(),
+                    "vx-toolchain, vx-host, vx-early, vx-jobserver, vx-place and vx-live go with vx-root=input and vx-key"
+                        .to_owned(),
                 ))
             }
             (true, false) => Ok(Style::ForeignRoot),

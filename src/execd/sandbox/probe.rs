@@ -69,7 +69,7 @@ async fn reaches(
     let job = job(rung, host, root);
     let null = File::options().read(true).write(true).open("/dev/null").map_err(|err| format!("/dev/null: {err}"))?;
     let run = async {
-        let mut running = launcher.launch(&job, [null.as_fd(); 3], procs.as_ref().map(File::as_fd))?;
+        let mut running = launcher.launch(&job, [null.as_fd(); 3], procs.as_ref().map(File::as_fd), None)?;
         running.wait().await
     };
     match tokio::time::timeout(PATIENCE, run).await {

@@ -37,7 +37,7 @@ use rustix::{
 use shared::config::Rung;
 
 use super::{Ended, Fail, Job, Report, Sandbox, Status, Step, Usage, of, sys};
-use crate::child;
+use crate::{child, jobserver};
 
 /// The descriptors of one run, as the spawner received them.
 pub struct Handles {
@@ -49,6 +49,14 @@ pub struct Handles {
     pub streams: [OwnedFd; 3],
     /// `cgroup.procs` of the action's control group.
     pub cgroup: Option<OwnedFd>,
+    /// Where the payload takes jobserver tokens, and where it returns them.
+    pub jobserver: Option<[OwnedFd; 2]>,
+}
+
+/// The descriptors that a payload keeps.
+struct Inherited {
+    streams: [OwnedFd; 3],
+    jobserver: Option<[OwnedFd; 2]>,
 }
 
 /// What execd sends to end a run.
@@ -58,14 +66,14 @@ pub const GO: &[u8] = b"go";
 
 /// Runs one job to its end. What it returns is the first process's exit code.
 pub fn first(handles: Handles) -> i32 {
-    let Handles { job, result, streams, cgroup } = handles;
+    let Handles { job, result, streams, cgroup, jobserver } = handles;
     let ended = read(job).and_then(|job| {
         let sandbox = of(job.rung);
         set_up(&job, sandbox, cgroup)?;
         if !be_watched(&job, &result)? {
             return Ok(Status::Killed);
         }
-        start(&job, sandbox, &result, streams).map(|payload| watch(payload, sandbox, &result))
+        start(&job, sandbox, &result, &Inherited { streams, jobserver }).map(|payload| watch(payload, sandbox, &result))
     });
     let report = match ended {
         Ok(status) => Report::Ended(Ended { status, usage: usage() }),
@@ -123,9 +131,9 @@ fn be_watched(job: &Job, result: &OwnedFd) -> Result<bool, Fail> {
     Ok(packet[..length] == *GO)
 }
 
-fn start(job: &Job, sandbox: &dyn Sandbox, result: &OwnedFd, streams: [OwnedFd; 3]) -> Result<Pid, Fail> {
+fn start(job: &Job, sandbox: &dyn Sandbox, result: &OwnedFd, inherited: &Inherited) -> Result<Pid, Fail> {
     child::fork(|| {
-        let Err(fail) = payload(job, sandbox, &streams);
+        let Err(fail) = payload(job, sandbox, inherited);
         send(result, &Report::Failed(fail));
         127
     })
@@ -133,14 +141,14 @@ fn start(job: &Job, sandbox: &dyn Sandbox, result: &OwnedFd, streams: [OwnedFd; 
 }
 
 /// In the payload: everything up to the program's first instruction.
-fn payload(job: &Job, sandbox: &dyn Sandbox, streams: &[OwnedFd; 3]) -> Result<Infallible, Fail> {
+fn payload(job: &Job, sandbox: &dyn Sandbox, inherited: &Inherited) -> Result<Infallible, Fail> {
     let fail = |err: Errno| Fail::new(Step::Program, "with its streams", err);
     sys::default_signals();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(fail)?;
     setsid().map_err(fail)?;
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(|err| Fail::new(Step::Program, "tied to its first process", err))?;
-    let [stdin, stdout, stderr] = streams;
+    let [stdin, stdout, stderr] = &inherited.streams;
     let streams = nix::unistd::dup2_stdin(stdin)
         .and_then(|()| nix::unistd::dup2_stdout(stdout))
         .and_then(|()| nix::unistd::dup2_stderr(stderr));
@@ -149,6 +157,9 @@ fn payload(job: &Job, sandbox: &dyn Sandbox, streams: &[OwnedFd; 3]) -> Result<I
         .map_err(|err| Fail::new(Step::WorkingDirectory, job.cwd.as_os().to_string_lossy(), err))?;
     sandbox.confine(job)?;
     sys::close_on_exec_from(3).map_err(|err| Fail::new(Step::Program, "without other descriptors", err))?;
+    for (fd, number) in inherited.jobserver.iter().flatten().zip(jobserver::DESCRIPTORS) {
+        sys::hand_over(fd, number).map_err(|err| Fail::new(Step::Program, "with its jobserver", err))?;
+    }
     load(job)
 }
 

@@ -84,6 +84,13 @@ pub fn close_on_exec_from(first: libc::c_uint) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) }).map(drop)
 }
 
+/// Makes `fd` the descriptor `number` of the program that is loaded next.
+pub fn hand_over(fd: impl AsFd, number: i32) -> io::Result<()> {
+    // SAFETY: only a payload calls it, just before it is replaced by its program: nothing of this
+    // process uses `number` any more.
+    check(unsafe { libc::dup2(fd.as_fd().as_raw_fd(), number) }.into()).map(drop)
+}
+
 /// The kernel's Landlock version; 0 where there is none.
 pub fn landlock_abi() -> i32 {
     let none = std::ptr::null::<libc::c_void>();

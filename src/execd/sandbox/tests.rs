@@ -65,7 +65,7 @@ impl Room {
     fn begin(&self, job: &Job) -> (Result<Running, RunError>, std::io::PipeReader) {
         let null = File::open("/dev/null").expect("/dev/null");
         let (reader, writer) = std::io::pipe().expect("a pipe");
-        (self.launcher.launch(job, [null.as_fd(), writer.as_fd(), writer.as_fd()], None), reader)
+        (self.launcher.launch(job, [null.as_fd(), writer.as_fd(), writer.as_fd()], None, None), reader)
     }
 
     async fn run(&self, job: &Job) -> (Result<Ended, RunError>, String) {

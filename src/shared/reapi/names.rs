@@ -28,6 +28,9 @@ pub mod property {
     /// The path of one output, as it is declared: handed out while the action runs, once its
     /// standard error says in rustc's words that it is there.
     pub const EARLY: &str = "vx-early";
+    /// `make`: free slots are lent to the action as tokens of a jobserver, and NUM_JOBS, where it
+    /// is set, says how many slots there are.
+    pub const JOBSERVER: &str = "vx-jobserver";
     /// `fixed` or `path`: how the action sees its inputs.
     pub const VIEW: &str = "vx-view";
     /// `process`, with `vx-view=path` alone: nothing keeps the action from the rest of the machine,

@@ -1,0 +1,116 @@
+//! The tokens of one action, in the way of GNU make: bytes in a pipe, read to start another thread
+//! or process, written back at its end. Two pipes, so that what comes back comes to execd and not
+//! to whoever of the same action reads next. How many tokens there are is `slots`'.
+
+use std::{
+    fs::OpenOptions,
+    io,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
+    sync::Arc,
+};
+
+use tokio::net::unix::pipe;
+
+/// Where an action finds the pipes: numbers that neither programs nor shells use by themselves.
+pub const DESCRIPTORS: [i32; 2] = [198, 199];
+/// A token, as make writes it.
+const TOKEN: &[u8] = b"+";
+
+/// Bytes that are looked at in one go, were there more: an action may write what it likes.
+const AT_ONCE: usize = 4096;
+
+/// The variable that says so, as cargo sets it for rustc and scripts.
+pub fn variable() -> (&'static str, String) {
+    let [read, write] = DESCRIPTORS;
+    ("CARGO_MAKEFLAGS", format!("-j --jobserver-fds={read},{write} --jobserver-auth={read},{write}"))
+}
+
+/// execd's side.
+#[derive(Debug)]
+pub struct Purse {
+    /// Tokens go in here, and are read out again when they are asked back.
+    give: OwnedFd,
+    reclaim: OwnedFd,
+    returned: Arc<pipe::Receiver>,
+    lent: usize,
+}
+
+/// The action's side.
+#[derive(Debug)]
+pub struct Pipes {
+    /// Tokens to take.
+    pub tokens: OwnedFd,
+    /// Where they go back.
+    pub returned: OwnedFd,
+}
+
+impl Purse {
+    /// An empty one.
+    pub fn open() -> io::Result<(Purse, Pipes)> {
+        let (tokens, give) = io::pipe()?;
+        let (returned, back) = io::pipe()?;
+        let (tokens, give) = (OwnedFd::from(tokens), OwnedFd::from(give));
+        let returned = Arc::new(pipe::Receiver::from_owned_fd(returned.into())?);
+        rustix::io::ioctl_fionbio(&give, true)?;
+        // Opened anew: not to block is a property of what is shared by all copies of a descriptor,
+        // and an action's reads have to block.
+        let path = format!("/proc/self/fd/{}", tokens.as_raw_fd());
+        let reclaim = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
+        let purse = Purse { give, reclaim: reclaim.into(), returned, lent: 0 };
+        Ok((purse, Pipes { tokens, returned: back.into() }))
+    }
+
+    /// Where tokens come back: readable when there are some.
+    pub fn returned(&self) -> Arc<pipe::Receiver> {
+        Arc::clone(&self.returned)
+    }
+
+    /// Tokens in the action's hands, those that lie unused included.
+    pub fn lent(&self) -> usize {
+        self.lent
+    }
+
+    /// Tokens that lie unused.
+    pub fn lying(&self) -> usize {
+        let lying = rustix::io::ioctl_fionread(&self.reclaim).unwrap_or(0);
+        usize::try_from(lying).unwrap_or(0).min(self.lent)
+    }
+
+    /// Adds a token; `false` when that is not possible.
+    pub fn lend(&mut self) -> bool {
+        let lent = rustix::io::write(&self.give, TOKEN) == Ok(TOKEN.len());
+        self.lent += usize::from(lent);
+        lent
+    }
+
+    /// Takes up to `most` unused tokens back; how many.
+    pub fn reclaim(&mut self, most: usize) -> usize {
+        let got = read(most.min(self.lent), |bytes| Ok(rustix::io::read(&self.reclaim, bytes)?));
+        self.lent -= got;
+        got
+    }
+
+    /// Takes what was returned; how many. Bytes that were no tokens do not count.
+    pub fn collect(&mut self) -> usize {
+        let got = read(AT_ONCE, |bytes| self.returned.try_read(bytes)).min(self.lent);
+        self.lent -= got;
+        got
+    }
+}
+
+/// How many bytes there are to read, up to `most`.
+fn read(most: usize, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> usize {
+    let mut bytes = [0; 256];
+    let mut total = 0;
+    while total < most {
+        let room = bytes.len().min(most - total);
+        match read(&mut bytes[..room]) {
+            Ok(0) | Err(_) => break,
+            Ok(got) => total += got,
+        }
+    }
+    total
+}
