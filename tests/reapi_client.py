@@ -2,12 +2,15 @@
 """A plain Remote Execution API client that drives a store: CAS, ActionCache, ByteStream,
 Capabilities, health, and hostile input among it.
 
-Usage: reapi_client.py SOCKET            (needs grpcio and protobuf; no .proto files, no protoc)
+Usage: reapi_client.py ADDRESS [sha256|blake3]      (needs grpcio and protobuf; no .proto files, no protoc)
+
+ADDRESS is a socket or HOST:PORT. The other function is used where both have to be told apart.
 
 It builds the messages it needs from the table below, so it shares no line with the server.
 Prints one line a check; exits 1 at the first that fails. What it uploads stays in the store."""
 
 import concurrent.futures
+import functools
 import hashlib
 import os
 import sys
@@ -15,6 +18,7 @@ import threading
 import time
 import uuid
 
+import blake3_plain
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -40,12 +44,14 @@ PACKAGES = {
         "SymlinkNode": "1 name string, 2 target string",
         "Directory": "1 files *.FileNode, 2 directories *.DirectoryNode, 3 symlinks *.SymlinkNode",
         "Tree": "1 root .Directory, 2 children *.Directory",
-        "OutputFile": "1 path string, 2 digest .Digest, 4 is_executable bool",
+        "Command": "1 arguments *string",
+        "Action": "1 command_digest .Digest, 2 input_root_digest .Digest",
+        "OutputFile": "1 path string, 2 digest .Digest, 4 is_executable bool, 5 contents bytes",
         "OutputDirectory": "1 path string, 3 tree_digest .Digest, 5 root_directory_digest .Digest",
         "OutputSymlink": "1 path string, 2 target string",
         "ActionResult": "2 output_files *.OutputFile, 12 output_symlinks *.OutputSymlink, "
         "3 output_directories *.OutputDirectory, 4 exit_code int32, 5 stdout_raw bytes, 6 stdout_digest .Digest, "
-        "8 stderr_digest .Digest",
+        "7 stderr_raw bytes, 8 stderr_digest .Digest",
         "FindMissingBlobsRequest": "1 instance_name string, 2 blob_digests *.Digest, 3 digest_function int32",
         "FindMissingBlobsResponse": "2 missing_blob_digests *.Digest",
         "UpdateBlob": "1 digest .Digest, 2 data bytes, 3 compressor int32",
@@ -58,7 +64,8 @@ PACKAGES = {
         "GetTreeRequest": "1 instance_name string, 2 root_digest .Digest, 3 page_size int32, 4 page_token string, "
         "5 digest_function int32",
         "GetTreeResponse": "1 directories *.Directory, 2 next_page_token string",
-        "GetActionResultRequest": "1 instance_name string, 2 action_digest .Digest, 6 digest_function int32",
+        "GetActionResultRequest": "1 instance_name string, 2 action_digest .Digest, 3 inline_stdout bool, "
+        "4 inline_stderr bool, 5 inline_output_files *string, 6 digest_function int32",
         "UpdateActionResultRequest": "1 instance_name string, 2 action_digest .Digest, 3 action_result .ActionResult, "
         "5 digest_function int32",
         "GetCapabilitiesRequest": "1 instance_name string",
@@ -69,6 +76,10 @@ PACKAGES = {
     },
 }
 SHA256, BLAKE3 = 1, 9
+FUNCTION = BLAKE3 if sys.argv[-1] == "blake3" else SHA256
+OTHER = SHA256 + BLAKE3 - FUNCTION
+# SHA-256 has no word of its own in names.
+SEGMENT, OTHER_SEGMENT = ("blake3/", "") if FUNCTION == BLAKE3 else ("", "blake3/")
 ZSTD = 1
 
 
@@ -102,11 +113,15 @@ def build_messages():
 M = build_messages()
 
 
+def target(address):
+    return "unix:" + address if "/" in address else address
+
+
 class Store:
     """The calls, as plain functions."""
 
     def __init__(self, socket):
-        self.channel = grpc.insecure_channel("unix:" + socket, options=[("grpc.max_receive_message_length", 4 << 20)])
+        self.channel = grpc.insecure_channel(target(socket), options=[("grpc.max_receive_message_length", 4 << 20)])
         v2, bytestream = "build.bazel.remote.execution.v2.", "google.bytestream.ByteStream/"
         cas, cache = v2 + "ContentAddressableStorage/", v2 + "ActionCache/"
         self.find_missing = self.call(cas + "FindMissingBlobs", "FindMissingBlobsRequest", "FindMissingBlobsResponse")
@@ -126,7 +141,14 @@ class Store:
         serialize = getattr(M, request).SerializeToString
         deserialize = getattr(M, response).FromString
         method = getattr(self.channel, kind)("/" + path, request_serializer=serialize, response_deserializer=deserialize)
-        return lambda argument, timeout=60: method(argument, timeout=timeout)
+
+        def call(argument, timeout=60, **named):
+            # BLAKE3 has to be named; SHA-256 is what a hash of that length is taken for.
+            if FUNCTION == BLAKE3 and "digest_function" in getattr(M, request).DESCRIPTOR.fields_by_name:
+                argument.digest_function = argument.digest_function or BLAKE3
+            return method(argument, timeout=timeout, **named)
+
+        return call
 
     def start(self, path, request, response):
         serialize = getattr(M, request).SerializeToString
@@ -134,8 +156,17 @@ class Store:
         return self.channel.stream_unary("/" + path, request_serializer=serialize, response_deserializer=deserialize).future
 
 
+@functools.lru_cache(1 << 14)
+def hash_of(data):
+    return blake3_plain.hexdigest(data) if FUNCTION == BLAKE3 else hashlib.sha256(data).hexdigest()
+
+
 def digest(data):
-    return M.Digest(hash=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+    return M.Digest(hash=hash_of(data), size_bytes=len(data))
+
+
+def blob_name(d):
+    return f"blobs/{SEGMENT}{d.hash}/{d.size_bytes}"
 
 
 def put(store, *blobs):
@@ -164,8 +195,8 @@ def write(store, name, pieces, finish=True):
     return store.write(messages()).committed_size
 
 
-def upload_name(d, extra="", function=""):
-    return f"uploads/{uuid.uuid4()}/blobs/{function}{d.hash}/{d.size_bytes}{extra}"
+def upload_name(d, extra=""):
+    return f"uploads/{uuid.uuid4()}/blobs/{SEGMENT}{d.hash}/{d.size_bytes}{extra}"
 
 
 def refused(code, call, *arguments, **named):
@@ -195,7 +226,7 @@ def check_capabilities(store):
 
 
 def check_blobs(store):
-    blobs = [os.urandom(n) for n in (1, 64, 4096, 65536, 65537, 1_000_000)]
+    blobs = [os.urandom(n) for n in (8, 64, 4096, 65536, 65537, 1_000_000)]
     digests = [digest(blob) for blob in blobs]
     assert len(missing(store, *digests)) == len(blobs)
     assert put(store, *blobs) == [0] * len(blobs)
@@ -210,7 +241,7 @@ def check_empty_blob(store):
     empty = digest(b"")
     blake3 = M.Digest(hash="af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262")
     assert missing(store, empty) == [] and missing(store, blake3, function=BLAKE3) == []
-    assert read(store, f"blobs/{empty.hash}/0") == b""
+    assert read(store, f"blobs/{SEGMENT}{empty.hash}/0") == b""
     assert store.read_batch(M.BatchReadBlobsRequest(digests=[empty])).responses[0].status.code == 0
     assert put(store, b"") == [0]
     assert write(store, upload_name(empty), [b""]) == 0
@@ -228,14 +259,14 @@ def check_hostile_digests(store):
         answer = store.update(M.BatchUpdateBlobsRequest(requests=[M.UpdateBlob(digest=bad, data=b"hostile")]))
         assert answer.responses[0].status.code == 3
         assert store.read_batch(M.BatchReadBlobsRequest(digests=[bad])).responses[0].status.code == 3
-        refused(INVALID, read, store, f"blobs/{bad.hash}/{bad.size_bytes}")
-        refused(INVALID, write, store, f"uploads/u/blobs/{bad.hash}/{bad.size_bytes}", [b"hostile"])
+        refused(INVALID, read, store, f"blobs/{SEGMENT}{bad.hash}/{bad.size_bytes}")
+        refused(INVALID, write, store, f"uploads/u/blobs/{SEGMENT}{bad.hash}/{bad.size_bytes}", [b"hostile"])
     # The size and the function are part of the name.
     other = M.Digest(hash=good.hash, size_bytes=8)
     assert missing(store, other) == [(good.hash, 8)]
-    assert missing(store, good, function=BLAKE3) == [(good.hash, 7)]
-    refused(ABSENT, read, store, f"blobs/{good.hash}/8")
-    refused(ABSENT, read, store, f"blobs/blake3/{good.hash}/7")
+    assert missing(store, good, function=OTHER) == [(good.hash, 7)]
+    refused(ABSENT, read, store, f"blobs/{SEGMENT}{good.hash}/8")
+    refused(ABSENT, read, store, f"blobs/{OTHER_SEGMENT}{good.hash}/7")
     refused(INVALID, missing, store, good, function=3)
     huge = M.Digest(hash="0" * 64, size_bytes=2**63 - 1)
     assert missing(store, huge) == [(huge.hash, huge.size_bytes)]
@@ -280,7 +311,7 @@ def check_writes(store):
         refused(INVALID, store.write, iter(other))
         assert missing(store, d) == [(d.hash, size)], "a half upload is visible"
         assert write(store, name, pieces + [b""]) == size, "finish_write on an empty message"
-        assert read(store, f"some/instance/blobs/{d.hash}/{size}") == data
+        assert read(store, f"some/instance/blobs/{SEGMENT}{d.hash}/{size}") == data
         status = store.query(M.QueryWriteStatusRequest(resource_name=name))
         assert status.complete and status.committed_size == size
         # Answered at once, whatever follows.
@@ -293,7 +324,7 @@ def check_reads(store):
     for size in (1000, 1_000_000):
         data = os.urandom(size)
         put(store, data)
-        name = f"blobs/{digest(data).hash}/{size}"
+        name = f"blobs/{SEGMENT}{digest(data).hash}/{size}"
         assert read(store, name, 10) == data[10:]
         assert read(store, name, 10, 20) == data[10:30]
         assert read(store, name, size - 5, 100) == data[-5:]
@@ -353,7 +384,7 @@ def check_resumed_writes(store):
         broken_off(store, name, data[:half], half)
         assert missing(store, d) == [(d.hash, size)]
         assert resume(store, name, half, data[half:]).committed_size == size
-        assert read(store, f"blobs/{d.hash}/{size}") == data
+        assert read(store, f"blobs/{SEGMENT}{d.hash}/{size}") == data
 
 
 def raw_frame(data):
@@ -367,7 +398,7 @@ def raw_frame(data):
 
 
 def check_zstd(store):
-    for function, of in ((0, ""), (0, "sha256/")):
+    for function, of in ((BLAKE3, "blake3/"),) if FUNCTION == BLAKE3 else ((0, ""), (0, "sha256/")):
         data = os.urandom(700_000)
         d = digest(data)
         name = f"uploads/{uuid.uuid4()}/compressed-blobs/zstd/{of}{d.hash}/{d.size_bytes}"
@@ -379,7 +410,7 @@ def check_zstd(store):
         refused(INVALID, write, store, name, [raw_frame(data[:-1] + bytes([data[-1] ^ 1]))])
         assert missing(store, d, function=function) == [(d.hash, len(data))]
         assert write(store, name, [packed[:1000], packed[1000:]]) == len(packed)
-        assert read(store, f"blobs/{d.hash}/{len(data)}") == data
+        assert read(store, f"blobs/{SEGMENT}{d.hash}/{len(data)}") == data
         assert write(store, name, [b"ignored"]) == -1, "there already, sent packed"
         refused(INVALID, read, store, f"compressed-blobs/zstd/{of}{d.hash}/{len(data)}", 0, 5)
         for offset in (0, 10, len(data)):
@@ -388,9 +419,9 @@ def check_zstd(store):
             # What was packed by the store is a legal upload of the same bytes.
             rest = data[offset:]
             other = digest(rest + b"tail")
-            name = f"uploads/{uuid.uuid4()}/compressed-blobs/zstd/{other.hash}/{other.size_bytes}"
+            name = f"uploads/{uuid.uuid4()}/compressed-blobs/zstd/{SEGMENT}{other.hash}/{other.size_bytes}"
             write(store, name, [answer + raw_frame(b"tail")])
-            assert read(store, f"blobs/{other.hash}/{other.size_bytes}") == rest + b"tail"
+            assert read(store, f"blobs/{SEGMENT}{other.hash}/{other.size_bytes}") == rest + b"tail"
     check_zstd_resumed(store)
     check_zstd_batches(store)
 
@@ -398,10 +429,10 @@ def check_zstd(store):
 def check_zstd_resumed(store):
     data = os.urandom(500_000)
     d = digest(data)
-    name = f"uploads/{uuid.uuid4()}/compressed-blobs/zstd/{d.hash}/{d.size_bytes}"
+    name = f"uploads/{uuid.uuid4()}/compressed-blobs/zstd/{SEGMENT}{d.hash}/{d.size_bytes}"
     broken_off(store, name, raw_frame(data[:200_000]), 200_000)
     resume(store, name, 200_000, raw_frame(data[200_000:]))
-    assert read(store, f"blobs/{d.hash}/{d.size_bytes}") == data
+    assert read(store, f"blobs/{SEGMENT}{d.hash}/{d.size_bytes}") == data
 
 
 def check_zstd_batches(store):
@@ -440,7 +471,7 @@ def check_concurrent_writers(store):
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             work = [pool.submit(write, store, upload_name(d), [blob[:500], blob[500:]]) for _ in range(16)]
             assert [w.result() for w in work] == [len(blob)] * 16
-        assert read(store, f"blobs/{d.hash}/{len(blob)}") == blob
+        assert read(store, f"blobs/{SEGMENT}{d.hash}/{len(blob)}") == blob
 
 
 def check_trees(store):
@@ -481,8 +512,16 @@ def hostile_directories(file):
     yield b"\xff\xff no directory at all"
 
 
+def new_action(store):
+    """An Action that nobody ran, uploaded with its Command as the API asks before a result is."""
+    command = M.Command(arguments=["true", str(uuid.uuid4())]).SerializeToString()
+    action = M.Action(command_digest=digest(command), input_root_digest=digest(b"")).SerializeToString()
+    assert put(store, command, action) == [0, 0]
+    return digest(action)
+
+
 def check_action_cache(store):
-    action = digest(os.urandom(32))
+    action = new_action(store)
     file, stdout = os.urandom(20), os.urandom(20)
     inner = os.urandom(20)
     tree = M.Tree(root=M.Directory(files=[M.FileNode(name="inner", digest=digest(inner))])).SerializeToString()
@@ -512,8 +551,47 @@ def check_action_cache(store):
     check_hostile_results(store, update, digest(file))
 
 
+def check_inlining(store):
+    action, out, err, file = new_action(store), b"out" * 9, b"err" * 9, b"file" * 9
+    put(store, out, err, file)
+    outputs = [M.OutputFile(path="a/f", digest=digest(file), contents=file), M.OutputFile(path="g", digest=digest(file))]
+    result = M.ActionResult(output_files=outputs, stdout_digest=digest(out), stderr_digest=digest(err), stdout_raw=out)
+    store.put_result(M.UpdateActionResultRequest(action_digest=action, action_result=result))
+
+    def get(**named):
+        return store.get_result(M.GetActionResultRequest(action_digest=action, **named))
+
+    plain = get()
+    assert not plain.stdout_raw and not plain.stderr_raw and not any(f.contents for f in plain.output_files)
+    asked = get(inline_stdout=True, inline_stderr=True, inline_output_files=["g", "absent"])
+    assert (asked.stdout_raw, asked.stderr_raw) == (out, err)
+    assert [f.contents for f in asked.output_files] == [b"", file]
+    # What would not fit into a message stays out, asked for or not.
+    large = os.urandom(2_000_000)
+    put(store, large)
+    result = M.ActionResult(stdout_digest=digest(large), stderr_digest=digest(large))
+    store.put_result(M.UpdateActionResultRequest(action_digest=action, action_result=result))
+    asked = get(inline_stdout=True, inline_stderr=True)
+    assert asked.stdout_raw == large and not asked.stderr_raw
+
+
+def check_headers(store):
+    """Metadata of a request is nobody's reason to refuse it."""
+    for value in (b"", b"\xff\xff no message", os.urandom(3000)):
+        metadata = [("build.bazel.remote.execution.v2.requestmetadata-bin", value)]
+        assert store.capabilities(M.GetCapabilitiesRequest(), metadata=metadata).cache_capabilities.digest_functions
+    data = os.urandom(100)
+    put(store, data)
+    metadata = [("build.bazel.remote.execution.v2.resource-name", blob_name(digest(data)))]
+    request = M.ReadRequest(resource_name=blob_name(digest(data)))
+    assert b"".join(r.data for r in store.read(request, metadata=metadata)) == data
+    # There is one instance, whatever it is called.
+    request = M.FindMissingBlobsRequest(instance_name="any/name", blob_digests=[digest(data)])
+    assert not store.find_missing(request).missing_blob_digests
+
+
 def check_hostile_results(store, update, file):
-    key = digest(os.urandom(32))
+    key = new_action(store)
     for path in ("", "/etc/passwd", "a//b", "nul\0", "./x", "x" * 256):
         refused(INVALID, update, M.ActionResult(output_files=[M.OutputFile(path=path, digest=file)]), key)
         refused(INVALID, update, M.ActionResult(output_symlinks=[M.OutputSymlink(path=path, target="x")]), key)

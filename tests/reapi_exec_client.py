@@ -2,11 +2,12 @@
 """A plain Remote Execution API client that drives an executor through its store: Execute,
 WaitExecution, Operations, Capabilities, and hostile actions among it.
 
-Usage: reapi_exec_client.py CAS_SOCKET EXEC_SOCKET     (needs grpcio and protobuf)
+Usage: reapi_exec_client.py CAS_ADDRESS EXEC_ADDRESS [sha256|blake3]     (needs grpcio and protobuf)
 
 Prints one line a check; exits 1 at the first that fails. Nothing that an action tries may show
 outside: whoever calls this looks for files named `vx-escaped` afterwards."""
 
+import concurrent.futures
 import os
 import sys
 import threading
@@ -21,6 +22,8 @@ base.PACKAGES = {
     "google.protobuf": {
         "Any": "1 type_url string, 2 value bytes",
         "Duration": "1 seconds int64, 2 nanos int32",
+        "Timestamp": "1 seconds int64, 2 nanos int32",
+        "UInt32Value": "1 value uint32",
         "Empty": "1 unused int32",
     },
     **base.PACKAGES,
@@ -33,44 +36,71 @@ base.PACKAGES["google.rpc"] = {
 base.PACKAGES["google.longrunning"] = {
     "Operation": "1 name string, 2 metadata google.protobuf.Any, 3 done bool, 4 error google.rpc.Status, "
     "5 response google.protobuf.Any",
-    "CancelOperationRequest": "1 name string",
+    "NameRequest": "1 name string",
+    "ListOperationsRequest": "1 filter string, 2 page_size int32, 3 page_token string, 4 name string",
+    "ListOperationsResponse": "1 operations *.Operation, 2 next_page_token string",
+    "WaitOperationRequest": "1 name string, 2 timeout google.protobuf.Duration",
 }
 base.PACKAGES["build.bazel.remote.execution.v2"].update(
     {
         "Variable": "1 name string, 2 value string",
+        "NodeProperty": "1 name string, 2 value string",
+        "NodeProperties": "1 properties *.NodeProperty, 2 mtime google.protobuf.Timestamp, 3 unix_mode google.protobuf.UInt32Value",
+        "FileNode": "1 name string, 2 digest .Digest, 4 is_executable bool, 6 node_properties .NodeProperties",
+        "OutputFile": "1 path string, 2 digest .Digest, 4 is_executable bool, 5 contents bytes, 7 node_properties .NodeProperties",
+        "OutputDirectory": "1 path string, 3 tree_digest .Digest, 4 is_topologically_sorted bool, "
+        "5 root_directory_digest .Digest",
         "Property": "1 name string, 2 value string",
         "Platform": "1 properties *.Property",
         "Command": "1 arguments *string, 2 environment_variables *.Variable, 3 output_files *string, "
-        "4 output_directories *string, 5 platform .Platform, 6 working_directory string, 7 output_paths *string",
+        "4 output_directories *string, 5 platform .Platform, 6 working_directory string, 7 output_paths *string, "
+        "8 output_node_properties *string, 9 output_directory_format int32",
         "Action": "1 command_digest .Digest, 2 input_root_digest .Digest, 6 timeout google.protobuf.Duration, "
         "7 do_not_cache bool, 10 platform .Platform",
         "ActionResult": "2 output_files *.OutputFile, 12 output_symlinks *.OutputSymlink, "
-        "10 output_file_symlinks *.OutputSymlink, 3 output_directories *.OutputDirectory, 4 exit_code int32, "
-        "5 stdout_raw bytes, 6 stdout_digest .Digest, 7 stderr_raw bytes, 8 stderr_digest .Digest",
+        "10 output_file_symlinks *.OutputSymlink, 11 output_directory_symlinks *.OutputSymlink, 3 output_directories *.OutputDirectory, 4 exit_code int32, "
+        "5 stdout_raw bytes, 6 stdout_digest .Digest, 7 stderr_raw bytes, 8 stderr_digest .Digest, "
+        "9 execution_metadata .ExecutedActionMetadata",
+        "ExecutedActionMetadata": "1 worker string, 2 queued_timestamp T, 3 worker_start_timestamp T, "
+        "4 worker_completed_timestamp T, 5 input_fetch_start_timestamp T, 6 input_fetch_completed_timestamp T, "
+        "7 execution_start_timestamp T, 8 execution_completed_timestamp T, 9 output_upload_start_timestamp T, "
+        "10 output_upload_completed_timestamp T, 12 virtual_execution_duration google.protobuf.Duration".replace(
+            " T", " google.protobuf.Timestamp"
+        ),
+        "ExecutionPolicy": "1 priority int32",
         "ExecuteRequest": "1 instance_name string, 3 skip_cache_lookup bool, 6 action_digest .Digest, "
-        "10 inline_stdout bool, 11 inline_stderr bool",
+        "7 execution_policy .ExecutionPolicy, 9 digest_function int32, 10 inline_stdout bool, 11 inline_stderr bool, "
+        "12 inline_output_files *string",
         "WaitExecutionRequest": "1 name string",
         "ExecuteResponse": "1 result .ActionResult, 2 cached_result bool, 3 status google.rpc.Status, 5 message string",
-        "ExecuteOperationMetadata": "1 stage int32, 2 action_digest .Digest",
-        "ExecutionCapabilities": "1 digest_function int32, 2 exec_enabled bool, 5 digest_functions *int32",
-        "ServerCapabilities": "2 execution_capabilities .ExecutionCapabilities, "
+        "ExecuteOperationMetadata": "1 stage int32, 2 action_digest .Digest, 6 digest_function int32",
+        "ExecutionCapabilities": "1 digest_function int32, 2 exec_enabled bool, 4 supported_node_properties *string, "
+        "5 digest_functions *int32",
+        "ServerCapabilities": "1 cache_capabilities .CacheCapabilities, 2 execution_capabilities .ExecutionCapabilities, "
         "4 low_api_version build.bazel.semver.SemVer, 5 high_api_version build.bazel.semver.SemVer",
     }
 )
 M = base.M = base.build_messages()
 PATH = {"PATH": "/usr/bin:/bin"}
-CANCELLED, INVALID, DEADLINE, ABSENT, EXHAUSTED, PRECONDITION = 1, 3, 4, 5, 8, 9
+CANCELLED, INVALID, DEADLINE, ABSENT, DENIED, EXHAUSTED, PRECONDITION = 1, 3, 4, 5, 7, 8, 9
+QUEUED, EXECUTING, COMPLETED = 2, 3, 4
 
 
 class Executor:
     """The calls, as plain functions."""
 
     def __init__(self, socket):
-        self.channel = grpc.insecure_channel("unix:" + socket)
+        self.channel = grpc.insecure_channel(base.target(socket))
+        self.by_tcp = "/" not in socket
         call, v2 = base.Store.call.__get__(self), "build.bazel.remote.execution.v2."
         self.execute = call(v2 + "Execution/Execute", "ExecuteRequest", "Operation", "unary_stream")
         self.wait = call(v2 + "Execution/WaitExecution", "WaitExecutionRequest", "Operation", "unary_stream")
-        self.cancel = call("google.longrunning.Operations/CancelOperation", "CancelOperationRequest", "Empty")
+        self.cancel = call("google.longrunning.Operations/CancelOperation", "NameRequest", "Empty")
+        operations = "google.longrunning.Operations/"
+        self.get = call(operations + "GetOperation", "NameRequest", "Operation")
+        self.delete = call(operations + "DeleteOperation", "NameRequest", "Empty")
+        self.list = call(operations + "ListOperations", "ListOperationsRequest", "ListOperationsResponse")
+        self.wait_operation = call(operations + "WaitOperation", "WaitOperationRequest", "Operation")
         self.capabilities = call(v2 + "Capabilities/GetCapabilities", "GetCapabilitiesRequest", "ServerCapabilities")
         self.health = call("grpc.health.v1.Health/Check", "HealthCheckRequest", "HealthCheckResponse")
 
@@ -108,9 +138,42 @@ class Rig:
         links = [M.SymlinkNode(name=name, target=target) for name, target in links]
         return self.put(M.Directory(files=nodes, symlinks=links))
 
+    def nested(self, tree):
+        """The digest of an input root: a dict is a directory, bytes a file, text a link, a pair a file with properties."""
+        root = M.Directory()
+        for name, node in sorted(tree.items()):
+            if isinstance(node, dict):
+                root.directories.add(name=name, digest=self.nested(node))
+            elif isinstance(node, str):
+                root.symlinks.add(name=name, target=node)
+            else:
+                data, properties = node if isinstance(node, tuple) else (node, None)
+                executable = name.endswith(".sh") or data[:4] == b"\x7fELF"
+                root.files.add(name=name, digest=self.upload(data), is_executable=executable, node_properties=properties)
+        return self.put(root)
+
+    def upload(self, data):
+        """The digest of a blob of any size."""
+        if len(data) < 1 << 20:
+            return self.put(data)
+        base.write(self.store, base.upload_name(base.digest(data)), [data[at : at + 500_000] for at in range(0, len(data), 500_000)])
+        return base.digest(data)
+
+    def read(self, digest):
+        return base.read(self.store, base.blob_name(digest))
+
+    def stored(self, action):
+        """Whether the action cache has a result."""
+        try:
+            self.store.get_result(M.GetActionResultRequest(action_digest=action))
+            return True
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.NOT_FOUND
+            return False
+
     def states(self, action, **named):
-        request = M.ExecuteRequest(action_digest=action, inline_stdout=True, inline_stderr=True, **named)
-        return self.executor.execute(request)
+        wanted = dict(inline_stdout=True, inline_stderr=True)
+        return self.executor.execute(M.ExecuteRequest(action_digest=action, **{**wanted, **named}))
 
     def run(self, action, **named):
         """The ExecuteResponse, after checking what every stream must keep to."""
@@ -118,7 +181,8 @@ class Rig:
         assert states and all(state.name == states[0].name and state.name for state in states)
         assert [state.done for state in states] == [False] * (len(states) - 1) + [True]
         metadata = [M.ExecuteOperationMetadata.FromString(state.metadata.value) for state in states]
-        assert metadata[-1].stage == 4 and all(data.action_digest == action for data in metadata)
+        assert metadata[-1].stage == COMPLETED and all(data.action_digest == action for data in metadata)
+        assert all(data.digest_function == base.FUNCTION for data in metadata)
         assert not states[-1].HasField("error")
         assert states[-1].response.type_url == "type.googleapis.com/build.bazel.remote.execution.v2.ExecuteResponse"
         return M.ExecuteResponse.FromString(states[-1].response.value)
@@ -147,7 +211,15 @@ def check_capabilities(rig):
     assert (able.low_api_version.major, able.low_api_version.minor) == (2, 0), "Bazel 4 needs low version 2.0"
     assert able.execution_capabilities.exec_enabled
     assert set(able.execution_capabilities.digest_functions) >= {base.SHA256, base.BLAKE3}
+    assert able.execution_capabilities.digest_function in able.execution_capabilities.digest_functions
+    assert list(able.execution_capabilities.supported_node_properties) == ["mtime", "unix_mode"]
     assert rig.executor.health(M.HealthCheckRequest()).status == 1
+    # The store is served on this address too.
+    assert able.cache_capabilities == rig.store.capabilities(M.GetCapabilitiesRequest()).cache_capabilities
+    blob = os.urandom(30)
+    base.put(rig.store, blob)
+    here = base.Store(sys.argv[2])
+    assert base.read(here, base.blob_name(base.digest(blob))) == blob and not base.missing(here, base.digest(blob))
 
 
 def check_cache(rig):
@@ -170,13 +242,230 @@ def check_outputs(rig):
     assert [(f.path, f.is_executable, f.digest) for f in result.output_files] == [("o/f", True, base.digest(b"x\n"))]
     assert [(s.path, s.target) for s in result.output_symlinks] == [("s", "nowhere")]
     [directory] = result.output_directories
-    name = f"blobs/{directory.tree_digest.hash}/{directory.tree_digest.size_bytes}"
+    name = base.blob_name(directory.tree_digest)
     tree = M.Tree.FromString(base.read(rig.store, name))
     assert [f.name for f in tree.root.files] == ["1"] and [d.name for d in tree.root.directories] == ["e"]
     assert [(s.name, s.target) for s in tree.children[0].symlinks] == [("l", "../1")]
-    older = rig.action(script, output_files=["o/f", "d"], output_directories=["d", "o/f"])
-    result = rig.run(older).result
+    assert not result.output_file_symlinks and not result.output_directory_symlinks
+
+
+def check_older_outputs(rig):
+    """output_files and output_directories of API 2.0, which output_paths replaces where it is set."""
+    script = "mkdir -p d/e; echo x >o/f; ln -s f o/l; ln -s d l; test -d p/q && ! test -e p/q/r; echo $?"
+    named = dict(output_files=["absent", "o/f", "o/l"], output_directories=["d", "l", "p/q/r"])
+    result = rig.run(rig.action(script, **named)).result
+    assert result.stdout_raw == b"0\n", "the parents of outputs are there, the outputs are not"
     assert [f.path for f in result.output_files] == ["o/f"] and [d.path for d in result.output_directories] == ["d"]
+    assert [(s.path, s.target) for s in result.output_file_symlinks] == [("o/l", "f")]
+    assert [(s.path, s.target) for s in result.output_directory_symlinks] == [("l", "d")]
+    assert not result.output_symlinks
+    result = rig.run(rig.action("mkdir o; echo >o/f; echo >n", output_paths=["n"], **named)).result
+    assert [f.path for f in result.output_files] == ["n"] and not result.output_directories
+    # A directory where a file was declared is an error, unless the command failed on its own account.
+    for named in (dict(output_files=["d"]), dict(output_directories=["f"])):
+        rig.refused(PRECONDITION, rig.action("mkdir d; echo >f", **named))
+        failed = rig.run(rig.action("mkdir d; echo >f; exit 4", **named))
+        assert (failed.status.code, failed.result.exit_code) == (0, 4)
+    whole = rig.run(rig.action("echo 1 >made", root=rig.tree({"in": b"2"}), output_directories=[""])).result
+    [directory] = whole.output_directories
+    assert directory.path == "" and [f.name for f in M.Tree.FromString(rig.read(directory.tree_digest)).root.files] == ["in", "made"]
+
+
+def check_directory_formats(rig):
+    script = "mkdir -p d/a/x d/b/x d/empty; echo 1 >d/a/x/f; echo 1 >d/b/x/f; echo 2 >d/f; chmod +x d/f"
+    trees = set()
+    for format, has_tree, has_root in ((0, True, False), (1, False, True), (2, True, True), (99, True, False)):
+        [directory] = rig.run(rig.action(script, output_paths=["d"], output_directory_format=format)).result.output_directories
+        assert (directory.HasField("tree_digest"), directory.HasField("root_directory_digest")) == (has_tree, has_root)
+        if has_tree:
+            trees.add(directory.tree_digest.hash)
+            tree = M.Tree.FromString(rig.read(directory.tree_digest))
+            assert directory.is_topologically_sorted
+            check_records(rig.read(directory.tree_digest))
+        if has_tree and has_root:
+            assert directory.root_directory_digest == base.digest(tree.root.SerializeToString())
+        if has_root:
+            pages = rig.store.get_tree(M.GetTreeRequest(root_digest=directory.root_directory_digest))
+            assert sum(len(page.directories) for page in pages) == 4, "each distinct directory is in the store"
+    assert len(trees) == 1, "equal directories have equal digests"
+
+
+def check_records(tree):
+    """The form of a topologically sorted Tree: the root, then each distinct directory once, behind its parents."""
+    at, known, first = 0, set(), True
+    while at < len(tree):
+        assert tree[at] == (0x0A if first else 0x12)
+        size, at, shift = 0, at + 1, 0
+        while True:
+            size |= (tree[at] & 0x7F) << shift
+            shift, at = shift + 7, at + 1
+            if tree[at - 1] < 0x80:
+                break
+        record = tree[at : at + size]
+        assert first or base.hash_of(record) in known, "a directory before its parents, or twice"
+        known.discard(base.hash_of(record))
+        known |= {child.digest.hash for child in M.Directory.FromString(record).directories}
+        at, first = at + size, False
+    assert not known
+
+
+def check_node_properties(rig):
+    properties = M.NodeProperties(mtime=M.Timestamp(seconds=1_000_000_000, nanos=5), unix_mode=M.UInt32Value(value=0o640))
+    root = rig.nested({"in": (b"data", properties), "plain": b"more"})
+    assert rig.says("stat -c '%a %Y' in", root=root) == "640 1000000000\n"
+    script = "cp -p in out; chmod 604 out; mkdir d; cp -p in d/in"
+    asked = rig.action(script, root=root, output_paths=["d", "out"], output_node_properties=["mtime", "unix_mode"])
+    result = rig.run(asked).result
+    said = result.output_files[0].node_properties
+    assert (said.mtime.seconds, said.mtime.nanos, said.unix_mode.value) == (1_000_000_000, 5, 0o604)
+    inner = M.Tree.FromString(rig.read(result.output_directories[0].tree_digest)).root.files[0].node_properties
+    assert (inner.mtime.seconds, inner.unix_mode.value) == (1_000_000_000, 0o640)
+    plain = rig.run(rig.action(script, root=root, output_paths=["out"])).result
+    assert not plain.output_files[0].HasField("node_properties")
+    rig.refused(INVALID, rig.action(script, output_paths=["out"], output_node_properties=["colour"]))
+
+
+def check_inputs(rig):
+    """An input root as it may be: links, empty files and folders, execution bits, a hundred folders deep."""
+    deep = {"leaf": b"deep"}
+    for _ in range(100):
+        deep = {"d": deep}
+    tree = {"bin": {"run.sh": b"#!/bin/sh\necho ran\n"}, "data": b"text", "empty": b"", "folder": {}, "deep": deep}
+    tree.update({"link": "data", "away": "/usr/bin/env", "up": "bin/../data", "gone": "nowhere", "\u00e9 b": b"odd name"})
+    root = rig.nested(tree)
+    assert rig.says("cat link up 'é b'; ls -A folder; wc -c <empty; readlink away gone", root=root) == (
+        "texttextodd name0\n/usr/bin/env\nnowhere\n"
+    )
+    assert rig.says("test -x data || echo plain; bin/run.sh", root=root) == "plain\nran\n"
+    assert rig.says("cat deep/" + "d/" * 100 + "leaf", root=root) == "deep"
+    outputs = ["deep", "empty", "folder", "gone", "link"]
+    result = rig.run(rig.action("true", root=root, output_paths=outputs)).result
+    assert [f.digest for f in result.output_files] == [base.digest(b"")]
+    assert sorted(s.path for s in result.output_symlinks) == ["gone", "link"]
+    assert sorted(d.path for d in result.output_directories) == ["deep", "folder"]
+
+
+def check_programs(rig):
+    """argv[0]: absolute, by the declared PATH, or relative to the working directory."""
+    script = b"#!/bin/sh\necho $0\n"
+    root = rig.nested({"tool.sh": script, "sub": {"tool.sh": script, "more": {"tool.sh": script}}})
+    for program, printed in (("./tool.sh", "./tool.sh"), ("more/tool.sh", "more/tool.sh"), ("../tool.sh", "../tool.sh")):
+        result = rig.run(rig.action([program], root=root, working_directory="sub")).result
+        assert result.stdout_raw.decode() == printed + "\n"
+    result = rig.run(rig.action(["tool.sh"], root=root, env={"PATH": "/usr/bin:/vx/root/sub"})).result
+    assert result.stdout_raw == b"/vx/root/sub/tool.sh\n"
+    assert rig.run(rig.action(["tool.sh"], root=root, working_directory="sub")).result.exit_code == 127
+    assert rig.run(rig.action(["./data"], root=rig.tree({"data": b"no program"}))).result.exit_code == 126
+
+
+def check_streams(rig):
+    """Standard output and error by digest always, inside the result where asked for and small."""
+    action = rig.action("echo out; echo err >&2")
+    for stdout, stderr in ((True, True), (True, False), (False, True), (False, False)):
+        result = rig.run(action, inline_stdout=stdout, inline_stderr=stderr).result
+        assert result.stdout_raw == (b"out\n" if stdout else b"") and result.stderr_raw == (b"err\n" if stderr else b"")
+        assert rig.read(result.stdout_digest) == b"out\n" and rig.read(result.stderr_digest) == b"err\n"
+    result = rig.run(rig.action("head -c 3000000 /dev/zero")).result
+    assert not result.stdout_raw and rig.read(result.stdout_digest) == bytes(3_000_000)
+    result = rig.run(rig.action("true")).result
+    assert (result.stdout_raw, result.stderr_raw) == (b"", b"")
+    assert result.stdout_digest in (base.digest(b""), M.Digest())
+
+
+def check_metadata(rig):
+    result = rig.run(rig.action("echo x >f; sleep 0.05", output_paths=["f"])).result
+    said = result.execution_metadata
+    order = ["queued", "worker_start", "input_fetch_start", "input_fetch_completed", "execution_start"]
+    order += ["execution_completed", "output_upload_start", "output_upload_completed", "worker_completed"]
+    times = [getattr(said, name + "_timestamp") for name in order]
+    times = [(time.seconds, time.nanos) for time in times]
+    assert times == sorted(times) and times[0][0] > 1_600_000_000, times
+    assert said.worker
+    assert said.virtual_execution_duration.seconds or said.virtual_execution_duration.nanos >= 50_000_000
+
+
+def check_stages(rig):
+    states = list(rig.states(rig.action("sleep 0.5")))
+    stages = [M.ExecuteOperationMetadata.FromString(state.metadata.value).stage for state in states]
+    assert stages == sorted(stages) and stages[0] in (QUEUED, EXECUTING) and EXECUTING in stages
+    assert all(state.done == (stage == COMPLETED) for state, stage in zip(states, stages)), "COMPLETED if and only if done"
+    assert states[0].metadata.type_url.endswith("/build.bazel.remote.execution.v2.ExecuteOperationMetadata")
+
+
+def check_priority(rig):
+    """A priority is taken; who asks for none is not behind."""
+    for priority in (-5, 0, 1000):
+        policy = M.ExecutionPolicy(priority=priority)
+        assert rig.run(rig.action(f"echo {priority}"), execution_policy=policy).status.code == 0
+
+
+def check_headers(rig):
+    metadata = [("build.bazel.remote.execution.v2.requestmetadata-bin", b"\xff no message")]
+    request = M.ExecuteRequest(action_digest=rig.action("echo headers"), instance_name="any/name")
+    assert list(rig.executor.execute(request, metadata=metadata))[-1].done
+
+
+def check_merging(rig):
+    """The same action in flight is one operation; one that is not to be cached is not merged."""
+    merged = rig.action("sleep 1; echo merged")
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(lambda: list(rig.states(merged))) for _ in range(4)]
+        names = {run.result()[-1].name for run in runs}
+    assert len(names) == 1, names
+    apart = rig.action("sleep 1; echo apart", do_not_cache=True)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(lambda: list(rig.states(apart))) for _ in range(4)]
+        names = {run.result()[-1].name for run in runs}
+    assert len(names) == 4, names
+    assert not rig.stored(apart) and rig.stored(merged)
+
+
+def check_skip_lookup(rig):
+    """skip_cache_lookup runs the action and replaces what was stored."""
+    action = rig.action("echo true")
+    poisoned = M.ActionResult(stdout_raw=b"poisoned\n", exit_code=0)
+    rig.store.put_result(M.UpdateActionResultRequest(action_digest=action, action_result=poisoned))
+    response = rig.run(action)
+    assert response.cached_result and response.result.stdout_raw == b"poisoned\n"
+    response = rig.run(action, skip_cache_lookup=True)
+    assert not response.cached_result and response.result.stdout_raw == b"true\n"
+    response = rig.run(action)
+    assert response.cached_result and response.result.stdout_raw == b"true\n"
+
+
+def check_uncached(rig):
+    """What did not end well is not stored; nor is what is not to be."""
+    for action in (rig.action("exit 1"), rig.action("kill -9 $$"), rig.action("sleep 9", timeout=M.Duration(seconds=1))):
+        rig.run(action)
+        assert not rig.stored(action)
+    never = rig.action("true", do_not_cache=True)
+    rig.run(never)
+    assert not rig.stored(never)
+
+
+def check_malformed(rig):
+    command = rig.put(M.Command(arguments=["true"]))
+    root = base.digest(b"")
+    for broken in (b"\xff\xff no Action", b"\x0a\xff"):
+        rig.refused(INVALID, rig.put(broken))
+    rig.refused(INVALID, rig.put(M.Action(input_root_digest=root)))
+    rig.refused(INVALID, rig.put(M.Action(command_digest=command)))
+    rig.refused(INVALID, rig.put(M.Action(command_digest=rig.put(b"\xff no Command"), input_root_digest=root)))
+    rig.refused(INVALID, rig.put(M.Action(command_digest=command, input_root_digest=rig.put(b"\xff no Directory"))))
+    rig.refused(INVALID, M.Digest())
+    rig.refused(INVALID, M.Digest(hash="x" * 64, size_bytes=1))
+    rig.refused(INVALID, rig.action([]))
+    rig.refused(INVALID, rig.action([""]))
+    rig.refused(INVALID, rig.action("true", timeout=M.Duration(seconds=1, nanos=2_000_000_000)))
+    try:
+        list(rig.states(rig.action("true"), digest_function=3))
+        raise AssertionError("MD5 is served")
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+    # Right hash, wrong size: another blob, which is not there.
+    action = rig.action("true")
+    larger = M.Digest(hash=action.hash, size_bytes=action.size_bytes + 1)
+    assert subjects(rig.refused(PRECONDITION, larger)) == {base.blob_name(larger)}
 
 
 def check_inputs_are_copies(rig):
@@ -184,7 +473,7 @@ def check_inputs_are_copies(rig):
     root = rig.tree({"in": data, "run.sh": b"#!/bin/sh\necho changed >in; cat in\n"})
     assert rig.says("./run.sh; chmod 777 in; echo more >>in", root=root) == "changed\n"
     digest = base.digest(data)
-    assert base.read(rig.store, f"blobs/{digest.hash}/{digest.size_bytes}") == data
+    assert base.read(rig.store, base.blob_name(digest)) == data
     assert rig.says("head -c 9 in", root=root) == "as it was"
 
 
@@ -201,12 +490,12 @@ def check_environment(rig):
 def check_missing(rig):
     absent = [base.digest(f"{rig.salt} {n}".encode()) for n in range(2)]
     refused = rig.refused(PRECONDITION, absent[0])
-    assert subjects(refused) == {f"blobs/{absent[0].hash}/{absent[0].size_bytes}"}
+    assert subjects(refused) == {base.blob_name(absent[0])}
     both = rig.put(M.Action(command_digest=absent[0], input_root_digest=absent[1]))
-    assert subjects(rig.refused(PRECONDITION, both)) == {f"blobs/{d.hash}/{d.size_bytes}" for d in absent}
+    assert subjects(rig.refused(PRECONDITION, both)) == {base.blob_name(d) for d in absent}
     nodes = [M.FileNode(name=str(n), digest=digest) for n, digest in enumerate(absent)]
     files = rig.action("true", root=rig.put(M.Directory(files=nodes)))
-    assert subjects(rig.refused(PRECONDITION, files)) == {f"blobs/{d.hash}/{d.size_bytes}" for d in absent}
+    assert subjects(rig.refused(PRECONDITION, files)) == {base.blob_name(d) for d in absent}
 
 
 def subjects(status):
@@ -255,7 +544,7 @@ def check_hostile_paths(rig):
     result = rig.run(rig.action(script, output_paths=["r/etc/passwd", "p", "e/passwd", "d"])).result
     assert not result.output_files and [s.path for s in result.output_symlinks] == ["p"]
     [directory] = result.output_directories
-    tree = M.Tree.FromString(base.read(rig.store, f"blobs/{directory.tree_digest.hash}/{directory.tree_digest.size_bytes}"))
+    tree = M.Tree.FromString(base.read(rig.store, base.blob_name(directory.tree_digest)))
     assert not tree.root.files and [s.name for s in tree.root.symlinks] == ["x"]
 
 
@@ -289,6 +578,51 @@ def check_limits(rig):
     assert rig.run(rig.action("kill -9 $$")).result.exit_code == 137
 
 
+def check_resumed(rig):
+    """A stream that breaks loses nothing: WaitExecution finds the operation, running and ended."""
+    action = rig.action("sleep 1; echo whole")
+    states = rig.states(action)
+    name = next(states).name
+    states.cancel()
+    for _ in range(2):
+        states = list(rig.executor.wait(M.WaitExecutionRequest(name=name)))
+        assert {state.name for state in states} == {name} and states[-1].done
+        response = M.ExecuteResponse.FromString(states[-1].response.value)
+        assert response.status.code == 0 and response.result.stdout_raw == b"whole\n"
+    assert rig.run(action).cached_result, "it was stored though nobody listened"
+
+
+def check_operations_service(rig):
+    """google.longrunning.Operations, as far as the API leaves it to servers."""
+    action = rig.action("sleep 1; echo x")
+    states = rig.states(action)
+    name = next(states).name
+    running = rig.executor.get(M.NameRequest(name=name))
+    assert running.name == name and not running.done
+    early = rig.executor.wait_operation(M.WaitOperationRequest(name=name, timeout=M.Duration(nanos=1000)))
+    assert not early.done, "its time being over is an answer"
+    rig.executor.delete(M.NameRequest(name=name))
+    ended = rig.executor.wait_operation(M.WaitOperationRequest(name=name))
+    assert ended.done and M.ExecuteResponse.FromString(ended.response.value).result.stdout_raw == b"x\n"
+    list(states)
+    listed, token = [], ""
+    while True:
+        page = rig.executor.list(M.ListOperationsRequest(page_size=3, page_token=token))
+        assert len(page.operations) <= 3
+        listed += [operation.name for operation in page.operations]
+        token = page.next_page_token
+        if not token:
+            break
+    assert listed.count(name) == 1 and len(set(listed)) == len(listed)
+    rig.executor.delete(M.NameRequest(name=name))
+    gone = grpc.StatusCode.NOT_FOUND
+    base.refused(gone, rig.executor.get, M.NameRequest(name=name))
+    base.refused(gone, rig.executor.delete, M.NameRequest(name=name))
+    base.refused(gone, rig.executor.wait_operation, M.WaitOperationRequest(name=name))
+    base.refused(gone, lambda: list(rig.executor.wait(M.WaitExecutionRequest(name=name))))
+    base.refused(grpc.StatusCode.INVALID_ARGUMENT, rig.executor.list, M.ListOperationsRequest(filter="x"))
+
+
 def check_operations(rig):
     slow = rig.action("sleep 60")
     states = rig.states(slow)
@@ -299,11 +633,11 @@ def check_operations(rig):
     request = M.WaitExecutionRequest(name=name)
     waiter = threading.Thread(target=lambda: ends.extend(rig.executor.wait(request)))
     waiter.start()
-    rig.executor.cancel(M.CancelOperationRequest(name=name))
+    rig.executor.cancel(M.NameRequest(name=name))
     waiter.join(20)
     assert ends and ends[-1].done and M.ExecuteResponse.FromString(ends[-1].response.value).status.code == CANCELLED
     base.refused(grpc.StatusCode.NOT_FOUND, lambda: list(rig.executor.wait(M.WaitExecutionRequest(name="operations/x"))))
-    base.refused(grpc.StatusCode.NOT_FOUND, rig.executor.cancel, M.CancelOperationRequest(name="operations/x"))
+    base.refused(grpc.StatusCode.NOT_FOUND, rig.executor.cancel, M.NameRequest(name="operations/x"))
 
 
 def check_properties(rig):
@@ -311,21 +645,81 @@ def check_properties(rig):
         properties = [M.Property(name=name, value=value) for name, value in properties]
         return rig.action("true", platform=M.Platform(properties=properties), **named)
 
-    assert rig.run(action(("OSFamily", "linux"))).result.exit_code == 0
-    rig.refused(INVALID, action(("vx-unknown", "1")))
-    rig.refused(INVALID, action(("vx-toolchain", "00")))
+    assert rig.run(action(("ISA", "x86-64" if os.uname().machine == "x86_64" else "arm-a64"), ("OSFamily", "linux"))).result.exit_code == 0
+    rig.refused(PRECONDITION, action(("OSFamily", "windows")))
+    rig.refused(PRECONDITION, action(("ISA", "sparc")))
+    rig.refused(INVALID, action(("container-image", "docker://x")))
+    # Those of the Action win over the Command's.
+    command = rig.put(M.Command(arguments=["/bin/true"], platform=M.Platform(properties=[M.Property(name="OSFamily", value="windows")])))
+    both = dict(command_digest=command, input_root_digest=base.digest(b""))
+    rig.refused(PRECONDITION, rig.put(M.Action(**both)))
+    assert rig.run(rig.put(M.Action(platform=M.Platform(), **both))).result.exit_code == 0
+    own_refused = DENIED if rig.executor.by_tcp else INVALID
+    rig.refused(own_refused, action(("vx-unknown", "1")))
+    rig.refused(own_refused, action(("vx-toolchain", "00")))
     # The input root is `/` and nothing of the host is there: no shell.
     assert rig.run(action(("vx-root", "input"))).result.exit_code == 127
     root = rig.put(M.Directory(directories=[M.DirectoryNode(name="vx", digest=rig.put(M.Directory()))]))
     own = [("vx-key", "1"), ("vx-root", "input"), ("vx-toolchain", "00"), ("vx-view", "fixed")]
-    assert rig.refused(PRECONDITION, action(*own, root=root)).message.startswith("toolchain")
+    if rig.executor.by_tcp:
+        for name, value in own[:1] + own[2:] + [("vx-live", "/"), ("vx-place", "/vx/ws:/home"), ("vx-host", "00")]:
+            rig.refused(DENIED, action((name, value)))
+        result = M.UpdateActionResultRequest(action_digest=action(*own, root=root), action_result=M.ActionResult(exit_code=0))
+        base.refused(grpc.StatusCode.PERMISSION_DENIED, rig.store.put_result, result)
+    else:
+        assert rig.refused(PRECONDITION, action(*own, root=root)).message.startswith("toolchain")
+
+
+def check_view(rig):
+    """Design rule 3: the host's programs, a minimal /etc and /dev, read-only; the input root as working tree."""
+    shown = rig.says("echo /*").split()
+    assert set(shown) <= {"/" + name for name in "bin dev etc lib lib32 lib64 libx32 proc sbin tmp usr vx".split()}, shown
+    assert {"/bin", "/dev", "/etc", "/lib", "/usr"} <= set(shown)
+    etc = set(rig.says("ls /etc").split())
+    assert {"passwd", "group", "hosts", "nsswitch.conf"} <= etc and not etc & {"shadow", "machine-id", "hostname", "ssh"}, etc
+    devices = set(rig.says("ls /dev").split())
+    assert {"null", "zero", "urandom"} <= devices and not devices & {"mem", "sda", "kvm", "fuse", "log"}, devices
+    read_only = "for p in / /usr /usr/bin /etc /etc/passwd /lib /vx /dev; do test -w $p && echo $p; done; true"
+    writable = rig.says(read_only).split()
+    tried = "for p in /x /usr/x /usr/bin/x /etc/x /lib/x /vx/x /dev/x; do (echo x >$p) 2>/dev/null && echo $p; done; true"
+    assert rig.says(tried) == "", writable
+    assert rig.says("echo 1 >new; cat in new; pwd", root=rig.tree({"in": b"0\n"})) == "0\n1\n/vx/root\n"
+    assert rig.says("cc --version >/dev/null && echo cc") == "cc\n"
+
+
+def check_input_root_view(rig):
+    """vx-root=input: the input root is `/`, and nothing of the host is there."""
+
+    def files(path):
+        with open(path, "rb") as file:
+            return file.read()
+
+    lines = os.popen("ldd /bin/sh").read().split()
+    tree = {"bin": {"sh": files("/bin/sh")}, "work": {"in": b"data\n"}}
+    for path in {word for word in lines if word.startswith("/")}:
+        at = tree
+        for name in path.strip("/").split("/")[:-1]:
+            at = at.setdefault(name, {})
+        at[os.path.basename(path)] = files(path)
+    platform = M.Platform(properties=[M.Property(name="vx-root", value="input")])
+    script = "echo /*; read line <in; echo $line; test -e /vx || test -e /usr/bin/env || test -e /etc || echo bare; echo made >out"
+    action = rig.action(script, root=rig.nested(tree), platform=platform, working_directory="work", output_paths=["out"])
+    result = rig.run(action).result
+    top = {"/" + name for name in tree} | {"/dev", "/proc"}
+    lines = result.stdout_raw.decode().splitlines()
+    assert result.exit_code == 0 and set(lines[0].split()) == top, result
+    assert lines[1:] == ["data", "bare"] and rig.read(result.output_files[0].digest) == b"made\n"
+
+
+# Called by other checks.
+PARTS = {"check_records"}
 
 
 def main():
     store, executor = base.Store(sys.argv[1]), Executor(sys.argv[2])
     rig = Rig(store, executor)
     for name, check in list(globals().items()):
-        if name.startswith("check_"):
+        if name.startswith("check_") and name not in PARTS:
             began = time.monotonic()
             check(rig)
             print(f"ok {name[6:]} ({(time.monotonic() - began) * 1000:.0f} ms)", flush=True)

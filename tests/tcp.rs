@@ -3,7 +3,10 @@
 
 use std::net::TcpListener;
 
-use crate::kit::{Machine, Who};
+use crate::{
+    kit::{Machine, Who},
+    reapi::drive,
+};
 
 const CONFIG: &str = "/home/vx-tester/.config/vx/vx.toml";
 
@@ -81,6 +84,14 @@ fn a_tcp_socket_of_the_system_starts_the_service() {
     let said = machine.run(["/usr/bin/python3", "-c", GREET, &free, HTTP2]).ok();
     assert!(said.contains(r"\x04\x00"), "{said}\n{}", machine.journal());
     assert_eq!(machine.property("vx-execd.service", "ActiveState"), "active");
+}
+
+#[test]
+fn the_executors_address_alone_serves_a_plain_client() {
+    let (machine, _, exec) = listening(Who::Person);
+    for function in ["sha256", "blake3"] {
+        drive(&machine, &exec, &exec, function);
+    }
 }
 
 /// What Bazel fetches from the network otherwise: rules that are Bazel's own anyway.

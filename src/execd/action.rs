@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use crate::{
-    collect::{Collector, Format, OutputFile, Outputs},
+    collect::{CollectError, Collector, Format, OutputFile, Outputs, Said},
     early::{self, Notice},
     executor::Executor,
     host,
@@ -56,6 +56,8 @@ pub struct Request {
     pub timeout: Duration,
     /// How its output directories are stored.
     pub format: Format,
+    /// What is said of its output files.
+    pub said: Said,
     /// The output that is handed out while it runs.
     pub early: Option<Output>,
     /// Whether its result may be stored, looked up and shared.
@@ -165,7 +167,7 @@ pub async fn run(
     }
     let (stdout, stderr) = keep_streams(executor, request, run.stdout, run.stderr).await?;
     let outputs = match run.ending {
-        Ending::Exited(_) => collect(executor, request, &view).await?,
+        Ending::Exited(code) => collect(executor, request, &view, code).await?,
         _ => Outputs::default(),
     };
     let Run { ending, usage, seen, began, early, over, .. } = run;
@@ -357,13 +359,18 @@ async fn keep_streams(
     Ok(streams)
 }
 
-async fn collect(executor: &Executor, request: &Request, view: &View) -> Result<Outputs, Refusal> {
+async fn collect(executor: &Executor, request: &Request, view: &View, code: i32) -> Result<Outputs, Refusal> {
     let collector = Collector {
         cas: &executor.cas,
         stage: (executor.ladder.rung >= Rung::Namespaces).then_some(&executor.sources.stage),
         places: &view.places,
         function: request.digest.function(),
         format: request.format,
+        said: request.said,
     };
-    Ok(collector.collect(&request.command.outputs).await?)
+    match collector.collect(&request.command.outputs).await {
+        // What a failed command left behind says less than its own words.
+        Err(CollectError::Kind { .. }) if code != 0 => Ok(Outputs::default()),
+        collected => Ok(collected?),
+    }
 }

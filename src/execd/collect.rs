@@ -16,7 +16,10 @@ use shared::{
     digest::{Digest, Function},
     failpoint::{self, Point},
     limits,
-    reapi::tree::{DirectoryBuilder, Mode, TreeError},
+    reapi::{
+        Properties,
+        tree::{DirectoryBuilder, Mode, TreeError},
+    },
 };
 
 use crate::{
@@ -53,6 +56,14 @@ pub enum CollectError {
         /// Why.
         source: TreeError,
     },
+    /// A directory where a file was declared, or the other way round.
+    #[error("output {declared:?}: {expected} was declared, and something else is there")]
+    Kind {
+        /// The path.
+        declared: String,
+        /// What it should be.
+        expected: &'static str,
+    },
     /// The store did not take them.
     #[error(transparent)]
     Cas(#[from] CasError),
@@ -78,6 +89,8 @@ pub struct OutputFile {
     pub digest: Digest,
     /// Whether it can be run.
     pub mode: Mode,
+    /// What else was asked for.
+    pub properties: Properties,
 }
 
 /// A symbolic link at an output path.
@@ -113,6 +126,15 @@ pub enum Format {
     Both,
 }
 
+/// What is wanted to be said of files beside their content.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said {
+    /// When they were last written.
+    pub mtime: bool,
+    /// Their permissions.
+    pub unix_mode: bool,
+}
+
 /// What was found at one output path.
 #[derive(Debug)]
 enum Found {
@@ -135,11 +157,19 @@ struct Leaf {
     place: usize,
     size: u64,
     executable: bool,
+    of_disk: Properties,
 }
 
 impl Leaf {
     fn mode(&self) -> Mode {
         if self.executable { Mode::Executable } else { Mode::Plain }
+    }
+
+    fn properties(&self, said: Said) -> Properties {
+        Properties {
+            mtime: self.of_disk.mtime.filter(|_| said.mtime),
+            unix_mode: self.of_disk.unix_mode.filter(|_| said.unix_mode),
+        }
     }
 }
 
@@ -158,6 +188,8 @@ pub struct Collector<'a> {
     pub function: Function,
     /// Whether Directories are stored, Trees, or both.
     pub format: Format,
+    /// What is said of files.
+    pub said: Said,
 }
 
 impl Collector<'_> {
@@ -243,14 +275,14 @@ impl Collector<'_> {
         let path = output.declared.clone();
         match found {
             Found::File(leaf) => {
-                let mode = leaf.mode();
+                let (mode, properties) = (leaf.mode(), leaf.properties(self.said));
                 let digest = taken.get(&(leaf.place, leaf.file));
                 let digest = *digest.ok_or_else(|| io_at(&output.path)(io::ErrorKind::NotFound.into()))?;
-                named.files.push(OutputFile { path, digest, mode });
+                named.files.push(OutputFile { path, digest, mode, properties });
             }
             Found::Link(target) => named.links.push(OutputLink { path, target, kind: output.kind }),
             Found::Directory(nodes) => {
-                let built = build(output, nodes, taken)?.build(self.function);
+                let built = self.build(output, nodes, taken)?.build(self.function);
                 let tree = (self.format != Format::Directories).then(|| {
                     let bytes = built.tree();
                     let digest = Digest::of(self.function, &bytes);
@@ -267,6 +299,29 @@ impl Collector<'_> {
         Ok(())
     }
 
+    fn build(
+        &self,
+        output: &Output,
+        nodes: Vec<(String, Node)>,
+        taken: &Taken,
+    ) -> Result<DirectoryBuilder, CollectError> {
+        let mut builder = DirectoryBuilder::new();
+        for (path, node) in nodes {
+            let named = match node {
+                Node::Directory => builder.directory(&path),
+                Node::Link(target) => builder.symlink(&path, &target),
+                Node::File(leaf) => {
+                    let (mode, properties) = (leaf.mode(), leaf.properties(self.said));
+                    let digest = taken.get(&(leaf.place, leaf.file));
+                    let digest = *digest.ok_or_else(|| io_at(&output.path)(io::ErrorKind::NotFound.into()))?;
+                    builder.file_with(&path, digest, mode, properties)
+                }
+            };
+            named.map_err(|source| CollectError::Name { path: output.path.clone(), source })?;
+        }
+        Ok(builder)
+    }
+
     /// Hands large files over to the stage; they are no longer where the action made them then.
     fn keep(&self, leaves: &[Leaf], taken: &Taken) {
         let Some(stage) = self.stage else { return };
@@ -276,23 +331,6 @@ impl Collector<'_> {
             }
         }
     }
-}
-
-fn build(output: &Output, nodes: Vec<(String, Node)>, taken: &Taken) -> Result<DirectoryBuilder, CollectError> {
-    let mut builder = DirectoryBuilder::new();
-    for (path, node) in nodes {
-        let named = match node {
-            Node::Directory => builder.directory(&path),
-            Node::Link(target) => builder.symlink(&path, &target),
-            Node::File(leaf) => {
-                let mode = leaf.mode();
-                let digest = taken.get(&(leaf.place, leaf.file));
-                builder.file(&path, *digest.ok_or_else(|| io_at(&output.path)(io::ErrorKind::NotFound.into()))?, mode)
-            }
-        };
-        named.map_err(|source| CollectError::Name { path: output.path.clone(), source })?;
-    }
-    Ok(builder)
 }
 
 fn io_at(path: &Path) -> impl Fn(io::Error) -> CollectError {
@@ -325,13 +363,21 @@ fn look_at(places: &[Place], output: &Output) -> Result<Option<Found>, CollectEr
             walk(number, &top, path, "", output, &mut nodes, limits::TREE_DEPTH)?;
             Ok(Some(Found::Directory(nodes)))
         }
+        (FileType::Directory, Kind::File) => Err(unlike(output, "a file")),
+        (FileType::RegularFile, Kind::Directory) => Err(unlike(output, "a directory")),
         _ => Ok(None),
     }
 }
 
+fn unlike(output: &Output, expected: &'static str) -> CollectError {
+    CollectError::Kind { declared: output.declared.clone(), expected }
+}
+
 fn leaf(place: usize, path: &Path, stat: &rustix::fs::Stat) -> Leaf {
     let (size, executable) = (u64::try_from(stat.st_size).unwrap_or(0), stat.st_mode & 0o100 != 0);
-    Leaf { file: path.to_owned(), place, size, executable }
+    let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    let of_disk = Properties { mtime: Some((stat.st_mtime, nanos)), unix_mode: Some(stat.st_mode & 0o777) };
+    Leaf { file: path.to_owned(), place, size, executable, of_disk }
 }
 
 fn target(dir: &OwnedFd, name: &Path) -> io::Result<String> {

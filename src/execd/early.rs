@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     action::Request,
-    collect::{Collector, OutputFile},
+    collect::{Collector, OutputFile, Said},
     executor::Executor,
     view::{View, paths::Output, words::Words},
 };
@@ -90,6 +90,7 @@ pub async fn capture(
         places: &view.places,
         function: request.digest.function(),
         format: request.format,
+        said: Said::default(),
     };
     match collector.collect(request.early.as_slice()).await {
         Ok(outputs) => {

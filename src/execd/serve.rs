@@ -17,7 +17,7 @@ use shared::{
     digest::Function,
     limits::MESSAGE_BYTES,
     reapi::{
-        api_versions,
+        MTIME, UNIX_MODE, api_versions,
         bytestream::byte_stream_server::ByteStreamServer,
         function_to_proto,
         longrunning::operations_server::OperationsServer,
@@ -93,6 +93,7 @@ impl Capabilities for Offer {
             digest_function: functions[0],
             digest_functions: functions,
             exec_enabled: true,
+            supported_node_properties: [MTIME, UNIX_MODE].map(str::to_owned).into(),
             ..Default::default()
         };
         let (low, high) = api_versions();

@@ -25,6 +25,10 @@ use ground::{Claim, Ground};
 use paths::Output;
 use words::Words;
 
+/// As the API's lexicon of platforms has them.
+const OS_FAMILY: &str = if cfg!(target_os = "macos") { "macos" } else { "linux" };
+const ISA: &str = if cfg!(target_arch = "aarch64") { "arm-a64" } else { "x86-64" };
+
 /// What an action runs, as it was declared and checked.
 #[derive(Clone, Debug)]
 pub struct Command {
@@ -197,7 +201,7 @@ impl Style {
                 (name, value) if name.starts_with("vx-") => {
                     return Err(ViewError::Invalid(format!("the platform property {name}={value} is unknown")));
                 }
-                _ => {}
+                (name, value) => host_has(name, value)?,
             }
         }
         if key {
@@ -220,6 +224,22 @@ impl Style {
             (false, _) => Ok(Style::Foreign),
         }
     }
+}
+
+/// The API's own two properties, which this machine has or has not; others are refused.
+fn host_has(name: &str, value: &str) -> Result<(), ViewError> {
+    let has = match name {
+        "OSFamily" => OS_FAMILY,
+        "ISA" => ISA,
+        other => {
+            let what = format!("the platform property {other}={value} is unknown; OSFamily and ISA are looked at");
+            return Err(ViewError::Invalid(what));
+        }
+    };
+    if value == has {
+        return Ok(());
+    }
+    Err(ViewError::Precondition(format!("the action needs {name}={value}, and this machine has {has}")))
 }
 
 /// Makes the view of one action.

@@ -13,7 +13,7 @@ use shared::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{edge, foreign, trees};
+use super::{edge, foreign, inline, trees};
 use crate::{
     actions::{Actions, Entry, Table, Update},
     store::Store,
@@ -37,7 +37,9 @@ impl ActionCache for Cache {
         let entry = self.actions.get(Table::Action, &action, &*self.store).map_err(|error| edge::status(&error))?;
         let entry = entry.ok_or_else(|| Status::not_found(format!("no result of the action {action} is here")))?;
         let result = v2::ActionResult::decode(&*entry.value);
-        Ok(Response::new(result.map_err(|_| Status::not_found("the stored result cannot be read"))?))
+        let mut result = result.map_err(|_| Status::not_found("the stored result cannot be read"))?;
+        inline::settle(&*self.store, function, &request, &mut result);
+        Ok(Response::new(result))
     }
 
     async fn update_action_result(

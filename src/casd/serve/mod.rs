@@ -9,6 +9,7 @@ mod capabilities;
 mod cas;
 mod edge;
 mod foreign;
+mod inline;
 mod listen;
 mod packing;
 mod resource;

@@ -59,7 +59,8 @@ impl Execution for Execute {
         let build = build_of(request.metadata());
         let request = request.into_inner();
         let inline = Inline { stdout: request.inline_stdout, stderr: request.inline_stderr };
-        let operation = self.begin(peer, &request, &build).await.map_err(|refusal| status::status(&refusal))?;
+        let begun = self.begin(peer, &request, inline, &build).await;
+        let operation = begun.map_err(|refusal| status::status(&refusal))?;
         Ok(Response::new(states(operation, inline)))
     }
 
@@ -68,13 +69,20 @@ impl Execution for Execute {
         let name = request.into_inner().name;
         let operation = self.operations.get(peer, &name);
         let operation = operation.ok_or_else(|| Status::not_found(format!("no operation {name:?}; execute again")))?;
-        // The first caller said what it wants; small streams are there anyway.
-        Ok(Response::new(states(operation, Inline::ALL)))
+        // This request cannot say what it wants; the first one did.
+        let inline = operation.inline;
+        Ok(Response::new(states(operation, inline)))
     }
 }
 
 impl Execute {
-    async fn begin(&self, peer: Peer, request: &v2::ExecuteRequest, build: &str) -> Result<Arc<Operation>, Refusal> {
+    async fn begin(
+        &self,
+        peer: Peer,
+        request: &v2::ExecuteRequest,
+        inline: Inline,
+        build: &str,
+    ) -> Result<Arc<Operation>, Refusal> {
         let executor = &self.executor;
         executor.admit(peer)?;
         let invalid = |what: String| Refusal::new(Code::InvalidArgument, what);
@@ -89,11 +97,11 @@ impl Execute {
             && let Some(response) = result::cached(executor, &action).await?
         {
             executor.hits.fetch_add(1, Ordering::Relaxed);
-            let (operation, _) = self.operations.join_or_begin(peer, digest, Joining::Refused);
+            let (operation, _) = self.operations.join_or_begin(peer, digest, Joining::Refused, inline);
             self.operations.end(&operation, response);
             return Ok(operation);
         }
-        let (operation, new) = self.operations.join_or_begin(peer, digest, joining);
+        let (operation, new) = self.operations.join_or_begin(peer, digest, joining, inline);
         if new {
             self.run(action, Arc::clone(&operation), build);
         }
@@ -185,10 +193,10 @@ fn message(operation: &Operation, progress: &Progress, inline: Inline) -> longru
 fn trimmed(response: &v2::ExecuteResponse, inline: Inline) -> v2::ExecuteResponse {
     let mut response = response.clone();
     if let Some(result) = &mut response.result {
-        if !inline.stdout {
+        if !inline.stdout && result.stdout_digest.is_some() {
             result.stdout_raw.clear();
         }
-        if !inline.stderr {
+        if !inline.stderr && result.stderr_digest.is_some() {
             result.stderr_raw.clear();
         }
     }

@@ -15,6 +15,7 @@ use shared::{digest::Digest, reapi::v2, service::Peer};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::execution::Inline;
 use crate::collect::OutputFile;
 
 /// Ended operations that can still be asked for.
@@ -38,6 +39,8 @@ pub struct Operation {
     pub action: Digest,
     /// Who began it; the others do not see it.
     pub peer: Peer,
+    /// What that one wants inlined.
+    pub inline: Inline,
     /// Asks it to end.
     pub cancel: CancellationToken,
     progress: watch::Sender<Progress>,
@@ -107,7 +110,13 @@ impl Operations {
     }
 
     /// The operation in flight for this action, or a new one, which the caller then has to run.
-    pub fn join_or_begin(&self, peer: Peer, action: Digest, joining: Joining) -> (Arc<Operation>, bool) {
+    pub fn join_or_begin(
+        &self,
+        peer: Peer,
+        action: Digest,
+        joining: Joining,
+        inline: Inline,
+    ) -> (Arc<Operation>, bool) {
         let mut table = self.table();
         if joining == Joining::Allowed
             && let Some(operation) = table.in_flight.get(&(peer, action))
@@ -118,7 +127,7 @@ impl Operations {
         let progress = watch::Sender::new(Progress::In(v2::execution_stage::Value::Queued));
         let cancel = CancellationToken::new();
         let early = OnceLock::new();
-        let operation = Arc::new(Operation { name: name.clone(), action, peer, cancel, progress, early });
+        let operation = Arc::new(Operation { name: name.clone(), action, peer, inline, cancel, progress, early });
         table.by_name.insert(name, Arc::clone(&operation));
         if joining == Joining::Allowed {
             table.in_flight.insert((peer, action), Arc::clone(&operation));
@@ -178,12 +187,12 @@ mod tests {
     fn the_same_action_is_joined_while_it_runs_and_not_after() {
         let operations = Operations::new();
         let action = Digest::of(Function::Blake3, b"action");
-        let (first, new) = operations.join_or_begin(Peer::Local, action, Joining::Allowed);
-        let (second, again) = operations.join_or_begin(Peer::Local, action, Joining::Allowed);
-        let (alone, by_itself) = operations.join_or_begin(Peer::Local, action, Joining::Refused);
+        let (first, new) = operations.join_or_begin(Peer::Local, action, Joining::Allowed, Inline::ALL);
+        let (second, again) = operations.join_or_begin(Peer::Local, action, Joining::Allowed, Inline::ALL);
+        let (alone, by_itself) = operations.join_or_begin(Peer::Local, action, Joining::Refused, Inline::ALL);
         assert!(new && !again && by_itself && Arc::ptr_eq(&first, &second) && !Arc::ptr_eq(&first, &alone));
         operations.end(&first, v2::ExecuteResponse::default());
-        assert!(operations.join_or_begin(Peer::Local, action, Joining::Allowed).1);
+        assert!(operations.join_or_begin(Peer::Local, action, Joining::Allowed, Inline::ALL).1);
         assert!(matches!(operations.get(Peer::Local, &first.name).expect("kept").progress(), Progress::Ended(_)));
         assert!(operations.get(Peer::Tcp, &first.name).is_none() && operations.all(Peer::Tcp).is_empty());
         operations.forget(&first.name);

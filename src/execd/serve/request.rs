@@ -7,7 +7,7 @@ use shared::{
     client::cas::{Opened, read_at},
     config::Rung,
     digest::Digest,
-    reapi::{self, Message, property, protobuf, v2},
+    reapi::{self, MTIME, Message, UNIX_MODE, property, protobuf, v2},
     service::Peer,
 };
 use tonic::Code;
@@ -15,7 +15,7 @@ use v2::command::OutputDirectoryFormat;
 
 use crate::{
     action::{LONGEST, Request},
-    collect::Format,
+    collect::{Format, Said},
     executor::Executor,
     refusal::Refusal,
     view::{
@@ -45,11 +45,12 @@ pub async fn read(executor: &Executor, peer: Peer, digest: Digest) -> Result<Req
         Ok(OutputDirectoryFormat::TreeAndDirectory) => Format::Both,
         Ok(OutputDirectoryFormat::TreeOnly) | Err(_) => Format::Tree,
     };
+    let said = said(&command.output_node_properties)?;
     let command = self::command(command)?;
     let early = early(&style, &command)?;
     // What a live folder held is not in the Action.
     let cacheable = !action.do_not_cache && !style.shows_live(executor.ladder.rung);
-    Ok(Request { digest, command, root, style, timeout, format, early, cacheable })
+    Ok(Request { digest, command, root, style, timeout, format, said, early, cacheable })
 }
 
 /// The output that `vx-early` names.
@@ -72,6 +73,22 @@ fn style(peer: Peer, rung: Rung, action: &v2::Action, command: &v2::Command) -> 
     }
     let properties = properties.map(|property| (property.name.as_str(), property.value.as_str()));
     Ok(Style::of(properties, rung)?)
+}
+
+/// A property that nobody here can tell is refused, as the API has it.
+fn said(names: &[String]) -> Result<Said, Refusal> {
+    let mut said = Said::default();
+    for name in names {
+        match name.as_str() {
+            MTIME => said.mtime = true,
+            UNIX_MODE => said.unix_mode = true,
+            other => {
+                let what = format!("the node property {other:?} is unknown; {MTIME} and {UNIX_MODE} are told");
+                return Err(Refusal::new(Code::InvalidArgument, what));
+            }
+        }
+    }
+    Ok(said)
 }
 
 /// Where `output_paths` is set the older two are ignored.

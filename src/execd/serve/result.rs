@@ -75,11 +75,10 @@ fn name_outputs(outputs: &Outputs, result: &mut v2::ActionResult) {
     for found in &outputs.links {
         let link = v2::OutputSymlink { path: found.path.clone(), target: found.target.clone(), node_properties: None };
         match found.kind {
-            Kind::Any => {}
-            Kind::File => result.output_file_symlinks.push(link.clone()),
-            Kind::Directory => result.output_directory_symlinks.push(link.clone()),
+            Kind::Any => result.output_symlinks.push(link),
+            Kind::File => result.output_file_symlinks.push(link),
+            Kind::Directory => result.output_directory_symlinks.push(link),
         }
-        result.output_symlinks.push(link);
     }
 }
 
@@ -88,6 +87,7 @@ fn file(file: &OutputFile) -> v2::OutputFile {
         path: file.path.clone(),
         digest: Some(digest_to_proto(&file.digest)),
         is_executable: file.mode == Mode::Executable,
+        node_properties: file.properties.message(),
         ..Default::default()
     }
 }

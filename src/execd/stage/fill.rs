@@ -3,21 +3,23 @@
 //! write ever goes through a link of the tree itself.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, OpenOptions, Permissions},
     io::{self, Write},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::fs::{OpenOptionsExt, symlink},
+        unix::fs::{OpenOptionsExt, PermissionsExt, symlink},
     },
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{Timespec, Timestamps, futimens};
 use shared::{
     client::{
         cas::{Cas, Opened},
         copy::copy_range,
     },
     digest::Digest,
+    reapi::Properties,
 };
 
 use super::{
@@ -43,20 +45,24 @@ pub struct Wanted {
     pub digest: Digest,
     pub executable: bool,
     pub mode: Mode,
+    pub properties: Properties,
     pub to: PathBuf,
 }
 
 impl Wanted {
     /// A kept file at its place in a tree.
     pub fn inside(file: &tree::File, into: &Path) -> Wanted {
-        Wanted { digest: file.digest, executable: file.executable, mode: Mode::Kept, to: into.join(&file.path) }
+        // Kept files are shared by their content alone; only a private copy can be more.
+        let (mode, properties) = (Mode::Kept, Properties::default());
+        Wanted { digest: file.digest, executable: file.executable, mode, properties, to: into.join(&file.path) }
     }
 }
 
 /// A whole tree as a private copy.
 pub async fn private(cas: &Cas, layout: &Layout, into: &Path) -> Result<(), StageError> {
     skeleton(layout, into)?;
-    let wanted = |file: &tree::File| Wanted { mode: Mode::Private, ..Wanted::inside(file, into) };
+    let wanted =
+        |file: &tree::File| Wanted { mode: Mode::Private, properties: file.properties, ..Wanted::inside(file, into) };
     fetch(cas, &layout.files.iter().map(wanted).collect::<Vec<_>>()).await?;
     links(layout, into)
 }
@@ -112,10 +118,18 @@ fn write_one(wanted: &Wanted, opened: Option<&Opened>, fds: &[OwnedFd]) -> io::R
     };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&wanted.to)?;
     match opened {
-        None => Ok(()),
-        Some(Opened::Inline(bytes)) => file.write_all(bytes),
-        Some(Opened::File { fd, offset, size }) => copy_range(fds[*fd].as_fd(), *offset, *size, &file),
+        None => {}
+        Some(Opened::Inline(bytes)) => file.write_all(bytes)?,
+        Some(Opened::File { fd, offset, size }) => copy_range(fds[*fd].as_fd(), *offset, *size, &file)?,
     }
+    if let Some(mode) = wanted.properties.unix_mode {
+        file.set_permissions(Permissions::from_mode(mode))?;
+    }
+    if let Some((seconds, nanos)) = wanted.properties.mtime {
+        let mtime = Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
+        futimens(&file, &Timestamps { last_access: mtime, last_modification: mtime })?;
+    }
+    Ok(())
 }
 
 /// A kept file in a kept tree. A copy where the file system has no more links to give.

@@ -23,7 +23,7 @@ use cache::{Key, Table};
 use shared::{
     client::cas::{Cas, CasError},
     digest::Digest,
-    reapi::tree::Mode,
+    reapi::{Properties, tree::Mode},
 };
 pub use tree::Directories;
 
@@ -203,7 +203,13 @@ impl Stage {
         let mut fetched = Vec::with_capacity(absent.len());
         for (digest, executable) in absent {
             let temporary = self.temporary();
-            wanted.push(fill::Wanted { digest, executable, mode: fill::Mode::Kept, to: temporary.clone() });
+            wanted.push(fill::Wanted {
+                digest,
+                executable,
+                mode: fill::Mode::Kept,
+                properties: Properties::default(),
+                to: temporary.clone(),
+            });
             fetched.push((Key::File(digest, executable), temporary));
         }
         fill::fetch(&self.cas, &wanted).await?;

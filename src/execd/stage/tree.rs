@@ -11,7 +11,7 @@ use shared::{
     client::cas::{Cas, Opened, read_at},
     digest::Digest,
     limits,
-    reapi::{folder::Folder, tree::Mode},
+    reapi::{Properties, folder::Folder, tree::Mode},
 };
 
 use super::StageError;
@@ -25,6 +25,7 @@ pub struct File {
     pub path: PathBuf,
     pub digest: Digest,
     pub executable: bool,
+    pub properties: Properties,
 }
 
 /// A whole tree, flat: parents come before children.
@@ -150,7 +151,7 @@ fn walk(
     };
     for file in &directory.files {
         let (path, executable) = (at.join(&file.name), file.mode == Mode::Executable);
-        layout.files.push(File { path, digest: file.digest, executable });
+        layout.files.push(File { path, digest: file.digest, executable, properties: file.properties });
     }
     layout.links.extend(directory.links.iter().map(|(name, target)| (at.join(name), target.clone())));
     for (name, child) in &directory.folders {

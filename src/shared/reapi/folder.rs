@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use prost::Message;
 
-use super::{digest_from_proto, is_component, tree::Mode, v2};
+use super::{Properties, digest_from_proto, is_component, tree::Mode, v2};
 use crate::digest::{Digest, DigestError, Function};
 
 /// Longest target of a symbolic link (PATH_MAX).
@@ -45,6 +45,8 @@ pub struct FolderFile {
     pub digest: Digest,
     /// Whether it can be run.
     pub mode: Mode,
+    /// What else is said of it.
+    pub properties: Properties,
 }
 
 /// A directory: its files, directories and symbolic links by name.
@@ -81,7 +83,8 @@ impl Folder {
             check(&node.name)?;
             let digest = parse(&node.name, node.digest.as_ref())?;
             let mode = if node.is_executable { Mode::Executable } else { Mode::Plain };
-            folder.files.push(FolderFile { name: node.name, digest, mode });
+            let properties = Properties::read(node.node_properties.as_ref());
+            folder.files.push(FolderFile { name: node.name, digest, mode, properties });
         }
         for node in message.directories {
             check(&node.name)?;
@@ -114,7 +117,10 @@ mod tests {
         let built = tree.build(Function::Sha256);
         let (_, bytes) = built.directories.last().expect("the root");
         let folder = Folder::read(Function::Sha256, bytes).expect("it was just built");
-        assert_eq!(folder.files, [FolderFile { name: "a".to_owned(), digest, mode: Mode::Executable }]);
+        assert_eq!(
+            folder.files,
+            [FolderFile { name: "a".to_owned(), digest, mode: Mode::Executable, properties: Properties::default() }]
+        );
         assert_eq!(folder.folders, [("d".to_owned(), Digest::empty(Function::Sha256))]);
         assert_eq!(folder.links, [("l".to_owned(), "a".to_owned())]);
     }

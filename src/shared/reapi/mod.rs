@@ -4,6 +4,7 @@
 pub mod any;
 pub mod folder;
 mod names;
+mod properties;
 pub mod record;
 pub mod tree;
 
@@ -15,4 +16,5 @@ pub use names::{
     REQUEST_METADATA, api_versions, digest_from_proto, digest_to_proto, function_from_proto, function_to_proto,
     is_component, property,
 };
+pub use properties::{MTIME, Properties, UNIX_MODE};
 pub use prost::Message;

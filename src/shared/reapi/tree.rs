@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-use super::{digest_to_proto, is_component, v2};
+use super::{Properties, digest_to_proto, is_component, v2};
 use crate::digest::{Digest, Function};
 
 /// Why a tree cannot be built.
@@ -24,6 +24,7 @@ enum Node {
     File {
         digest: Digest,
         executable: bool,
+        properties: Properties,
     },
     Symlink(String),
     Directory(DirectoryBuilder),
@@ -68,7 +69,18 @@ impl DirectoryBuilder {
 
     /// Adds a file at a relative path of components divided by `/`.
     pub fn file(&mut self, path: &str, digest: Digest, mode: Mode) -> Result<(), TreeError> {
-        self.insert(path, Node::File { digest, executable: mode == Mode::Executable })
+        self.file_with(path, digest, mode, Properties::default())
+    }
+
+    /// The same, with more said of it.
+    pub fn file_with(
+        &mut self,
+        path: &str,
+        digest: Digest,
+        mode: Mode,
+        properties: Properties,
+    ) -> Result<(), TreeError> {
+        self.insert(path, Node::File { digest, executable: mode == Mode::Executable, properties })
     }
 
     /// Adds a symlink; its target is not looked at.
@@ -137,11 +149,11 @@ impl DirectoryBuilder {
         for (name, node) in &self.nodes {
             let name = name.clone();
             match node {
-                Node::File { digest, executable } => message.files.push(v2::FileNode {
+                Node::File { digest, executable, properties } => message.files.push(v2::FileNode {
                     name,
                     digest: Some(digest_to_proto(digest)),
                     is_executable: *executable,
-                    node_properties: None,
+                    node_properties: properties.message(),
                 }),
                 Node::Symlink(target) => {
                     message.symlinks.push(v2::SymlinkNode { name, target: target.clone(), node_properties: None });
