@@ -92,7 +92,7 @@ async fn build(
         session.output.coloured(&planned.said).await;
     }
     let plan = planned.plan;
-    let inputs = Arc::new(Inputs::gather(&services, &daemon.hashes, &plan).await?);
+    let inputs = Arc::new(Inputs::gather(&services, &daemon.hashes, &plan, identity.view).await?);
     let terminal = Arc::new(Terminal::new(session.output.clone(), look.clone(), &plan, began));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let around = Surroundings {

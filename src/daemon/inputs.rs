@@ -1,6 +1,6 @@
 //! The input tree of every package of a plan: archives by the checksum in the lock file, all else
-//! read from disk, but for the workspace's own: those are seen live, and have no tree. What has to
-//! be uploaded is known here, and uploaded once a build.
+//! read from disk, but for the workspace's own where the executor shows them live: those have no
+//! tree. What has to be uploaded is known here, and uploaded once a build.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,7 +8,7 @@ use std::{
 };
 
 use shared::{
-    client::cas::CrateArchive,
+    client::{cas::CrateArchive, exec::ViewClass},
     digest::{Digest, Function},
     fault::{Failure, Fault},
 };
@@ -34,7 +34,12 @@ pub struct Inputs {
 
 impl Inputs {
     /// Takes archives into the store (a look-up where they are there) and reads the rest.
-    pub async fn gather(services: &Services, hashes: &Arc<Hashes>, plan: &Plan) -> Result<Self, Failure> {
+    pub async fn gather(
+        services: &Services,
+        hashes: &Arc<Hashes>,
+        plan: &Plan,
+        view: ViewClass,
+    ) -> Result<Self, Failure> {
         let mut inputs = Inputs {
             roots: Vec::with_capacity(plan.packages.len()),
             checkout: Arc::new(Checkout::new(plan.workspace_root.clone(), plan.target_dir.clone(), Arc::clone(hashes))),
@@ -53,7 +58,7 @@ impl Inputs {
                 };
                 inputs.archives.insert(root, archive);
                 Some(root)
-            } else if matches!(package.source, Source::Member { .. }) {
+            } else if view == ViewClass::Fixed && matches!(package.source, Source::Member { .. }) {
                 None
             } else {
                 let nested = match package.source {
@@ -61,9 +66,13 @@ impl Inputs {
                     _ => Nested::LeftOut,
                 };
                 let folder = package.input.1.clone();
+                let checkout = match package.source {
+                    Source::Member { .. } => plan.workspace_root.clone(),
+                    _ => folder.clone(),
+                };
                 let (hashes, target_dir) = (Arc::clone(hashes), plan.target_dir.clone());
                 let read = move || {
-                    let scope = Scope { checkout: &folder, target_dir: &target_dir, nested };
+                    let scope = Scope { checkout: &checkout, target_dir: &target_dir, nested };
                     sources::tree(&hashes, &folder, scope)
                 };
                 let tree = tokio::task::spawn_blocking(read)
