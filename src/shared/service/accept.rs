@@ -148,6 +148,8 @@ pub fn check_peer(stream: impl AsFd) -> Result<(), String> {
     let own = rustix::process::geteuid().as_raw();
     match peer_uid(stream.as_fd()) {
         Ok(peer) if peer == own => Ok(()),
+        // The kernel's number for whoever has none in the service's user namespace, which the hardened unit has.
+        Ok(65534) => Err(format!("this service serves user {own} only, not another")),
         Ok(peer) => Err(format!("this service serves user {own} only, not user {peer}")),
         Err(err) => Err(format!("the peer's user cannot be told: {err}")),
     }
