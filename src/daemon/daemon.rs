@@ -7,7 +7,7 @@ use shared::{
     paths::{self, Service},
 };
 
-use crate::{events::Counters, execute::Executing, history::History, names::Names, sources::Hashes, workspace::Plans};
+use crate::{events::Counters, execute::Executing, history::History, names::Names, sources::Hashes, why, workspace::Plans};
 
 /// The daemon's state.
 pub struct Daemon {
@@ -21,6 +21,8 @@ pub struct Daemon {
     pub names: Arc<Names>,
     /// How long units took.
     pub history: Arc<History>,
+    /// What units were made of.
+    pub why: Arc<why::Memory>,
     /// For status.
     pub counters: Arc<Counters>,
     config: RwLock<Result<Arc<Config>, ConfigError>>,
@@ -35,6 +37,7 @@ impl Daemon {
             executing: Arc::default(),
             names: Arc::default(),
             history: Arc::new(History::new(paths::state_dir(Service::Daemon).map(|dir| dir.join("durations")))),
+            why: Arc::new(why::Memory::new(paths::state_dir(Service::Daemon).map(|dir| dir.join("why")))),
             counters: Arc::default(),
             config: RwLock::new(config.map(Arc::new)),
         }

@@ -9,11 +9,13 @@ use std::{
     time::Duration,
 };
 
-use crate::cargo::plan::UnitId;
+use crate::{cargo::plan::UnitId, why::Reason};
 
 /// Something happened.
 #[derive(Debug, Clone)]
 pub enum Event {
+    /// A unit was looked up and has to run, and why.
+    Missed(UnitId, Reason),
     /// A unit's action was handed to the executor.
     Started(UnitId),
     /// A unit's result was found.
@@ -111,7 +113,7 @@ impl Listener for Counters {
                 end();
                 add(&self.failed);
             }
-            Event::Over(_) => {}
+            Event::Missed(..) | Event::Over(_) => {}
         }
     }
 }

@@ -242,11 +242,33 @@ impl<'a> Glance<'a> {
             facts.insert(format!("package {package}"), self.tree(package, Nested::LeftOut));
         }
         if record.git {
-            let git = Git::of(&self.checkout.root);
-            let text = git.as_ref().map_or_else(String::new, Git::text);
-            facts.insert("commit".to_owned(), format!("{} {}", git.as_ref().map_or("", Git::commit), blake3(&text)));
+            facts.insert("commit".to_owned(), self.commit());
         }
         facts
+    }
+
+    /// Such facts by their names alone, for what is named so; others are left out.
+    pub fn again(&mut self, names: &[String]) -> Facts {
+        let mut facts = Facts::new();
+        for name in names {
+            let fact = match name.split_once(' ').unwrap_or((name, "")) {
+                ("file", path) => self.file(path),
+                ("declared", path) => self.declared(path),
+                ("names", folder) => self.names(folder),
+                ("module", path) => self.kind(path).to_owned(),
+                ("package", folder) if !folder.starts_with('/') => self.tree(folder, Nested::LeftOut),
+                ("commit", "") => self.commit(),
+                _ => continue,
+            };
+            facts.insert(name.clone(), fact);
+        }
+        facts
+    }
+
+    fn commit(&self) -> String {
+        let git = Git::of(&self.checkout.root);
+        let text = git.as_ref().map_or_else(String::new, Git::text);
+        format!("{} {}", git.as_ref().map_or("", Git::commit), blake3(&text))
     }
 
     /// The first thing that is not as it was, of all that was looked at.

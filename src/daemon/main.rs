@@ -32,6 +32,7 @@ mod session;
 mod sources;
 mod streams;
 mod terminal;
+mod why;
 mod workspace;
 
 use std::{process::ExitCode, sync::Arc};

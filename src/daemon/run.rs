@@ -1,6 +1,7 @@
 //! The dispatcher of one build: ready units become Actions, are looked up together, and what is
 //! not there is run by execd as far as jobs allow; one loop puts all events in one order.
 
+mod because;
 mod early;
 mod ending;
 mod figures;
@@ -46,6 +47,7 @@ use crate::{
     outcome::Outcome,
     services::Services,
     streams::Streams,
+    why,
 };
 
 /// How a build ended.
@@ -75,6 +77,8 @@ pub struct Surroundings {
     pub names: Arc<Names>,
     /// How long units took.
     pub history: Arc<History>,
+    /// What units were made of.
+    pub why: Arc<why::Memory>,
     /// At most so many actions at once.
     pub jobs: usize,
     /// How rustc draws the diagnostics of the person's own packages.
@@ -109,6 +113,8 @@ pub struct Runner<'a> {
     pending: HashMap<usize, live::Pending>,
     /// How often a unit ran again because its sources changed.
     repeats: HashMap<usize, u32>,
+    /// Why units run.
+    because: because::Because,
     /// Results on their way into the store.
     keeping: JoinSet<()>,
 }
@@ -156,6 +162,7 @@ impl<'a> Runner<'a> {
             held: BTreeMap::new(),
             pending: HashMap::new(),
             repeats: HashMap::new(),
+            because: because::Because::default(),
             keeping: JoinSet::new(),
         }
     }
@@ -172,6 +179,7 @@ impl<'a> Runner<'a> {
 
     /// Runs until everything is there, something failed, or the build is cancelled.
     pub async fn run(&mut self, terminal: &impl Say) -> Result<Verdict, Failure> {
+        self.remember();
         self.around.names.load(&self.around.services, &self.subjects).await?;
         let (tell, early) = mpsc::channel(limits::EARLY_OUTPUTS);
         let mut tasks = Tasks { running: JoinSet::new(), tell, early };
@@ -202,6 +210,7 @@ impl<'a> Runner<'a> {
         self.give_up_held(terminal).await;
         while self.keeping.join_next().await.is_some() {}
         self.keep_history();
+        self.keep_reasons();
         if self.build.has_failed() {
             return Ok(Verdict::Failed);
         }

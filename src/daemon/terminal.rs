@@ -3,7 +3,7 @@
 //! else; how lines are drawn is `progress`', what they say at the end `closing`'s.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     convert::Infallible,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -21,6 +21,7 @@ use crate::{
     output::{Output, Screen},
     progress::{self, View},
     run::Say,
+    why::Reason,
 };
 
 /// A build that ends before this shows no progress, as it would only flash.
@@ -62,6 +63,8 @@ struct Progressed {
     /// By unit.
     units: Vec<State>,
     announced: HashSet<String>,
+    /// Why units run, by unit.
+    reasons: HashMap<usize, Reason>,
     figures: Figures,
     failures: usize,
     /// Whether the next words are those of the first failure, while others still run.
@@ -184,7 +187,8 @@ impl Terminal {
         };
         state.units[unit] = State::Built;
         if self.look.verbosity > Verbosity::Normal {
-            self.line("Built", &format!("{} in {}", self.names[unit].label, progress::seconds(ran)));
+            let why = state.reasons.remove(&unit).map_or_else(String::new, |reason| format!(": {reason}"));
+            self.line("Built", &format!("{} in {}{why}", self.names[unit].label, progress::seconds(ran)));
         }
     }
 }
@@ -194,6 +198,7 @@ impl Listener for Terminal {
         let now = self.began.elapsed();
         let mut state = self.lock();
         match event {
+            Event::Missed(UnitId(unit), reason) => drop(state.reasons.insert(*unit, reason.clone())),
             Event::Started(UnitId(unit)) => self.started(&mut state, *unit, now),
             Event::Hit(UnitId(unit)) => self.found(&mut state, *unit),
             Event::Built(UnitId(unit)) => self.built(&mut state, *unit, now),

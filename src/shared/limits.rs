@@ -23,6 +23,10 @@ pub const SEEN_PATHS: usize = 50_000;
 pub const RECORDS: usize = 8;
 /// All of them together, as they are stored.
 pub const RECORD_BYTES: usize = 1 << 20;
+/// Workspaces of which the last build's keys are remembered for `vx why`.
+pub const WHY_WORKSPACES: usize = 64;
+/// Units of one workspace that are so remembered; a large one has a few thousand.
+pub const WHY_UNITS: usize = 20_000;
 /// How often a unit is run again because its sources changed meanwhile.
 pub const CHANGED_RUNS: u32 = 2;
 /// What an action may write into a live checkout; it is held in memory and thrown away.

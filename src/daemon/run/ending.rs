@@ -65,8 +65,12 @@ impl Runner<'_> {
                     let label = &self.plan.units[unit].label;
                     let what = format!("{label} was built while {path} kept changing; its result is not kept");
                     terminal.say(self.voice.warning(&what)).await;
+                    self.unkept(unit, format!("{path} kept changing during the run"));
                 }
-                Kept::Not(why) => tracing::warn!(unit = self.plan.units[unit].label, why, "a result is not kept"),
+                Kept::Not(why) => {
+                    tracing::warn!(unit = self.plan.units[unit].label, why, "a result is not kept");
+                    self.unkept(unit, why);
+                }
             }
             self.take(unit, &call, &result, &streams, Whence::Run, terminal).await?;
         } else if self.build.is_tentative(unit) {
@@ -85,6 +89,7 @@ impl Runner<'_> {
         streams: &Streams,
         terminal: &impl Say,
     ) {
+        self.is_not_there(unit);
         self.build.fail(unit);
         let one = &self.plan.units[unit];
         let how = how_it_ended(result.exit_code);
@@ -137,6 +142,7 @@ impl Runner<'_> {
         });
         self.count(unit, result, whence);
         self.settle(unit, outcome);
+        self.is_there(unit, call, whence)?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! and whether such a run may be kept.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Component, Path},
     sync::Arc,
 };
@@ -38,6 +38,8 @@ pub(super) struct Candidate {
     pub(super) asked: usize,
     pub(super) call: Call,
     pub(super) digest: Digest,
+    /// What was looked at of the workspace.
+    pub(super) facts: Facts,
 }
 
 /// A unit of the workspace that runs.
@@ -77,14 +79,21 @@ impl Runner<'_> {
         };
         let facts: Vec<Vec<Facts>> = blocking(facts).await?;
         let mut candidates = Vec::new();
-        for (index, (records, facts)) in wanted.iter().zip(&facts).enumerate() {
+        for (index, (records, facts)) in wanted.iter().zip(facts).enumerate() {
             for (record, facts) in records.iter().zip(facts) {
                 let call = self.render_with(asked[index].unit, &Vec::from_iter(record.variables.iter().cloned()))?;
                 let base = self.action(&call, None)?.digest;
-                candidates.push(Candidate { asked: index, call, digest: records::narrow(&base, facts) });
+                let digest = records::narrow(&base, &facts);
+                candidates.push(Candidate { asked: index, call, digest, facts });
             }
         }
         Ok(candidates)
+    }
+
+    /// What earlier parts of a key name of the checkout, as it is now.
+    pub(super) async fn facts_again(&self, parts: &BTreeMap<String, String>) -> Result<Facts, Failure> {
+        let (checkout, names) = (Arc::clone(self.inputs.checkout()), parts.keys().cloned().collect::<Vec<_>>());
+        blocking(move || Glance::new(&checkout).again(&names)).await
     }
 
     /// A unit of the workspace has to run.
@@ -138,10 +147,11 @@ impl Runner<'_> {
             self.inputs.checkout().forget_scan();
             return Ok(Kept::Changed(path));
         }
-        let stored = lean(result);
+        let (key, stored) = (records::narrow(&pending.base, &facts), lean(result));
+        self.keyed(unit, key, facts);
         let services = self.around.services.clone();
         self.keeping.spawn(async move {
-            let (key, cas) = (records::narrow(&pending.base, &facts), &services.cas);
+            let cas = &services.cas;
             let result = persist(async || cas.update_action_result(key, stored.clone()).await);
             let records = async {
                 let Some(list) = records::remember(&record, &pending.records) else { return Ok(()) };

@@ -8,7 +8,7 @@ use crate::{
     action::Action,
     cargo::{call::Call, plan::Kind},
     outcome::Outcome,
-    records::{self, Record},
+    records::{self, Facts, Record},
     services::persist,
     streams::{self, Streams},
 };
@@ -18,8 +18,10 @@ pub(super) struct Asked {
     pub(super) unit: usize,
     /// Of a live unit that of its static Action, until a result is found.
     pub(super) call: Call,
-    /// The Action whose result is wanted, or the static one.
+    /// The Action whose result is wanted, or the static one; with the digest of what was found.
     action: Action,
+    /// What was looked at of the workspace for what was found.
+    facts: Facts,
     /// The records of a unit that sees the workspace.
     pub(super) live: Option<Vec<Record>>,
 }
@@ -47,9 +49,13 @@ impl Runner<'_> {
             for ((asked, result), streams) in asked.into_iter().zip(found).zip(streams) {
                 match result.zip(streams) {
                     Some((result, streams)) => {
-                        self.take(asked.unit, &asked.call, &result, &streams, Whence::Found, terminal).await?
+                        self.keyed(asked.unit, asked.action.digest, asked.facts);
+                        self.take(asked.unit, &asked.call, &result, &streams, Whence::Found, terminal).await?;
                     }
-                    None => self.queue(asked)?,
+                    None => {
+                        self.missed(asked.unit, &asked.call).await?;
+                        self.queue(asked)?;
+                    }
                 }
             }
         }
@@ -60,12 +66,12 @@ impl Runner<'_> {
         let call = self.render(unit)?;
         if !self.is_live(&call) {
             let action = self.action(&call, None)?;
-            return Ok(Asked { unit, call, action, live: None });
+            return Ok(Asked { unit, call, action, live: None, facts: Facts::new() });
         }
         // What it is known to name is in its records.
         let call = self.render_with(unit, &[])?;
         let action = self.action(&call, None)?;
-        Ok(Asked { unit, call, action, live: Some(Vec::new()) })
+        Ok(Asked { unit, call, action, live: Some(Vec::new()), facts: Facts::new() })
     }
 
     /// The results that are there: in one call, and in one more for units of the workspace, whose
@@ -87,7 +93,8 @@ impl Runner<'_> {
                 let is_good = found.as_ref().is_some_and(|found| found.exit_code == 0);
                 if results[candidate.asked].is_none() && is_good {
                     results[candidate.asked] = found;
-                    asked[candidate.asked].call = candidate.call;
+                    let asked = &mut asked[candidate.asked];
+                    (asked.call, asked.action.digest, asked.facts) = (candidate.call, candidate.digest, candidate.facts);
                 }
             }
         }
@@ -96,7 +103,7 @@ impl Runner<'_> {
 
     /// A unit that is not there has to run.
     fn queue(&mut self, asked: Asked) -> Result<(), Failure> {
-        let Asked { unit, call, action, live } = asked;
+        let Asked { unit, call, action, live, .. } = asked;
         match live {
             None => drop(self.waiting.insert(unit, (call, action))),
             Some(records) => self.queue_live(unit, action.digest, records)?,
