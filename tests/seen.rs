@@ -270,6 +270,41 @@ fn an_edit_during_the_run_is_not_kept_under_the_wrong_name() {
     assert_eq!((ran > 0, says.as_str()), (true, "one\n"), "nothing was kept under the old text");
 }
 
+#[test]
+fn why_names_what_changed_also_after_a_restart() {
+    let machine = Machine::with_vx(Who::Person);
+    let workspace = Workspace::new(&machine, "ws", &["app", "base"]);
+    workspace.file("app/Cargo.toml", &manifest("app", "[dependencies]\nbase = { path = \"../base\" }\n"));
+    workspace.file("app/src/main.rs", "fn main() { println!(\"{} {:?}\", base::B, option_env!(\"MINE\")); }\n");
+    workspace.file("base/Cargo.toml", &manifest("base", ""));
+    workspace.file("base/build.rs", "fn main() { println!(\"cargo::rerun-if-changed=data\"); }\n");
+    workspace.file("base/data/a", "");
+    workspace.file("base/src/lib.rs", "pub const B: u8 = 1;\n");
+    let why = |words: &str| machine.run_in(&workspace.path, ["sh", "-c", &format!("vx why {words}")]);
+    assert_eq!(why("app").code, 1, "nothing was built yet");
+    workspace.build();
+    assert!(why("app bin").ok().contains("built\n  first build here\n"));
+    workspace.file("base/src/lib.rs", "pub const B: u8 = 2;\n");
+    let verbose = machine.run_in(&workspace.path, ["vx", "build", "-v"]);
+    assert!(verbose.stderr.contains(": base/src/lib.rs changed\n"), "{}", verbose.stderr);
+    machine.run(["systemctl", "--user", "stop", "vx.service"]).ok();
+    assert_eq!(why("base lib").ok(), "base v1.0.0 (lib): built\n  base/src/lib.rs changed\n");
+    assert_eq!(why("app").ok(), "app v1.0.0 (bin \"app\"): built\n  base v1.0.0 (lib) changed\n");
+    assert_eq!(why("build script of base run").ok(), "base v1.0.0 (build script run): hit: its result was found\n");
+    workspace.file("base/data/b", "");
+    workspace.build();
+    let said = why("").ok();
+    assert!(
+        said.starts_with("base v1.0.0 (build script run): built\n") && said.contains("base/data/b is new\n"),
+        "{said}"
+    );
+    let done = machine.run_in(&workspace.path, ["env", "MINE=5", "vx", "build"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(why("app").ok().contains("variable MINE changed"), "{}", why("app").stdout);
+    let none = why("nothing-of-this-name");
+    assert_eq!((none.code, none.stdout.as_str()), (1, ""));
+}
+
 /// Whether a compiled script of this machine runs: its program lies below /vx/build.
 fn runs_script(_: &Path) -> bool {
     let processes = fs::read_dir("/proc").expect("/proc").flatten();

@@ -7,7 +7,9 @@ use shared::{
     paths::{self, Service},
 };
 
-use crate::{events::Counters, execute::Executing, history::History, names::Names, sources::Hashes, why, workspace::Plans};
+use crate::{
+    events::Counters, execute::Executing, history::History, names::Names, sources::Hashes, why, workspace::Plans,
+};
 
 /// The daemon's state.
 pub struct Daemon {

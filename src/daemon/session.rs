@@ -39,6 +39,7 @@ use crate::{
     door::{Caller, ping_answer, read_start},
     look::{self, Surface},
     output::{Colour, Output},
+    why,
 };
 
 /// How long a client may take to say what it wants.
@@ -180,6 +181,13 @@ async fn run_word(
     };
     let args = match word {
         Word::Ping => return print(stdout, ping_answer(), exit::OK).await,
+        Word::Why(args) => {
+            let cwd = PathBuf::from(OsString::from_vec(start.cwd.0));
+            return match why::answer(&daemon.why, &cwd, args).await {
+                Ok(text) => print(stdout, text, exit::OK).await,
+                Err(failure) => print(stderr, format!("error: {failure}\n"), exit::FAILED).await,
+            };
+        }
         Word::Build(args) => args,
     };
     let environment: BTreeMap<String, String> = start

@@ -21,7 +21,7 @@ use shared::{
     digest::{Digest, Function},
     limits,
 };
-pub use word::run;
+pub use word::answer;
 
 /// The form of the files.
 const FORMAT: u32 = 1;

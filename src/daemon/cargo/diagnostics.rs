@@ -13,11 +13,11 @@ use serde_json::value::RawValue;
 use super::{
     closure,
     directives::{Directives, Severity},
-    locate,
     messages::{self, Fresh, JsonDiagnostics, Messages},
     mounts::Mounts,
-    package::{Package, Source},
+    package::Package,
     plan::{Kind, Plan, Unit},
+    unshown,
 };
 
 /// Whether the person's terminal takes colours.
@@ -202,7 +202,7 @@ impl Voice {
         for line in stderr.lines() {
             match read_line(line) {
                 Line::Diagnostic(diagnostic) => {
-                    outside = outside.or_else(|| outside_package(plan, plan.package(unit), &diagnostic.rendered));
+                    outside = outside.or_else(|| unshown::named(plan, plan.package(unit), &diagnostic.rendered));
                     match self.messages {
                         Messages::Json(kind @ (JsonDiagnostics::Plain | JsonDiagnostics::Ansi)) => {
                             tally.count(&diagnostic.level);
@@ -234,11 +234,7 @@ impl Voice {
             self.report("warning", &generated(package, unit, tally), out);
         }
         if let Some(path) = outside.filter(|_| !matches!(end, End::Succeeded(_))) {
-            let shown = match package.source {
-                Source::Member { .. } => "the workspace".to_owned(),
-                _ => format!("the package `{}`", package.name),
-            };
-            let text = format!("`{path}` is outside of {shown}, and vx shows it nothing else");
+            let text = unshown::note(package, &path);
             self.report("note", &text, out);
         }
         if let End::Failed(how) = end {
@@ -367,20 +363,6 @@ pub enum Failure<'a> {
         stdout: &'a str,
         stderr: &'a str,
     },
-}
-
-/// The file that a message says is not there, when it lies where the call could not see it: a
-/// person who looks finds it in its place.
-fn outside_package(plan: &Plan, package: &Package, rendered: &str) -> Option<String> {
-    let (_, rest) = rendered.split_once("couldn't read `")?;
-    let (path, _) = rest.split_once('`')?;
-    let path = locate::clean(&plan.workspace_root.join(plan.mounts.to_real(path)));
-    let shown = match package.source {
-        Source::Member { .. } => &plan.workspace_root,
-        _ => &package.real,
-    };
-    let is_ours = !path.starts_with(shown) && package.source.is_path();
-    is_ours.then(|| path.display().to_string())
 }
 
 /// cargo's name of a unit in messages: `` `pkg` (bin "x") ``.

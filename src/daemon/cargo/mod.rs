@@ -37,6 +37,7 @@ pub mod select;
 pub mod term;
 pub mod toolchain;
 pub mod unit_graph;
+mod unshown;
 
 pub use closure::Said;
 pub use locate::{LOCK_FILE, MANIFEST};

@@ -4,7 +4,9 @@
 mod build;
 #[cfg(test)]
 mod completions;
+mod why;
 mod words;
 
 pub use build::BuildArgs;
+pub use why::WhyArgs;
 pub use words::{Word, is_ping, parse};

@@ -43,7 +43,8 @@ impl Runner<'_> {
     }
 
     /// A unit was looked up and has to run: says why.
-    pub(super) async fn missed(&mut self, unit: usize, call: &Call) -> Result<(), Failure> {
+    pub(super) async fn missed(&mut self, unit: usize) -> Result<(), Failure> {
+        let Some((call, _)) = self.waiting.get(&unit) else { return Ok(()) };
         let reasons = match self.because.before.get(&self.because.names[unit]) {
             None => vec![Reason::First],
             Some(entry) => {

@@ -53,8 +53,9 @@ impl Runner<'_> {
                         self.take(asked.unit, &asked.call, &result, &streams, Whence::Found, terminal).await?;
                     }
                     None => {
-                        self.missed(asked.unit, &asked.call).await?;
+                        let unit = asked.unit;
                         self.queue(asked)?;
+                        self.missed(unit).await?;
                     }
                 }
             }
@@ -94,7 +95,8 @@ impl Runner<'_> {
                 if results[candidate.asked].is_none() && is_good {
                     results[candidate.asked] = found;
                     let asked = &mut asked[candidate.asked];
-                    (asked.call, asked.action.digest, asked.facts) = (candidate.call, candidate.digest, candidate.facts);
+                    (asked.call, asked.action.digest, asked.facts) =
+                        (candidate.call, candidate.digest, candidate.facts);
                 }
             }
         }

@@ -17,12 +17,7 @@ pub type Parts = BTreeMap<String, String>;
 const ENOUGH: usize = 20;
 
 /// The parts of a call, with what its dependencies left and the roots of other packages' sources.
-pub fn of_call(
-    call: &Call,
-    identity: &Identity,
-    outputs: &[(String, Digest)],
-    packages: &[(String, Digest)],
-) -> Parts {
+pub fn of_call(call: &Call, identity: &Identity, outputs: &[(String, Digest)], packages: &[(String, Digest)]) -> Parts {
     let mut parts = Parts::new();
     let mut add = |name: String, value: String| drop(parts.insert(name, value));
     add("key".to_owned(), KEY.to_owned());

@@ -142,10 +142,7 @@ mod tests {
         now.insert("file src/a.rs".to_owned(), "2".to_owned());
         now.insert("names src".to_owned(), "a.rs\nb.rs".to_owned());
         now.insert("module src/a/mod.rs".to_owned(), "file".to_owned());
-        assert_eq!(
-            words(&now)[..4],
-            ["src/a.rs changed", "src/a/mod.rs is new", "src/b.rs is new", "src/m is gone"]
-        );
+        assert_eq!(words(&now)[..4], ["src/a.rs changed", "src/a/mod.rs is new", "src/b.rs is new", "src/m is gone"]);
         assert!(differences(&before, &before).is_empty());
     }
 }

@@ -1,14 +1,26 @@
 //! `vx why`: what became of units in the last build of the workspace, and for what reasons.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path, sync::Arc};
+
+use shared::fault::{Failure, Fault};
 
 use super::{End, Entry, Memory, Workspace};
+use crate::{cargo::locate::locate, cli::WhyArgs};
 
 /// Reasons shown for one unit.
 const REASONS: usize = 10;
 
+/// Answers `vx why`.
+pub async fn answer(memory: &Arc<Memory>, cwd: &Path, args: WhyArgs) -> Result<String, Failure> {
+    let root = locate(cwd, args.manifest_path.as_deref())?.root;
+    let memory = Arc::clone(memory);
+    let asked = tokio::task::spawn_blocking(move || run(&memory, &root, &args.unit));
+    let answer = asked.await.map_err(|err| Failure::new(Fault::Bug, format!("why: {err}")))?;
+    answer.map_err(|why| Failure::new(Fault::User, why))
+}
+
 /// The answer to the words after `why`, and whether there is one. Without words: all that was run.
-pub fn run(memory: &Memory, root: &std::path::Path, words: &[String]) -> Result<String, String> {
+fn run(memory: &Memory, root: &Path, words: &[String]) -> Result<String, String> {
     let workspace = memory.workspace(root);
     if workspace.build == 0 {
         return Err(format!("nothing is known of a build of {} yet; build it first", root.display()));
@@ -23,7 +35,9 @@ pub fn run(memory: &Memory, root: &std::path::Path, words: &[String]) -> Result<
         }
     }
     match (found.is_empty(), text.is_empty()) {
-        (true, _) => Err(format!("no unit of the workspace's builds is called `{}`; see `vx build -v`", words.join(" "))),
+        (true, _) => {
+            Err(format!("no unit of the workspace's builds is called `{}`; see `vx build -v`", words.join(" ")))
+        }
         (false, true) => Ok("nothing was run in the last build: all units were found\n".to_owned()),
         (false, false) => Ok(text),
     }
@@ -80,7 +94,7 @@ mod tests {
     #[test]
     fn units_are_found_by_the_words_of_their_labels() {
         let memory = Memory::new(None);
-        let root = std::path::Path::new("/w");
+        let root = Path::new("/w");
         assert!(run(&memory, root, &[]).is_err());
         let entry = |end| Entry { build: 0, end, unkept: None, key: String::new(), parts: Default::default() };
         let built = entry(End::Built(vec![Reason::File("src/main.rs".to_owned())]));
