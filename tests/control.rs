@@ -50,8 +50,18 @@ fn status_without_a_bus_asks_the_control_sockets() {
     let machine = Machine::with_vx(Who::Person);
     start_all(&machine);
     machine.run(["systemctl", "--user", "stop", "dbus.socket", "dbus.service"]).ok();
-    let said = machine.run(["env", "-u", "DBUS_SESSION_BUS_ADDRESS", "vxctl", "status"]).ok();
+    let without = |words: &[&str]| machine.run([&["env", "-u", "DBUS_SESSION_BUS_ADDRESS", "vxctl"], words].concat());
+    let said = without(&["status"]).ok();
     assert_eq!(said.matches(" running ").count(), 3, "{said}");
+    assert_eq!(without(&["log-level", "debug"]).ok().matches(" debug").count(), 3);
+    without(&["reload"]).ok();
+    let ill = without(&["doctor"]);
+    assert!(ill.code == 0 && ill.stdout.contains("warn  service manager "), "{}", ill.stdout);
+    let pids: Vec<String> = SERVICES.iter().map(|service| pid(&machine, service.unit)).collect();
+    without(&["drain"]).ok();
+    for (service, pid) in SERVICES.iter().zip(pids) {
+        assert_ne!(machine.property(&format!("{}.service", service.unit), "MainPID"), pid, "it has left");
+    }
 }
 
 #[test]
@@ -88,7 +98,12 @@ fn a_broken_file_at_the_start_does_not_end_a_service() {
     let refused = machine.run(["vx", "build"]);
     assert_eq!(refused.code, 3, "{}", refused.stderr);
     assert!(refused.stderr.contains(&format!("{CONFIG}:2:1")), "{}", refused.stderr);
-    assert_eq!(machine.property("vx.service", "NRestarts"), "0");
+    start_all(&machine);
+    let broken = status(&machine);
+    for service in &SERVICES {
+        assert_eq!(machine.property(&format!("{}.service", service.unit), "NRestarts"), "0");
+        assert!(of(&broken, service.program)["status"]["config_error"].to_string().contains("vx.toml:2:1"), "{broken}");
+    }
     machine.write(CONFIG, "");
     machine.run(["vxctl", "reload"]).ok();
     machine.run(["vx", "ping"]).ok();
