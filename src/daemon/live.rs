@@ -18,7 +18,7 @@ use shared::{
 };
 
 use crate::{
-    records::{Counting, Facts, Record},
+    records::{Facts, Record},
     sources::{self, Hashes, Nested, Scope, Stamp},
 };
 
@@ -230,10 +230,9 @@ impl<'a> Glance<'a> {
         for folder in record.folders() {
             facts.insert(format!("names {folder}"), self.names(&folder));
         }
-        if record.counting == Counting::Modules {
-            for path in record.alternatives() {
-                facts.insert(format!("module {path}"), self.kind(&path).to_owned());
-            }
+        // Also where all names on the way count: the other place may lie in a folder beside the way.
+        for path in record.alternatives() {
+            facts.insert(format!("module {path}"), self.kind(&path).to_owned());
         }
         if let Some(package) = &record.package {
             self.names_below(package, &mut facts);
@@ -389,4 +388,33 @@ fn blake3(text: &str) -> String {
 /// A name in a folder, below the root.
 pub fn join(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::Counting;
+
+    #[test]
+    fn a_second_place_of_a_module_counts_beside_the_way_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().to_owned();
+        fs::create_dir_all(root.join("src/m")).expect("a folder");
+        fs::write(root.join("src/m.rs"), "").expect("a file");
+        let record = Record {
+            opened: ["src/m.rs".to_owned()].into(),
+            listed: Default::default(),
+            links: Default::default(),
+            counting: Counting::All,
+            package: None,
+            whole: None,
+            declared: Default::default(),
+            git: false,
+            variables: Default::default(),
+        };
+        let checkout = Checkout::new(root.clone(), root.join("target"), Arc::default());
+        let before = Glance::new(&checkout).facts(&record);
+        fs::write(root.join("src/m/mod.rs"), "").expect("a file");
+        assert_ne!(Glance::new(&checkout).facts(&record), before);
+    }
 }
