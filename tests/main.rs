@@ -4,6 +4,7 @@
 mod activation;
 mod callers;
 mod calls;
+mod checklist;
 mod client;
 mod control;
 mod crash;

@@ -68,9 +68,13 @@ PACKAGES = {
         "4 inline_stderr bool, 5 inline_output_files *string, 6 digest_function int32",
         "UpdateActionResultRequest": "1 instance_name string, 2 action_digest .Digest, 3 action_result .ActionResult, "
         "5 digest_function int32",
+        "SplitBlobRequest": "1 instance_name string, 2 blob_digest .Digest, 3 digest_function int32",
+        "SpliceBlobRequest": "1 instance_name string, 2 blob_digest .Digest, 4 digest_function int32",
+        "SplitBlobResponse": "1 chunk_digests *.Digest",
         "GetCapabilitiesRequest": "1 instance_name string",
         "CacheCapabilities": "1 digest_functions *int32, 4 max_batch_total_size_bytes int64, "
-        "6 supported_compressors *int32, 7 supported_batch_update_compressors *int32, 8 max_cas_blob_size_bytes int64",
+        "6 supported_compressors *int32, 7 supported_batch_update_compressors *int32, 8 max_cas_blob_size_bytes int64, "
+        "9 split_blob_support bool, 10 splice_blob_support bool",
         "ServerCapabilities": "1 cache_capabilities .CacheCapabilities, 4 low_api_version build.bazel.semver.SemVer, "
         "5 high_api_version build.bazel.semver.SemVer",
     },
@@ -128,6 +132,8 @@ class Store:
         self.update = self.call(cas + "BatchUpdateBlobs", "BatchUpdateBlobsRequest", "BatchUpdateBlobsResponse")
         self.read_batch = self.call(cas + "BatchReadBlobs", "BatchReadBlobsRequest", "BatchReadBlobsResponse")
         self.get_tree = self.call(cas + "GetTree", "GetTreeRequest", "GetTreeResponse", "unary_stream")
+        self.split = self.call(cas + "SplitBlob", "SplitBlobRequest", "SplitBlobResponse")
+        self.splice = self.call(cas + "SpliceBlob", "SpliceBlobRequest", "SplitBlobResponse")
         self.get_result = self.call(cache + "GetActionResult", "GetActionResultRequest", "ActionResult")
         self.put_result = self.call(cache + "UpdateActionResult", "UpdateActionResultRequest", "ActionResult")
         self.capabilities = self.call(v2 + "Capabilities/GetCapabilities", "GetCapabilitiesRequest", "ServerCapabilities")
@@ -573,6 +579,14 @@ def check_inlining(store):
     store.put_result(M.UpdateActionResultRequest(action_digest=action, action_result=result))
     asked = get(inline_stdout=True, inline_stderr=True)
     assert asked.stdout_raw == large and not asked.stderr_raw
+
+
+def check_chunking(store):
+    """Splitting and splicing are not offered, and are refused as what is not there."""
+    able = store.capabilities(M.GetCapabilitiesRequest()).cache_capabilities
+    assert not able.split_blob_support and not able.splice_blob_support
+    refused(grpc.StatusCode.UNIMPLEMENTED, store.split, M.SplitBlobRequest(blob_digest=digest(b"")))
+    refused(grpc.StatusCode.UNIMPLEMENTED, store.splice, M.SpliceBlobRequest(blob_digest=digest(b"")))
 
 
 def check_headers(store):

@@ -443,6 +443,30 @@ def check_uncached(rig):
     assert not rig.stored(never)
 
 
+def check_canonical(rig):
+    """What is not in canonical form is not refused: it is another Action."""
+    variables = [M.Variable(name=name, value="1") for name in ("PATH", "B", "A")]
+    digests = set()
+    for order in (variables, sorted(variables, key=lambda variable: variable.name)):
+        command = M.Command(arguments=["/usr/bin/env"], environment_variables=order, output_paths=["b", "a"])
+        action = rig.put(M.Action(command_digest=rig.put(command), input_root_digest=base.digest(b""), do_not_cache=True))
+        assert sorted(rig.run(action).result.stdout_raw.split()) == [b"A=1", b"B=1", b"PATH=1"]
+        digests.add(action.hash)
+    assert len(digests) == 2
+
+
+def check_timeout(rig):
+    """A timeout covers the command: neither the wait for a slot nor the making of the view."""
+    others = [rig.states(rig.action(f"sleep 2; echo {n}")) for n in range(8)]
+    for other in others:
+        next(other)
+    assert rig.run(rig.action("echo in time", timeout=M.Duration(seconds=1))).result.stdout_raw == b"in time\n"
+    for other in others:
+        list(other)
+    for seconds in (0, 24 * 3600):
+        assert rig.run(rig.action(f"echo {seconds}", timeout=M.Duration(seconds=seconds))).status.code == 0
+
+
 def check_malformed(rig):
     command = rig.put(M.Command(arguments=["true"]))
     root = base.digest(b"")

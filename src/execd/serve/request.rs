@@ -161,3 +161,18 @@ fn timeout(given: Option<&protobuf::Duration>) -> Result<Duration, Refusal> {
         _ => invalid("the timeout is no time".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_without_a_timeout_gets_the_longest() {
+        let given = |seconds, nanos| timeout(Some(&protobuf::Duration { seconds, nanos }));
+        assert_eq!(timeout(None).ok(), Some(LONGEST));
+        assert_eq!(given(2, 500_000_000).ok(), Some(Duration::from_millis(2500)));
+        for (seconds, nanos) in [(-1, 0), (0, -1), (1, 1_000_000_000), (LONGEST.as_secs() as i64, 1), (i64::MAX, 0)] {
+            assert_eq!(given(seconds, nanos).map_err(|refusal| refusal.code), Err(Code::InvalidArgument));
+        }
+    }
+}
