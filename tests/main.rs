@@ -15,6 +15,8 @@ mod jobserver;
 mod kit;
 mod ladder;
 mod launchd;
+mod manuals;
+mod messages;
 mod pipelining;
 mod projects;
 mod reapi;

@@ -1,9 +1,16 @@
 //! A real program through everything that is installed: ripgrep from its archive in the registry, with its own lock file, in
 //! both profiles, again, and in a second folder.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use crate::kit::{Machine, Who};
+use crate::{
+    kit::{Machine, Who},
+    messages,
+};
 
 const NAME: &str = "ripgrep-15.2.0";
 
@@ -82,4 +89,10 @@ fn ripgrep_cold_again_and_in_a_second_folder() {
         assert_eq!(ran(&machine), before, "something was run although everything was there");
         machine.run(["cmp", &format!("one/target/{profile}/rg"), &format!("two/target/{profile}/rg")]).ok();
     }
+    let said = |program: &str, at: &Path| {
+        let done = machine.run_in(at, [program, "build", "--locked", "--message-format", "json"]);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        messages::lines(&done.stdout, at)
+    };
+    assert_eq!(said("vx", &one), said("cargo", &two), "messages for programs are cargo's");
 }

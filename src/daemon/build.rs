@@ -154,7 +154,9 @@ fn prepare(session: &mut Session, args: &BuildArgs) -> Result<(Question, Look), 
     let surface = Surface::of(session.output.screen());
     let environment = &session.environment;
     let located = locate(&session.cwd, args.manifest_path.as_deref())?;
-    let toolchain = toolchain::find(environment, &session.cwd, session.plus.as_deref())?;
+    let toolchain = toolchain::find(environment, &session.cwd, session.plus.as_deref())
+        // As rustup, which cargo is not reached behind.
+        .map_err(|failure| NoPlan::Failure(failure, exit::FAILED))?;
     let config = config::Config::load(&Disk::default(), &session.cwd, &toolchain.cargo_home, environment)
         .map_err(|err| usage(&err.to_string()))?;
     let look = Look::resolve(args, &config, environment, surface).map_err(|what| usage(&what))?;

@@ -2,7 +2,7 @@
 //! terminal or a full pipe stalls nobody else. The progress stands here, since only the writer
 //! knows what is on the terminal.
 
-use std::{fs::File, io::Write, os::fd::OwnedFd, sync::Arc, thread};
+use std::{fs::File, io::Write, os::fd::OwnedFd, sync::Arc, thread, time::Duration};
 
 use rustix::termios::tcgetwinsize;
 use shared::wire::session::Tty;
@@ -10,6 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Pieces that may wait for a slow terminal.
 const QUEUE_PIECES: usize = 1024;
+/// How often it is looked whether a stopped client goes on.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 enum Piece {
     Out(String),
@@ -29,7 +31,15 @@ pub struct Output {
 
 /// The terminal on standard error, which may change its size at any time.
 #[derive(Clone)]
-pub struct Screen(Arc<OwnedFd>);
+pub struct Screen {
+    terminal: Arc<OwnedFd>,
+    /// The process that it belongs to as long as that is not stopped.
+    client: u32,
+}
+
+/// Whose terminal it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Client(pub u32);
 
 /// Whether text may hold ANSI sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,17 +53,25 @@ pub enum Colour {
 impl Screen {
     /// Its size now. Some terminals do not know theirs.
     pub fn size(&self) -> Tty {
-        let size = tcgetwinsize(&*self.0).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0);
+        let size = tcgetwinsize(&*self.terminal).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0);
         size.map_or(Tty { rows: 24, cols: 80 }, |size| Tty { rows: size.ws_row, cols: size.ws_col })
+    }
+
+    /// Whether the person has stopped the client, so that the shell has the terminal. A client in
+    /// another process namespace cannot be seen, nor can any where there is no /proc.
+    fn is_lent(&self) -> bool {
+        let state = std::fs::read_to_string(format!("/proc/{}/stat", self.client)).unwrap_or_default();
+        state.split_once(" (vx) ").is_some_and(|(_, rest)| rest.starts_with('T'))
     }
 }
 
 impl Output {
-    /// Starts the writer. It ends when the last clone is gone. `tty` is there where standard error
-    /// is a terminal.
-    pub fn new(stdout: OwnedFd, stderr: &OwnedFd, tty: Option<Tty>, colour: Colour) -> std::io::Result<Self> {
+    /// Starts the writer. It ends when the last clone is gone. The client is named where standard
+    /// error is a terminal.
+    pub fn new(stdout: OwnedFd, stderr: &OwnedFd, client: Option<Client>, colour: Colour) -> std::io::Result<Self> {
         let (pieces, queue) = mpsc::channel(QUEUE_PIECES);
-        let screen = tty.is_some().then(|| stderr.try_clone().map(|fd| Screen(Arc::new(fd)))).transpose()?;
+        let screen = |Client(client)| stderr.try_clone().map(|fd| Screen { terminal: Arc::new(fd), client });
+        let screen = client.map(screen).transpose()?;
         let writer = Writer {
             stdout: File::from(stdout),
             stderr: File::from(stderr.try_clone()?),
@@ -158,6 +176,11 @@ struct Writer {
 impl Writer {
     fn write_pieces(mut self, mut queue: mpsc::Receiver<Piece>) {
         while let Some(piece) = queue.blocking_recv() {
+            while self.screen.as_ref().is_some_and(Screen::is_lent) {
+                // What stood there is the shell's to write over; what is said waits.
+                self.shown.clear();
+                thread::sleep(LOOK_AGAIN);
+            }
             match piece {
                 Piece::Out(text) => {
                     // Both may be the one terminal.

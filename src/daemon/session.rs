@@ -38,7 +38,7 @@ use crate::{
     daemon::Daemon,
     door::{Caller, ping_answer, read_start},
     look::{self, Surface},
-    output::{Colour, Output},
+    output::{Client, Colour, Output},
     why,
 };
 
@@ -198,7 +198,8 @@ async fn run_word(
     // What cannot be understood is said again, in cargo's words, by the word itself.
     let chosen = environment.get("CARGO_TERM_COLOR").map(String::as_str);
     let colour = look::colour(chosen, &environment, Surface::of(start.tty)).unwrap_or(Colour::Never);
-    let Ok(output) = Output::new(stdout, &stderr, start.tty, colour) else { return exit::FAILED };
+    let client = start.tty.map(|_| Client(start.client.pid));
+    let Ok(output) = Output::new(stdout, &stderr, client, colour) else { return exit::FAILED };
     let cwd = PathBuf::from(OsString::from_vec(start.cwd.0));
     let session = Session { run: start.run, plus, cwd, environment, output: output.clone(), stderr, cancel };
     let code = build::run(&daemon, &config, session, &args).await;

@@ -17,6 +17,7 @@ pub mod directives;
 pub mod environment;
 pub mod files;
 mod identity;
+mod lines;
 mod links;
 pub mod locate;
 mod lto;
