@@ -393,3 +393,26 @@ fn the_doctor_finds_what_is_wrong_and_says_the_cure() {
         ill("vxctl drain; systemctl --user disable vx.socket", "enable --now vx.socket", "warn  vx.socket ");
     }
 }
+
+/// Some session buses refuse root themselves; where one lets it in, the services ask who calls.
+#[test]
+fn root_on_the_persons_bus_is_refused() {
+    let machine = Machine::with_vx(Who::Person);
+    start_all(&machine);
+    let before: Vec<String> = SERVICES.iter().map(|service| pid(&machine, service.unit)).collect();
+    let bus = "--address=unix:path=/run/user/4711/bus";
+    for service in &SERVICES {
+        let (name, path) = (format!("build.vx.{}", service.bus), format!("/build/vx/{}", service.bus));
+        for method in [&["GetStatus"][..], &["Reload"], &["Drain"], &["GetLog", "tu", "0", "1"]] {
+            let call = ["busctl", bus, "call", &name, &path, "build.vx.Control1"];
+            let done = machine.run_as_root(&[&call, method].concat());
+            assert_ne!(done.code, 0, "{method:?}: {}", done.stdout);
+        }
+        let level = ["/org/freedesktop/LogControl1", "org.freedesktop.LogControl1", "LogLevel", "s", "debug"];
+        let done = machine.run_as_root(&[&["busctl", bus, "set-property", &name], &level[..]].concat());
+        assert_ne!(done.code, 0, "{}", done.stdout);
+    }
+    let after: Vec<String> = SERVICES.iter().map(|service| pid(&machine, service.unit)).collect();
+    assert_eq!(before, after);
+    assert_eq!(machine.run(["vxctl", "log-level"]).ok().matches(" info").count(), 3);
+}

@@ -30,7 +30,7 @@ pub async fn drain(services: &[Service]) -> u8 {
         let program = service.program();
         match running(&ways, *service).await {
             Ok(None) => print(&format!("{program:9}  not running\n")),
-            Ok(Some(remote)) => match leave(&remote).await {
+            Ok(Some(remote)) => match leave(*service, &remote).await {
                 Ok(()) => print(&format!("{program:9}  has left\n")),
                 Err(e) => code = refused(*service, &e),
             },
@@ -40,8 +40,15 @@ pub async fn drain(services: &[Service]) -> u8 {
     code
 }
 
-async fn leave(remote: &Remote) -> Result<(), ControlError> {
+/// A drain that takes longer says so.
+const SILENCE: Duration = Duration::from_secs(1);
+
+async fn leave(service: Service, remote: &Remote) -> Result<(), ControlError> {
     remote.drain().await?;
+    if tokio::time::timeout(SILENCE, remote.gone()).await.is_ok() {
+        return Ok(());
+    }
+    print(&format!("{:9}  finishing what runs\n", service.program()));
     // It ends by itself within this time, whatever runs.
     let limit = limits::DRAIN_ASKED + Duration::from_secs(5);
     tokio::time::timeout(limit, remote.gone()).await.map_err(|_| ControlError::NoAnswer)

@@ -145,13 +145,10 @@ impl Remote {
 
     /// Asks for everything that `vxctl status` shows.
     pub async fn report(&self) -> Result<Report, ControlError> {
-        let wire = self.proxy.get_status().await?;
-        Ok(Report {
-            version: self.proxy.version().await?,
-            pid: self.proxy.pid().await?,
-            started_usec: self.proxy.started_usec().await?,
-            status: values(wire),
-        })
+        let proxy = &self.proxy;
+        let (wire, version, pid, started_usec) =
+            tokio::try_join!(proxy.get_status(), proxy.version(), proxy.pid(), proxy.started_usec())?;
+        Ok(Report { version, pid, started_usec, status: values(wire) })
     }
 
     /// Has it read vx.toml again.

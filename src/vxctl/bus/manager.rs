@@ -135,11 +135,13 @@ impl Manager {
     /// What it knows of a service's units.
     pub async fn units(&self, service: Service) -> zbus::Result<Units> {
         let name = service.unit();
-        let socket = self.proxy.load_unit(&format!("{name}.socket")).await?;
-        let socket = self.properties(&socket, "Unit").await?;
-        let path = self.proxy.load_unit(&format!("{name}.service")).await?;
-        let unit = self.properties(&path, "Unit").await?;
-        let more = self.properties(&path, "Service").await?;
+        let (socket, service) = (format!("{name}.socket"), format!("{name}.service"));
+        let (socket, service) = tokio::try_join!(self.proxy.load_unit(&socket), self.proxy.load_unit(&service))?;
+        let (socket, unit, more) = tokio::try_join!(
+            self.properties(&socket, "Unit"),
+            self.properties(&service, "Unit"),
+            self.properties(&service, "Service")
+        )?;
         Ok(Units {
             socket_load: text(&socket, "LoadState"),
             socket_active: text(&socket, "ActiveState"),
