@@ -25,6 +25,7 @@ use crate::{
     collect::{CollectError, Collector, Format, OutputFile, Outputs, Said},
     early::{self, Notice},
     executor::Executor,
+    heard::{Ears, Heard},
     host,
     jobserver::{self, Pipes},
     launch::{RunError, Running},
@@ -85,6 +86,8 @@ pub struct Done {
     pub view: &'static str,
     /// What it opened of a live checkout.
     pub seen: Option<Seen>,
+    /// What it tried and did not get.
+    pub heard: Heard,
 }
 
 /// A standard stream, as it was stored.
@@ -120,6 +123,7 @@ struct Run {
     ending: Ending,
     usage: Usage,
     seen: Option<Seen>,
+    heard: Heard,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     began: SystemTime,
@@ -170,10 +174,10 @@ pub async fn run(
         Ending::Exited(code) => collect(executor, request, &view, code).await?,
         _ => Outputs::default(),
     };
-    let Run { ending, usage, seen, began, early, over, .. } = run;
+    let Run { ending, usage, seen, heard, began, early, over, .. } = run;
     let times = Times { queued, worker, fetched, began, early, over, uploaded: SystemTime::now() };
     failpoint::reach(Point::Captured);
-    Ok(Done { ending, stdout, stderr, outputs, times, usage, rung, view: view.class, seen })
+    Ok(Done { ending, stdout, stderr, outputs, times, usage, rung, view: view.class, seen, heard })
 }
 
 /// The future's outcome, or `None` when the action is cancelled before.
@@ -216,6 +220,8 @@ async fn execute(
 ) -> Result<Run, Refusal> {
     let internal = |what: &str, err: std::io::Error| Refusal::new(Code::Internal, format!("{what}: {err}"));
     let mut job = job(executor, request, view);
+    let ears = executor.is_heard(request).then(|| Ears::open(view, job.rung)).flatten();
+    job.heard = ears.is_some();
     let lent = jobserver(executor, request, &mut job);
     let group = executor.group().map_err(|err| internal("make a control group", err))?;
     let procs = group.as_ref().map(|group| group.procs()).transpose();
@@ -232,6 +238,9 @@ async fn execute(
     let mut seen = None;
     let ended = match started {
         Ok(mut running) => {
+            if let Some(ears) = &ears {
+                running.hear(ears.listener.clone());
+            }
             let watched = watched(executor, view, &mut running).await?;
             let ended = watch(&mut running, request.timeout, cancel, &overflow).await;
             seen = watched.map(Watch::end);
@@ -261,7 +270,11 @@ async fn execute(
     if let Ending::NoProgram { why, .. } = &ending {
         stderr.extend_from_slice(why.as_bytes());
     }
-    Ok(Run { ending, usage, seen, stdout, stderr, began, early: None, over })
+    let heard = ears.map(Ears::end).unwrap_or_default();
+    if !matches!(ending, Ending::Exited(0) | Ending::Cancelled) {
+        executor.remember_failed(request.digest);
+    }
+    Ok(Run { ending, usage, seen, heard, stdout, stderr, began, early: None, over })
 }
 
 /// Lends free slots to an action that asks for them. One without is slower, no more.
@@ -328,6 +341,7 @@ fn job(executor: &Executor, request: &Request, view: &View) -> Job {
         outside: Identity::own(),
         root: view.root.clone(),
         mounts: view.mounts.clone(),
+        heard: false,
         watched: view.live.as_ref().map(|_| view::live::AT.into()),
         argv: view.arguments(&request.command).map(|word| word.as_str().into()).collect(),
         env: view

@@ -1,6 +1,7 @@
 //! Everything an action needs, opened once at start, and what is counted over all of them.
 
 use std::{
+    collections::VecDeque,
     io,
     os::fd::BorrowedFd,
     path::PathBuf,
@@ -13,11 +14,13 @@ use std::{
 use shared::{
     client::cas::Cas,
     config::{Config, ConfigError, Rung},
+    digest::Digest,
     service::{Parts, Peer},
 };
 use tonic::Code;
 
 use crate::{
+    action::Request,
     jobserver::Pipes,
     launch::{Launcher, RunError, Running},
     refusal::Refusal,
@@ -30,6 +33,9 @@ use crate::{
     slots::Slots,
     view::Sources,
 };
+
+/// Failed actions that are remembered.
+const FAILED: usize = 256;
 
 /// The executor.
 #[derive(Debug)]
@@ -60,6 +66,8 @@ pub struct Executor {
     pub ran: AtomicU64,
     /// Since the start.
     pub hits: AtomicU64,
+    /// Actions that failed lately: repeated, they are heard.
+    pub failed: Mutex<VecDeque<Digest>>,
 }
 
 /// What vx.toml says, as last read.
@@ -145,6 +153,25 @@ impl Executor {
             self.parts.shutdown.request();
         }
         started
+    }
+
+    /// Whether an action's opens and connects are listened to: scripts always, for they do as they
+    /// like; others where they failed before, to say why.
+    pub fn is_heard(&self, request: &Request) -> bool {
+        request.style.is_own()
+            && (request.command.arguments.first().is_some_and(|program| program.starts_with("/vx/build/"))
+                || self.failed.lock().unwrap_or_else(PoisonError::into_inner).contains(&request.digest))
+    }
+
+    /// Remembers an action that failed.
+    pub fn remember_failed(&self, action: Digest) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !failed.contains(&action) {
+            failed.push_back(action);
+        }
+        if failed.len() > FAILED {
+            failed.pop_front();
+        }
     }
 
     /// A control group for one run, where there are any. Below `full` it is a bonus.

@@ -18,6 +18,9 @@ const SHOWN_ETC: &[&str] = &["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alter
 /// What the network needs on top, for `cargo fetch` alone.
 const SHOWN_ETC_NETWORK: &[&str] = &["resolv.conf", "hosts", "nsswitch.conf", "ssl", "ca-certificates", "pki"];
 
+/// What of /etc is made for actions.
+pub const MADE_ETC: [&str; 4] = ["passwd", "group", "hosts", "nsswitch.conf"];
+
 const PASSWD: &str = "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\nvx:x:1000:1000:vx:/vx/home:/bin/sh\n\
                       nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
 const GROUP: &str = "root:x:0:\nvx:x:1000:\nnogroup:x:65534:\n";

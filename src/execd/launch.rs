@@ -6,7 +6,7 @@ use std::{
     io::{self, IoSliceMut, Write},
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::Arc,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
@@ -61,6 +61,8 @@ pub struct Running {
     result: UnixDatagram,
     first: Option<OwnedFd>,
     ended: bool,
+    /// Where the end that hears of the payload's calls goes.
+    ears: Option<mpsc::Sender<OwnedFd>>,
 }
 
 impl Launcher {
@@ -92,7 +94,7 @@ impl Launcher {
             _ => err.into(),
         })?;
         let result = UnixDatagram::from_std(ours.into())?;
-        Ok(Running { result, first: None, ended: false })
+        Ok(Running { result, first: None, ended: false, ears: None })
     }
 }
 
@@ -101,10 +103,16 @@ impl Running {
     /// again.
     pub async fn wait(&mut self) -> Result<Ended, RunError> {
         loop {
-            let (report, pidfd) = self.next().await?;
-            self.first = pidfd.or(self.first.take());
+            let (report, fd) = self.next().await?;
+            match (&report, fd) {
+                // Where nobody listens the end is closed, and calls are answered by the kernel.
+                (Some(Report::Heard), Some(listener)) => {
+                    let _nobody_listens = self.ears.take().map(|ears| ears.send(listener));
+                }
+                (_, fd) => self.first = fd.or(self.first.take()),
+            }
             match report {
-                Some(Report::Started | Report::Laid) => {}
+                Some(Report::Started | Report::Laid | Report::Heard) => {}
                 Some(Report::Ended(ended)) => {
                     self.ended = true;
                     return Ok(ended);
@@ -137,6 +145,11 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// Where the end that hears of the payload's calls is to go.
+    pub fn hear(&mut self, ears: mpsc::Sender<OwnedFd>) {
+        self.ears = Some(ears);
     }
 
     /// Lets the payload start.

@@ -9,6 +9,7 @@ mod control;
 mod early;
 mod executor;
 mod folder;
+mod heard;
 mod host;
 mod jobserver;
 mod launch;
@@ -94,6 +95,7 @@ async fn run(spawner: Spawner, start: Start, parts: Parts) -> anyhow::Result<()>
         running: Arc::default(),
         ran: 0.into(),
         hits: 0.into(),
+        failed: Mutex::default(),
         ladder,
     });
     parts.tcp.begin(config.exec.listen_tcp, sockets.tcp);

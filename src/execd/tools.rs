@@ -146,6 +146,7 @@ fn job(executor: &Executor, run: &CargoRun, tmp: &Path, target: &Path) -> Job {
         env: environment(run, &kind, &target, (!isolated).then_some(tmp)),
         cwd: host::text(&run.cwd),
         watched: None,
+        heard: false,
         network: kind.network,
         file_bytes: 0,
         processes: 0,

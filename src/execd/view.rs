@@ -162,6 +162,11 @@ impl View {
 }
 
 impl Style {
+    /// Whether it is one of vx's own.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Style::Fixed { .. })
+    }
+
     /// Whether it shows a folder of the person's as it is, so that its result is not to be stored:
     /// without namespaces a second place of inputs is the first place itself.
     pub fn shows_live(&self, rung: Rung) -> bool {

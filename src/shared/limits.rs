@@ -77,6 +77,10 @@ pub const OPERATIONS_PAGE: usize = 200;
 pub const OPERATION_WAIT: Duration = Duration::from_secs(3600);
 /// Early outputs that one build's dispatcher has not looked at yet; who brings more waits.
 pub const EARLY_OUTPUTS: usize = 64;
+/// Opens and connects of one action that are looked at; a compiler's many are let by after these.
+pub const HEARD_CALLS: usize = 20_000;
+/// Refused attempts that are told of one action.
+pub const HEARD_ATTEMPTS: usize = 64;
 /// Durations of units that the daemon remembers; two for each unit.
 pub const DURATIONS: usize = 16_384;
 /// Digests in one `blob.open`: each may need a descriptor on the answer.

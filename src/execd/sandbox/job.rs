@@ -27,6 +27,9 @@ pub struct Job {
     /// The place that execd is to watch before the payload starts.
     #[serde(default)]
     pub watched: Option<Text>,
+    /// Whether execd hears of its opens and connects.
+    #[serde(default)]
+    pub heard: bool,
     /// Which network it sees.
     pub network: Network,
     /// Most bytes of one file, 0 for no limit.
@@ -129,6 +132,8 @@ pub enum Report {
     Started,
     /// The view is there; the place to watch comes along, and nothing starts before execd says so.
     Laid,
+    /// The payload's opens and connects wait for an answer through the descriptor that comes along.
+    Heard,
     /// The payload could not be started.
     Failed(Fail),
     /// The payload ended, and nothing of it is left.

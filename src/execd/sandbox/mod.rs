@@ -8,6 +8,7 @@ pub mod job;
 pub mod landlock;
 pub mod linux;
 pub mod none;
+pub mod notify;
 pub mod overlay;
 pub mod probe;
 pub mod sockets;

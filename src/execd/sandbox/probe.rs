@@ -103,6 +103,7 @@ fn job(rung: Rung, host: &Host, root: &Path) -> Job {
         env,
         cwd,
         watched: None,
+        heard: false,
         network: Network::None,
         file_bytes: 0,
         processes: 0,

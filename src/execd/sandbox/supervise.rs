@@ -36,7 +36,7 @@ use rustix::{
 
 use shared::config::Rung;
 
-use super::{Ended, Fail, Job, Report, Sandbox, Status, Step, Usage, of, sys};
+use super::{Ended, Fail, Job, Report, Sandbox, Status, Step, Usage, notify, of, sys};
 use crate::{child, jobserver};
 
 /// The descriptors of one run, as the spawner received them.
@@ -120,20 +120,33 @@ fn be_watched(job: &Job, result: &OwnedFd) -> Result<bool, Fail> {
     let fail = |err| Fail::new(Step::Watch, at.as_os().to_string_lossy(), io::Error::from(err));
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let place = openat(CWD, at.as_os(), flags, Mode::empty()).map_err(fail)?;
-    let fds = [place.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let bytes = serde_json::to_vec(&Report::Laid).unwrap_or_default();
-    ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-    sendmsg(result, &[io::IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL).map_err(fail)?;
+    hand(result, &Report::Laid, &place).map_err(fail)?;
     let mut packet = [0_u8; 16];
     let (_, length) = rustix::net::recv(result, &mut packet, RecvFlags::empty()).map_err(fail)?;
     Ok(packet[..length] == *GO)
 }
 
+/// One packet with a descriptor.
+fn hand(result: &OwnedFd, report: &Report, fd: &OwnedFd) -> Result<(), rustix::io::Errno> {
+    let fds = [fd.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let bytes = serde_json::to_vec(report).unwrap_or_default();
+    ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+    sendmsg(result, &[io::IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Hands execd the end by which it hears of opens and connects. Where another listener stands
+/// above this one, or the kernel has none, nothing is heard.
+fn be_heard(result: &OwnedFd) -> Result<(), Fail> {
+    let Ok(listener) = notify::install() else { return Ok(()) };
+    hand(result, &Report::Heard, &listener).map_err(|err| Fail::new(Step::Watch, "of its calls", io::Error::from(err)))
+}
+
 fn start(job: &Job, sandbox: &dyn Sandbox, result: &OwnedFd, inherited: &Inherited) -> Result<Pid, Fail> {
     child::fork(|| {
-        let Err(fail) = payload(job, sandbox, inherited);
+        let Err(fail) = payload(job, sandbox, inherited, result);
         send(result, &Report::Failed(fail));
         127
     })
@@ -141,7 +154,7 @@ fn start(job: &Job, sandbox: &dyn Sandbox, result: &OwnedFd, inherited: &Inherit
 }
 
 /// In the payload: everything up to the program's first instruction.
-fn payload(job: &Job, sandbox: &dyn Sandbox, inherited: &Inherited) -> Result<Infallible, Fail> {
+fn payload(job: &Job, sandbox: &dyn Sandbox, inherited: &Inherited, result: &OwnedFd) -> Result<Infallible, Fail> {
     let fail = |err: Errno| Fail::new(Step::Program, "with its streams", err);
     sys::default_signals();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(fail)?;
@@ -156,6 +169,9 @@ fn payload(job: &Job, sandbox: &dyn Sandbox, inherited: &Inherited) -> Result<In
     rustix::process::chdir(job.cwd.as_os())
         .map_err(|err| Fail::new(Step::WorkingDirectory, job.cwd.as_os().to_string_lossy(), err))?;
     sandbox.confine(job)?;
+    if job.heard {
+        be_heard(result)?;
+    }
     sys::close_on_exec_from(3).map_err(|err| Fail::new(Step::Program, "without other descriptors", err))?;
     for (fd, number) in inherited.jobserver.iter().flatten().zip(jobserver::DESCRIPTORS) {
         sys::hand_over(fd, number).map_err(|err| Fail::new(Step::Program, "with its jobserver", err))?;

@@ -47,6 +47,7 @@ impl Room {
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             cwd: "/".into(),
             watched: None,
+            heard: false,
             network: Network::None,
             file_bytes: 1 << 20,
             processes: 0,

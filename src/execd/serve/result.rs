@@ -112,6 +112,8 @@ fn metadata(done: &Done) -> v2::ExecutedActionMetadata {
         wall_us: micros(wall),
         opened: seen.opened.iter().cloned().collect(),
         listed: seen.listed.iter().cloned().collect(),
+        tried: done.heard.tried.clone(),
+        unheard: done.heard.unheard.clone().unwrap_or_default(),
         unseen: seen.unseen.clone().unwrap_or_default(),
         early_us: early.map_or(0, micros),
     };

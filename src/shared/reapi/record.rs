@@ -33,9 +33,29 @@ pub struct RunRecord {
     /// Why those two may lack something, if they may.
     #[prost(string, tag = "8")]
     pub unseen: String,
+    /// What it tried to reach and did not get, each once. Of scripts, and of what had failed before.
+    #[prost(message, repeated, tag = "30")]
+    pub tried: Vec<Attempt>,
+    /// Why that may lack something, if it may.
+    #[prost(string, tag = "31")]
+    pub unheard: String,
     /// From start of the command until its early output was handed out, microseconds; 0 for none.
     #[prost(uint64, tag = "20")]
     pub early_us: u64,
+}
+
+/// One thing that an action tried to reach and did not get.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct Attempt {
+    /// `open` or `connect`.
+    #[prost(string, tag = "1")]
+    pub kind: String,
+    /// The path, the person's home as `~`; the address; `@` and a name for an abstract socket.
+    #[prost(string, tag = "2")]
+    pub what: String,
+    /// What it was answered, for an error's name.
+    #[prost(string, tag = "3")]
+    pub answer: String,
 }
 
 impl Named for RunRecord {
