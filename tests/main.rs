@@ -2,6 +2,7 @@
 //! stand on (a machine with a user manager of its own) is `kit`; rules of the source tree itself are `tidy`.
 
 mod activation;
+mod audit;
 mod callers;
 mod calls;
 mod checklist;

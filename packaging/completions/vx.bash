@@ -16,6 +16,9 @@ _vx() {
             ",$1")
                 cmd="vx"
                 ;;
+            vx,audit)
+                cmd="vx__subcmd__audit"
+                ;;
             vx,build)
                 cmd="vx__subcmd__build"
                 ;;
@@ -27,6 +30,9 @@ _vx() {
                 ;;
             vx,why)
                 cmd="vx__subcmd__why"
+                ;;
+            vx__subcmd__help,audit)
+                cmd="vx__subcmd__help__subcmd__audit"
                 ;;
             vx__subcmd__help,build)
                 cmd="vx__subcmd__help__subcmd__build"
@@ -47,12 +53,41 @@ _vx() {
 
     case "${cmd}" in
         vx)
-            opts="-h -V --help --version build why ping help"
+            opts="-h -V --help --version build audit why ping help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vx__subcmd__audit)
+            opts="-h --manifest-path --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --manifest-path)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -161,8 +196,22 @@ _vx() {
             return 0
             ;;
         vx__subcmd__help)
-            opts="build why ping help"
+            opts="build audit why ping help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vx__subcmd__help__subcmd__audit)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

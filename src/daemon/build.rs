@@ -102,6 +102,7 @@ async fn build(
         names: Arc::clone(&daemon.names),
         history: Arc::clone(&daemon.history),
         why: Arc::clone(&daemon.why),
+        audit: Arc::clone(&daemon.audit),
         listeners: vec![Arc::clone(&daemon.counters) as Arc<dyn Listener>, Arc::clone(&terminal) as _],
         ambient: Ambient::new(session.environment.clone(), config.env.pass.clone()),
         jobs: args.jobs(cores).map_err(|what| usage(&what))?,

@@ -8,7 +8,7 @@ use shared::{
 };
 
 use crate::{
-    events::Counters, execute::Executing, history::History, names::Names, sources::Hashes, why, workspace::Plans,
+    audit, events::Counters, execute::Executing, history::History, names::Names, sources::Hashes, why, workspace::Plans,
 };
 
 /// The daemon's state.
@@ -25,6 +25,8 @@ pub struct Daemon {
     pub history: Arc<History>,
     /// What units were made of.
     pub why: Arc<why::Memory>,
+    /// What scripts and macros did.
+    pub audit: Arc<audit::Memory>,
     /// For status.
     pub counters: Arc<Counters>,
     config: RwLock<Result<Arc<Config>, ConfigError>>,
@@ -39,6 +41,7 @@ impl Daemon {
             executing: Arc::default(),
             names: Arc::default(),
             history: Arc::new(History::new(paths::state_dir(Service::Daemon).map(|dir| dir.join("durations")))),
+            audit: Arc::new(audit::Memory::new(paths::state_dir(Service::Daemon).map(|dir| dir.join("audit")))),
             why: Arc::new(why::Memory::new(paths::state_dir(Service::Daemon).map(|dir| dir.join("why")))),
             counters: Arc::default(),
             config: RwLock::new(config.map(Arc::new)),

@@ -3,6 +3,7 @@
 //! shell of a service.
 
 mod action;
+mod audit;
 mod build;
 mod cargo;
 mod cli;

@@ -1,6 +1,7 @@
 //! The dispatcher of one build: ready units become Actions, are looked up together, and what is
 //! not there is run by execd as far as jobs allow; one loop puts all events in one order.
 
+mod audited;
 mod because;
 mod early;
 mod ending;
@@ -29,6 +30,7 @@ use tracing::Instrument;
 
 use crate::{
     action::Action,
+    audit,
     cargo::{
         Said,
         call::Call,
@@ -79,6 +81,8 @@ pub struct Surroundings {
     pub history: Arc<History>,
     /// What units were made of.
     pub why: Arc<why::Memory>,
+    /// What scripts and macros did.
+    pub audit: Arc<audit::Memory>,
     /// At most so many actions at once.
     pub jobs: usize,
     /// How rustc draws the diagnostics of the person's own packages.
@@ -115,6 +119,8 @@ pub struct Runner<'a> {
     repeats: HashMap<usize, u32>,
     /// Why units run.
     because: because::Because,
+    /// What scripts and macros did, by package and kind.
+    audited: BTreeMap<String, audit::Entry>,
     /// Results on their way into the store.
     keeping: JoinSet<()>,
 }
@@ -163,6 +169,7 @@ impl<'a> Runner<'a> {
             pending: HashMap::new(),
             repeats: HashMap::new(),
             because: because::Because::default(),
+            audited: BTreeMap::new(),
             keeping: JoinSet::new(),
         }
     }
@@ -211,6 +218,7 @@ impl<'a> Runner<'a> {
         while self.keeping.join_next().await.is_some() {}
         self.keep_history();
         self.keep_reasons();
+        self.keep_audit();
         if self.build.has_failed() {
             return Ok(Verdict::Failed);
         }

@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    build,
+    audit, build,
     cli::{self, Word},
     daemon::Daemon,
     door::{Caller, ping_answer, read_start},
@@ -181,6 +181,13 @@ async fn run_word(
     };
     let args = match word {
         Word::Ping => return print(stdout, ping_answer(), exit::OK).await,
+        Word::Audit(args) => {
+            let cwd = PathBuf::from(OsString::from_vec(start.cwd.0));
+            return match audit::answer(&daemon.audit, &cwd, args).await {
+                Ok(text) => print(stdout, text, exit::OK).await,
+                Err(failure) => print(stderr, format!("error: {failure}\n"), exit::FAILED).await,
+            };
+        }
         Word::Why(args) => {
             let cwd = PathBuf::from(OsString::from_vec(start.cwd.0));
             return match why::answer(&daemon.why, &cwd, args).await {

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand, error::ErrorKind};
 use shared::{fault::exit, wire::text::Text};
 
-use super::{BuildArgs, WhyArgs};
+use super::{AuditArgs, BuildArgs, WhyArgs};
 
 /// Builds Cargo workspaces through the services of this machine.
 #[derive(Debug, Parser)]
@@ -18,6 +18,8 @@ pub struct Words {
 pub enum Word {
     /// Compile the packages of a workspace and what they depend on
     Build(Box<BuildArgs>),
+    /// Say what build scripts and macros opened, and what they tried and were refused
+    Audit(AuditArgs),
     /// Say why units of the last build were run, or not
     Why(WhyArgs),
     /// Ask whether the daemon is there

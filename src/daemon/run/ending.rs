@@ -91,6 +91,7 @@ impl Runner<'_> {
     ) {
         self.is_not_there(unit);
         self.build.fail(unit);
+        self.blame(unit, result, terminal).await;
         let one = &self.plan.units[unit];
         let how = how_it_ended(result.exit_code);
         let stderr = String::from_utf8_lossy(&streams.stderr);
@@ -118,6 +119,8 @@ impl Runner<'_> {
     ) -> Result<(), Failure> {
         let one = &self.plan.units[unit];
         let outcome = Outcome::of(one, call, result)?;
+        self.audit(unit, call, result, terminal).await;
+        let one = &self.plan.units[unit];
         let stderr = String::from_utf8_lossy(&streams.stderr);
         let words = if one.kind == Kind::BuildScriptRun {
             let stdout = String::from_utf8_lossy(&streams.stdout);

@@ -1,0 +1,70 @@
+//! What scripts and macros did beside their work, as a unit's result tells it: kept for `vx audit`,
+//! a warning where it tells something, the first line where the unit failed.
+
+use std::sync::Arc;
+
+use shared::reapi::{record, v2};
+
+use super::{Runner, Say};
+use crate::{
+    audit::Entry,
+    cargo::{
+        call::Call,
+        plan::{Kind, Unit},
+    },
+};
+
+/// What of a package ran.
+const SCRIPT: &str = "build script";
+const MACROS: &str = "compiler with macros";
+
+impl Runner<'_> {
+    /// A unit ended well, or its result was found.
+    pub(super) async fn audit(&mut self, unit: usize, call: &Call, result: &v2::ActionResult, terminal: &impl Say) {
+        if !call.needs.reads_freely {
+            return;
+        }
+        let Some(entry) = self.audited(unit, result) else { return };
+        if let Some(what) = entry.warning() {
+            let (name, who) = self.who(unit);
+            let text = format!("{name}: its {who} tried to {what} and was refused; `vx audit` tells all");
+            terminal.say(self.voice.warning(&text)).await;
+        }
+    }
+
+    /// A unit failed: says first what it tried and did not get, which may be why.
+    pub(super) async fn blame(&mut self, unit: usize, result: &v2::ActionResult, terminal: &impl Say) {
+        let Some(entry) = self.audited(unit, result) else { return };
+        if let Some(what) = entry.suspicion() {
+            let (name, who) = self.who(unit);
+            terminal
+                .say(self.voice.error(&format!("{name}: its {who} tried to {what}, and actions get none of it")))
+                .await;
+        }
+    }
+
+    /// Writes down what this build has heard; nobody waits for it.
+    pub(super) fn keep_audit(&mut self) {
+        let (audit, root) = (Arc::clone(&self.around.audit), self.plan.workspace_root.clone());
+        let entries = std::mem::take(&mut self.audited);
+        tokio::task::spawn_blocking(move || {
+            if let Err(err) = audit.learn(&root, entries) {
+                tracing::warn!(%err, "what scripts did cannot be kept, ignoring");
+            }
+        });
+    }
+
+    fn audited(&mut self, unit: usize, result: &v2::ActionResult) -> Option<Entry> {
+        let entry = Entry::of(&record::of(result)?);
+        let (name, who) = self.who(unit);
+        self.audited.insert(format!("{name} {who}"), entry.clone());
+        Some(entry)
+    }
+
+    fn who(&self, unit: usize) -> (String, &'static str) {
+        let unit: &Unit = &self.plan.units[unit];
+        let package = self.plan.package(unit);
+        let who = if unit.kind == Kind::BuildScriptRun { SCRIPT } else { MACROS };
+        (format!("{} {}", package.name, package.version), who)
+    }
+}
