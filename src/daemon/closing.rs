@@ -38,7 +38,11 @@ pub fn summary(counts: Counts, saved: Duration) -> String {
 /// units with what it added, as far as that can be seen in tenths of a second.
 pub fn critical(path: &[(&str, Duration)], interest: Interest) -> Option<String> {
     let total: Duration = path.iter().map(|(_, time)| *time).sum();
-    let is_worth_it = !path.is_empty() && (interest == Interest::Verbose || total >= WORTH_SAYING);
+    // A single unit's time the person has seen.
+    let is_worth_it = match interest {
+        Interest::Verbose => !path.is_empty(),
+        Interest::Normal => path.len() > 1 && total >= WORTH_SAYING,
+    };
     let seen = path.iter().filter(|(_, time)| *time >= WORTH_SAVING);
     let links: Vec<String> = seen.map(|(name, time)| format!("{name} {}", seconds(*time))).collect();
     is_worth_it.then(|| format!("{}: {}", seconds(total), links.join(", ")))
@@ -72,5 +76,6 @@ mod tests {
         let long = [("a", ms(500)), ("b", ms(500))];
         assert_eq!(critical(&long, Interest::Normal).as_deref(), Some("1.0s: a 0.5s, b 0.5s"));
         assert_eq!(critical(&[], Interest::Verbose), None);
+        assert_eq!(critical(&[("a", ms(2000))], Interest::Normal), None);
     }
 }

@@ -189,9 +189,7 @@ impl Writer {
                     write(&self.stderr, self.shown.join("\n").as_bytes());
                 }
                 // In one write, so that nobody sees the screen in between.
-                Piece::Err(text) => {
-                    write(&self.stderr, (self.cleared() + &text + &self.shown.join("\n")).as_bytes());
-                }
+                Piece::Err(text) => write(&self.stderr, self.above(&text).as_bytes()),
                 Piece::Progress(lines) => {
                     // Over the old lines, then away with what is left of them.
                     let text = match lines.is_empty() {
@@ -208,6 +206,16 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Text above the progress, written over it, which then follows. Each line is cleared on its
+    /// own: a terminal may take a cleared screen for something to keep.
+    fn above(&self, text: &str) -> String {
+        if self.shown.is_empty() {
+            return text.to_owned();
+        }
+        let text = text.replace('\n', "\x1b[K\n\x1b[K");
+        format!("{}\x1b[K{text}{}\x1b[J", self.top(), self.shown.join("\x1b[K\n"))
     }
 
     /// Moves to where the progress begins. A terminal that has become narrower has broken its
