@@ -733,6 +733,10 @@ def check_input_root_view(rig):
     lines = result.stdout_raw.decode().splitlines()
     assert result.exit_code == 0 and set(lines[0].split()) == top, result
     assert lines[1:] == ["data", "bare"] and rig.read(result.output_files[0].digest) == b"made\n"
+    # The same by the name of the instance, which is not in the Action: not stored under its digest.
+    plain = rig.action(script, root=rig.nested(tree), working_directory="work", output_paths=["out"], salt="instance" + rig.salt)
+    named = rig.run(plain, instance_name="vx-root=input").result
+    assert named.stdout_raw.decode().splitlines()[1:] == ["data", "bare"] and not rig.stored(plain)
 
 
 # Called by other checks.

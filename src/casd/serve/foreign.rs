@@ -1,5 +1,6 @@
 //! What a client that came by TCP may not do: store a result for one of vx's own Actions. Whoever
-//! could would decide what the person's next build is made of.
+//! could would decide what the person's next build is made of. Keys of vx's own that are no Actions
+//! (records of what was opened, kept plans) are hashes of texts, and no text is an Action here.
 
 use shared::{
     digest::{Digest, Function},

@@ -17,7 +17,8 @@ use v2::{execution_server::Execution, execution_stage::Value as Phase};
 
 use super::{
     registry::{Joining, Operation, Operations, Progress},
-    request, result, status,
+    request::{self, Instance},
+    result, status,
 };
 use crate::{
     action::{self, Request as Action},
@@ -90,7 +91,7 @@ impl Execute {
             .ok_or_else(|| invalid("digest functions are SHA256 and BLAKE3".to_owned()))?;
         let digest = reapi::digest_from_proto(function, request.action_digest.as_ref())
             .map_err(|err| invalid(format!("action_digest: {err}")))?;
-        let action = request::read(executor, peer, digest).await?;
+        let action = request::read(executor, peer, Instance::of(&request.instance_name), digest).await?;
         let joining = if action.cacheable { Joining::Allowed } else { Joining::Refused };
         if action.cacheable
             && !request.skip_cache_lookup

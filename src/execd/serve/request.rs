@@ -27,8 +27,28 @@ use crate::{
 /// Largest Action or Command that is read.
 const MESSAGE_BYTES: u64 = 16 << 20;
 
+/// Which instance of the API a client addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instance {
+    /// The one there is, whatever it is called.
+    Plain,
+    /// `vx-root=input`: the same, for clients that want their input root as `/` and cannot set
+    /// platform properties (BuildStream).
+    InputRoot,
+}
+
+impl Instance {
+    /// By its name.
+    pub fn of(name: &str) -> Instance {
+        match name.split_once('=') {
+            Some((property::ROOT, "input")) => Instance::InputRoot,
+            _ => Instance::Plain,
+        }
+    }
+}
+
 /// Reads an action and its command.
-pub async fn read(executor: &Executor, peer: Peer, digest: Digest) -> Result<Request, Refusal> {
+pub async fn read(executor: &Executor, peer: Peer, instance: Instance, digest: Digest) -> Result<Request, Refusal> {
     let action: v2::Action = fetch(executor, &[digest]).await?.remove(0).decode()?;
     let parse = |what: &str, given: Option<&v2::Digest>| {
         reapi::digest_from_proto(digest.function(), given)
@@ -38,7 +58,9 @@ pub async fn read(executor: &Executor, peer: Peer, digest: Digest) -> Result<Req
         (parse("command", action.command_digest.as_ref())?, parse("input root", action.input_root_digest.as_ref())?);
     // Both are asked for so that both are named if both are missing; the stage reads the root.
     let command: v2::Command = fetch(executor, &[command, root]).await?.remove(0).decode()?;
-    let style = style(peer, executor.ladder.rung, &action, &command)?;
+    let own = style(peer, executor.ladder.rung, &action, &command)?;
+    let by_instance = instance == Instance::InputRoot && own == Style::Foreign;
+    let style = if by_instance { Style::ForeignRoot } else { own };
     let timeout = timeout(action.timeout.as_ref())?;
     let format = match OutputDirectoryFormat::try_from(command.output_directory_format) {
         Ok(OutputDirectoryFormat::DirectoryOnly) => Format::Directories,
@@ -48,8 +70,8 @@ pub async fn read(executor: &Executor, peer: Peer, digest: Digest) -> Result<Req
     let said = said(&command.output_node_properties)?;
     let command = self::command(command)?;
     let early = early(&style, &command)?;
-    // What a live folder held is not in the Action.
-    let cacheable = !action.do_not_cache && !style.shows_live(executor.ladder.rung);
+    // What a live folder held is not in the Action, nor is the instance.
+    let cacheable = !action.do_not_cache && !style.shows_live(executor.ladder.rung) && !by_instance;
     Ok(Request { digest, command, root, style, timeout, format, said, early, cacheable })
 }
 
