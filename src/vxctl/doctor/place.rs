@@ -58,6 +58,20 @@ pub fn store(config: &Config, rows: &[Row]) -> Finding {
         Some(Some(Value::U64(bytes))) => format!("{} in {shown}", render::bytes(*bytes)),
         _ => shown,
     };
+    if let Some(note) = report.and_then(|report| report.status.get("note")) {
+        let note = match note {
+            Value::List(notes) => notes.join("\n"),
+            Value::Str(note) => note.clone(),
+            _ => String::new(),
+        };
+        if !note.is_empty() {
+            return Finding::warn(
+                subject,
+                format!("{size}\n{note}"),
+                "vxctl logs vx-casd; vxctl cas verify reads all of it",
+            );
+        }
+    }
     match free(&folder) {
         Some(free) => space(subject, &size, free),
         None => Finding::ok(subject, size),
@@ -95,7 +109,26 @@ pub fn tools() -> Vec<Finding> {
         Some(path) => Finding::ok("rustup", path.display().to_string()),
         None => Finding::ok("rustup", "not found: +toolchain has no effect, nor has a toolchain file of a workspace"),
     };
-    vec![cargo, rustup]
+    let mut findings = vec![cargo, rustup];
+    findings.extend(client());
+    findings
+}
+
+/// The `vx` that this shell finds beside the vxctl that runs: of two installations each has its own.
+fn client() -> Option<Finding> {
+    let own = std::env::current_exe().ok()?.canonicalize().ok()?;
+    let found = match find("vx") {
+        Some(path) => path,
+        None => {
+            return Some(Finding::warn("vx", "is not on the PATH of this shell", "add the folder of vxctl to PATH"));
+        }
+    };
+    let real = found.canonicalize().ok()?;
+    if real.parent() == own.parent() {
+        return Some(Finding::ok("vx", found.display().to_string()));
+    }
+    let words = format!("{} comes from another place than this vxctl, {}", found.display(), own.display());
+    Some(Finding::warn("vx", words, "put one of the two first on PATH, and packaging/install --uninstall the other"))
 }
 
 fn find(program: &str) -> Option<PathBuf> {
