@@ -4,11 +4,11 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io,
+    io::{self, Write},
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -66,8 +66,9 @@ struct Known {
     closure: Arc<[Digest]>,
 }
 
-#[derive(Default)]
 struct Tables {
+    /// What the offsets below are in.
+    file: Arc<File>,
     actions: DigestMap<Known>,
     crates: DigestMap<Known>,
 }
@@ -81,7 +82,6 @@ pub struct Actions {
 }
 
 struct Log {
-    file: File,
     tables: RwLock<Tables>,
     /// End of what is durable, where the next group goes.
     tail: Mutex<u64>,
@@ -91,13 +91,15 @@ impl Actions {
     /// Opens the log of a store's folder, or begins one.
     pub fn open(folder: &Folder) -> Result<Self, StoreError> {
         let path = folder.actions();
-        let (mut file, mut tables, mut tail) = read(&path)?;
-        let live: u64 = tables.actions.values().chain(tables.crates.values()).map(|k| padded(k.payload) as u64).sum();
-        if tail > COMPACT_BYTES && live < tail / 2 {
-            rewrite(folder, &file, &tables)?;
-            (file, tables, tail) = read(&path)?;
+        let (mut tables, mut tail) = read(&path)?;
+        if tables.is_mostly_old(tail) {
+            // On a full disk the old one serves as well.
+            match rewrite(folder, &tables) {
+                Ok(written) => (tables, tail) = written,
+                Err(error) => tracing::warn!(%error, "the action cache is not written anew; ignoring"),
+            }
         }
-        let log = Arc::new(Log { file, tables: RwLock::new(tables), tail: Mutex::new(tail) });
+        let log = Arc::new(Log { tables: RwLock::new(tables), tail: Mutex::new(tail) });
         let owner = log.clone();
         let committer = Committer::start("actions", move |group| owner.commit(&group))?;
         Ok(Actions { log, committer, hits: AtomicU64::new(0), misses: AtomicU64::new(0) })
@@ -123,6 +125,53 @@ impl Actions {
         ticket.wait()
     }
 
+    /// Bytes that the entries take, once the log is written anew.
+    pub fn live_bytes(&self) -> u64 {
+        self.log.read().live()
+    }
+
+    /// Forgets entries that need a blob which is gone, and while the rest takes more than `limit`
+    /// bytes those whose blobs were used longest ago. `oldest_use` says when, and `None` for gone.
+    pub fn sweep(&self, folder: &Folder, limit: u64, oldest_use: impl Fn(&[Digest]) -> Option<u64>) -> u64 {
+        let mut left = self.log.lock();
+        let (mut gone, mut kept, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for (table, key, known) in left.entries() {
+            match oldest_use(&known.closure) {
+                None => gone.push((table, key)),
+                Some(used) => {
+                    kept.push((used, known.offset, table, key));
+                    bytes += padded(known.payload) as u64;
+                }
+            }
+        }
+        if bytes > limit {
+            kept.sort_unstable_by_key(|(used, offset, ..)| (*used, *offset));
+        }
+        for (_, _, table, key) in kept {
+            if bytes <= limit {
+                break;
+            }
+            bytes -= left.table(table).get(&key).map_or(0, |known| padded(known.payload) as u64);
+            gone.push((table, key));
+        }
+        for (table, key) in &gone {
+            left.table_mut(*table).remove(key);
+        }
+        drop(left);
+        if let Err(error) = self.log.compact(folder) {
+            tracing::warn!(%error, "the action cache is not written anew; ignoring");
+        }
+        gone.len() as u64
+    }
+
+    /// Reads every entry back; damaged ones are forgotten. How many were read and how many damaged.
+    pub fn verify(&self) -> (u64, u64) {
+        let entries: Vec<_> = self.log.read().entries().map(|(table, key, _)| (table, key)).collect();
+        let read = |(table, key): &(Table, Digest)| self.log.read_entry(*table, key);
+        let damaged = entries.iter().filter(|entry| matches!(read(entry), Ok(Read::Damaged))).count();
+        (entries.len() as u64, damaged as u64)
+    }
+
     /// How many entries there are and how often they were asked for since the start.
     pub fn counts(&self) -> Counts {
         let entries = self.log.tables.read().unwrap_or_else(PoisonError::into_inner).actions.len() as u64;
@@ -135,24 +184,66 @@ impl Actions {
     }
 }
 
+/// An entry read back.
+enum Read {
+    Whole(Entry),
+    Absent,
+    /// It was forgotten.
+    Damaged,
+}
+
 impl Log {
     fn get(&self, table: Table, key: &Digest, store: &dyn Store) -> Result<Option<Entry>, StoreError> {
-        let known = self.tables.read().unwrap_or_else(PoisonError::into_inner).table(table).get(key).cloned();
-        let Some(known) = known else { return Ok(None) };
-        if !store.find_missing(&known.closure).is_empty() {
+        let closure = self.read().table(table).get(key).map(|known| known.closure.clone());
+        if closure.is_none_or(|closure| !store.find_missing(&closure).is_empty()) {
             return Ok(None);
         }
+        match self.read_entry(table, key)? {
+            // Its closure may be another by now.
+            Read::Whole(entry) if store.find_missing(&entry.closure).is_empty() => Ok(Some(entry)),
+            _ => Ok(None),
+        }
+    }
+
+    fn read_entry(&self, table: Table, key: &Digest) -> Result<Read, StoreError> {
+        let (file, known) = {
+            let tables = self.read();
+            let Some(known) = tables.table(table).get(key) else { return Ok(Read::Absent) };
+            (tables.file.clone(), known.clone())
+        };
         let mut record = vec![0; RECORD_HEADER + known.payload];
-        self.file.read_exact_at(&mut record, known.offset).map_err(StoreError::io("read the action cache"))?;
+        file.read_exact_at(&mut record, known.offset).map_err(StoreError::io("read the action cache"))?;
         let payload = &record[RECORD_HEADER..];
         let whole = Header::parse(&record, known.offset)
             .is_some_and(|header| header.digest == *key && header.is_whole(payload));
-        let entry = if whole { decode(payload) } else { None };
-        if entry.is_none() {
-            tracing::error!(%key, "an entry of the action cache is damaged and was dropped");
-            self.tables.write().unwrap_or_else(PoisonError::into_inner).table_mut(table).remove(key);
+        if let Some(entry) = decode(payload).filter(|_| whole) {
+            return Ok(Read::Whole(entry));
         }
-        Ok(entry)
+        tracing::error!(%key, "an entry of the action cache is damaged and was dropped");
+        let mut tables = self.lock();
+        if tables.table(table).get(key).is_some_and(|now| now.offset == known.offset) {
+            tables.table_mut(table).remove(key);
+        }
+        Ok(Read::Damaged)
+    }
+
+    /// Writes the log anew when most of it does not count.
+    fn compact(&self, folder: &Folder) -> Result<(), StoreError> {
+        // Nothing is appended meanwhile, so that nothing is lost.
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.read().is_mostly_old(*tail) {
+            let written = rewrite(folder, &self.read())?;
+            (*self.lock(), *tail) = written;
+        }
+        Ok(())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn commit(&self, group: &[Job<Vec<Update>>]) {
@@ -167,14 +258,15 @@ impl Log {
             known.push((update.table, update.key, Known { offset, payload: payload.len(), closure }));
         }
         failpoint::reach(Point::BeforeResult);
+        let file = self.read().file.clone();
         failpoint::reach_after(Point::ResultTorn, || {
-            let _ = self.file.write_all_at(&bytes[..bytes.len() / 2], *tail);
+            let _ = file.write_all_at(&bytes[..bytes.len() / 2], *tail);
         });
-        let written = self.file.write_all_at(&bytes, *tail).and_then(|()| self.file.sync_data());
+        let written = file.write_all_at(&bytes, *tail).and_then(|()| file.sync_data());
         let result = match written {
             Ok(()) => {
                 *tail += bytes.len() as u64;
-                let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+                let mut tables = self.lock();
                 for (table, key, known) in known {
                     tables.table_mut(table).insert(key, known);
                 }
@@ -183,7 +275,7 @@ impl Log {
             Err(error) => {
                 tracing::error!(%error, "the action cache cannot be written; its last group is dropped");
                 // The next group goes to the same place and is written whole again.
-                let _ = self.file.set_len(*tail);
+                let _ = file.set_len(*tail);
                 Err(StoreError::io("write the action cache")(error))
             }
         };
@@ -211,6 +303,24 @@ impl Table {
 }
 
 impl Tables {
+    fn new(file: File) -> Self {
+        Tables { file: Arc::new(file), actions: DigestMap::default(), crates: DigestMap::default() }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (Table, Digest, &Known)> {
+        let of = |table| self.table(table).iter().map(move |(key, known)| (table, *key, known));
+        of(Table::Action).chain(of(Table::Crate))
+    }
+
+    /// Bytes of records that count.
+    fn live(&self) -> u64 {
+        self.entries().map(|(_, _, known)| padded(known.payload) as u64).sum()
+    }
+
+    fn is_mostly_old(&self, length: u64) -> bool {
+        length > COMPACT_BYTES && self.live() < length / 2
+    }
+
     fn table(&self, table: Table) -> &DigestMap<Known> {
         match table {
             Table::Action => &self.actions,
@@ -226,19 +336,19 @@ impl Tables {
     }
 }
 
-/// Reads the log, cuts an unfinished end off, makes what is left durable.
-fn read(path: &PathBuf) -> Result<(File, Tables, u64), StoreError> {
+/// Reads the log, cuts an unfinished end off, makes what is left durable. The end of it.
+fn read(path: &PathBuf) -> Result<(Tables, u64), StoreError> {
     let io = StoreError::io;
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     let file = file.map_err(io("open the action cache"))?;
+    let mut tables = Tables::new(file.try_clone().map_err(io("open the action cache"))?);
     let mut window = Window::new(&file)?;
-    let mut tables = Tables::default();
     if window.length() < FILE_HEAD as u64 {
         file.set_len(0).map_err(io("begin the action cache"))?;
         file.write_all_at(&write_file_head(b"vxACT", 0), 0).map_err(io("begin the action cache"))?;
         let folder = path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all());
         folder.and_then(|()| file.sync_all()).map_err(io("begin the action cache"))?;
-        return Ok((file, tables, FILE_HEAD as u64));
+        return Ok((tables, FILE_HEAD as u64));
     }
     let end = window.records(FILE_HEAD as u64, |offset, header, payload| {
         if header.kind == Kind::Forget {
@@ -259,24 +369,42 @@ fn read(path: &PathBuf) -> Result<(File, Tables, u64), StoreError> {
         file.set_len(end).map_err(io("cut the action cache"))?;
     }
     file.sync_all().map_err(io("sync the action cache"))?;
-    Ok((file, tables, end))
+    Ok((tables, end))
 }
 
-/// Writes the log anew with only what counts.
-fn rewrite(folder: &Folder, old: &File, tables: &Tables) -> Result<(), StoreError> {
-    let mut bytes = write_file_head(b"vxACT", 0).to_vec();
-    for (table, map) in [(Table::Action, &tables.actions), (Table::Crate, &tables.crates)] {
-        for (key, known) in map {
+/// Writes the log anew with only what counts, in the order in which it was written.
+fn rewrite(folder: &Folder, old: &Tables) -> Result<(Tables, u64), StoreError> {
+    let temp = folder.temp();
+    let write = || -> io::Result<(Tables, u64)> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&temp)?;
+        let mut out = io::BufWriter::new(file.try_clone()?);
+        out.write_all(&write_file_head(b"vxACT", 0))?;
+        let (mut tables, mut offset) = (Tables::new(file), FILE_HEAD as u64);
+        let mut entries: Vec<_> = old.entries().collect();
+        entries.sort_unstable_by_key(|(_, _, known)| known.offset);
+        let mut record = Vec::new();
+        for (table, key, known) in entries {
             let mut payload = vec![0; known.payload];
-            let at = known.offset + RECORD_HEADER as u64;
-            old.read_exact_at(&mut payload, at).map_err(StoreError::io("read the action cache"))?;
-            let offset = bytes.len() as u64;
-            encode_record(&mut bytes, offset, table.kind(), key, &payload);
+            old.file.read_exact_at(&mut payload, known.offset + RECORD_HEADER as u64)?;
+            record.clear();
+            encode_record(&mut record, offset, table.kind(), &key, &payload);
+            out.write_all(&record)?;
+            tables.table_mut(table).insert(key, Known { offset, ..known.clone() });
+            offset += record.len() as u64;
         }
-    }
-    folder
-        .replace(&folder.actions(), &bytes)
-        .map_err(|error: io::Error| StoreError::io("rewrite the action cache")(error))
+        out.flush()?;
+        tables.file.sync_all()?;
+        std::fs::rename(&temp, folder.actions())?;
+        if let Err(error) = File::open(folder.path()).and_then(|path| path.sync_all()) {
+            // The new one is in place all the same; only a power cut could bring the old one back.
+            tracing::error!(%error, "the rewritten action cache may not be durable; ignoring");
+        }
+        Ok((tables, offset))
+    };
+    write().map_err(|error| {
+        let _ = std::fs::remove_file(&temp);
+        StoreError::io("rewrite the action cache")(error)
+    })
 }
 
 fn encode(entry: &Entry) -> Vec<u8> {
@@ -305,7 +433,7 @@ mod tests {
     use shared::digest::Function;
 
     use super::*;
-    use crate::store::Disk;
+    use crate::store::{Disk, Limits};
 
     fn update(n: u8, closure: Vec<Digest>) -> Update {
         let entry = Entry { closure, value: vec![n; 100] };
@@ -315,7 +443,7 @@ mod tests {
     #[test]
     fn an_entry_is_served_only_while_its_blobs_are_there() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Disk::open(dir.path()).unwrap();
+        let store = Disk::open(dir.path(), Limits::default()).unwrap();
         let actions = Actions::open(store.folder()).unwrap();
         let blob = Digest::of(Function::Sha256, b"blob");
         actions.put(vec![update(1, vec![blob, Digest::empty(Function::Blake3)])]).unwrap();
@@ -332,7 +460,7 @@ mod tests {
     #[test]
     fn a_log_torn_at_any_byte_keeps_every_entry_before_it() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Disk::open(dir.path()).unwrap();
+        let store = Disk::open(dir.path(), Limits::default()).unwrap();
         let actions = Actions::open(store.folder()).unwrap();
         actions.put(vec![update(1, vec![])]).unwrap();
         let first = std::fs::metadata(store.folder().actions()).unwrap().len();
@@ -351,7 +479,7 @@ mod tests {
     #[test]
     fn a_log_of_mostly_old_entries_is_written_anew() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Disk::open(dir.path()).unwrap();
+        let store = Disk::open(dir.path(), Limits::default()).unwrap();
         let actions = Actions::open(store.folder()).unwrap();
         for n in 0..40 {
             let mut update = update(7, vec![]);

@@ -7,12 +7,15 @@ use std::{
 
 use shared::{
     config::{Config, ConfigError},
-    control::{Controlled, Value},
+    control::{Controlled, Keys, Store, Value},
     paths::{self, Service},
     service::Parts,
 };
 
-use crate::serve::{Casd, Gate};
+use crate::{
+    keeper::Keeper,
+    serve::{Casd, Gate},
+};
 
 /// casd as `vxctl` sees it.
 pub struct Control {
@@ -38,8 +41,10 @@ impl Controlled for Control {
         }
         if let Some(casd) = &self.casd {
             let (totals, counts) = (casd.store.totals(), casd.actions.counts());
+            let (bytes, budget) = casd.keeper.budget();
             status.extend([
-                ("store_bytes", totals.bytes.into()),
+                ("store_bytes", bytes.into()),
+                ("budget_bytes", budget.into()),
                 ("blobs", totals.blobs.into()),
                 ("results", counts.entries.into()),
                 ("hits", counts.hits.into()),
@@ -52,6 +57,10 @@ impl Controlled for Control {
         status
     }
 
+    fn store(&self) -> Option<Arc<dyn Store>> {
+        Some(Arc::new(Upkeep(self.casd.as_ref()?.keeper.clone())))
+    }
+
     fn reload(&self) -> Result<(), ConfigError> {
         let loaded = Config::load(&self.config_file);
         let mut error = self.config_error.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,6 +68,9 @@ impl Controlled for Control {
             Ok(config) => {
                 self.parts.idle.set_timeout(config.cas.idle_timeout());
                 self.parts.tcp.set(config.cas.listen_tcp);
+                if let Some(casd) = &self.casd {
+                    casd.keeper.set_budget(config.cas.budget);
+                }
                 *error = None;
                 if self.casd.is_some() && folder(&config).as_ref() == Some(&self.folder) {
                     self.gate.open();
@@ -74,6 +86,49 @@ impl Controlled for Control {
                 Err(wrong)
             }
         }
+    }
+}
+
+/// What an administrator may ask of the store.
+struct Upkeep(Arc<Keeper>);
+
+impl Store for Upkeep {
+    fn verify(&self) -> Result<Keys, String> {
+        let found = self.0.verify().map_err(|busy| busy.to_string())?;
+        let damaged = found.blobs.corrupt + found.blobs.unreadable + found.damaged_results;
+        let mut keys: Keys = vec![
+            ("verified_blobs", found.blobs.blobs.into()),
+            ("verified_bytes", found.blobs.bytes.into()),
+            ("verified_results", found.results.into()),
+            ("damaged", damaged.into()),
+            ("unreadable", found.blobs.unreadable.into()),
+            ("forgotten_results", found.incomplete_results.into()),
+        ];
+        if !found.blobs.named.is_empty() {
+            keys.push(("damaged_blobs", Value::List(found.blobs.named.iter().map(ToString::to_string).collect())));
+        }
+        if found.blobs.stopped {
+            keys.push(("note", "stopped before the end: the service leaves".into()));
+        }
+        Ok(keys)
+    }
+
+    fn gc(&self) -> Result<Keys, String> {
+        let done = self.0.gc().map_err(|busy| busy.to_string())?;
+        let (_, budget) = self.0.budget();
+        Ok(vec![
+            ("evicted_blobs", done.evicted.blobs.into()),
+            ("evicted_bytes", done.evicted.bytes.into()),
+            ("compacted_segments", done.evicted.segments.into()),
+            ("forgotten_results", done.forgotten_results.into()),
+            ("freed_bytes", done.evicted.freed.into()),
+            ("store_bytes", done.left.into()),
+            ("budget_bytes", budget.into()),
+        ])
+    }
+
+    fn stats(&self) -> Result<Keys, String> {
+        Ok(self.0.stats())
     }
 }
 

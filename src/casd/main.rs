@@ -4,6 +4,7 @@
 mod acquire;
 mod actions;
 mod control;
+mod keeper;
 mod serve;
 mod store;
 
@@ -25,8 +26,9 @@ use shared::{
 use crate::{
     actions::Actions,
     control::Control,
+    keeper::Keeper,
     serve::{Casd, Gate},
-    store::Disk,
+    store::{Disk, Limits},
 };
 
 /// Without a store it leaves this soon when nobody asks, so that the next connect tries again.
@@ -49,17 +51,19 @@ async fn run(start: Start, parts: Parts) -> anyhow::Result<()> {
     let folder = control::folder(&config).context("neither XDG_CACHE_HOME nor HOME is set")?;
     let path = folder.clone();
     // An exit would end in a failed socket: a store that cannot be opened answers with the reason.
-    let opened = tokio::task::spawn_blocking(move || open(&path)).await?;
+    let lease = Duration::from_secs(config.cas.lease_s);
+    let limits = Limits { budget: config.cas.budget, lease, ..Limits::default() };
+    let opened = tokio::task::spawn_blocking(move || open(&path, limits)).await?;
     let mut notes = Vec::new();
     let (disk, casd) = match opened {
-        Ok((disk, actions)) => {
+        Ok((disk, actions, keeper)) => {
             notes.extend(
                 disk.folder()
                     .set_aside
                     .as_ref()
                     .map(|path| format!("an older store was set aside in {}", path.display())),
             );
-            (Some(disk.clone()), Some(Arc::new(Casd { store: disk, actions })))
+            (Some(disk.clone()), Some(Arc::new(Casd { store: disk, actions, keeper })))
         }
         Err(error) => {
             tracing::error!(message_id = messages::STORE_CLOSED, "the store cannot be opened: {error:#}");
@@ -84,6 +88,7 @@ async fn run(start: Start, parts: Parts) -> anyhow::Result<()> {
     serve::serve(sockets.main, casd.clone(), gate, &parts).await?;
     tokio::task::spawn_blocking(move || {
         if let (Some(casd), Some(disk)) = (casd, disk) {
+            casd.keeper.close();
             casd.actions.close();
             disk.close();
         }
@@ -92,9 +97,12 @@ async fn run(start: Start, parts: Parts) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open(folder: &Path) -> anyhow::Result<(Arc<Disk>, Arc<Actions>)> {
-    let disk = Disk::open(folder)?;
-    let actions = Actions::open(disk.folder())?;
+type Opened = (Arc<Disk>, Arc<Actions>, Arc<Keeper>);
+
+fn open(folder: &Path, limits: Limits) -> anyhow::Result<Opened> {
+    let disk = Arc::new(Disk::open(folder, limits)?);
+    let actions = Arc::new(Actions::open(disk.folder())?);
+    let keeper = Keeper::start(disk.clone(), actions.clone())?;
     tracing::debug!(folder = %disk.folder().path().display(), "opened the store");
-    Ok((Arc::new(disk), Arc::new(actions)))
+    Ok((disk, actions, Arc::new(keeper)))
 }

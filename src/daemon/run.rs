@@ -190,9 +190,12 @@ impl<'a> Runner<'a> {
         self.around.names.load(&self.around.services, &self.subjects).await?;
         let (tell, early) = mpsc::channel(limits::EARLY_OUTPUTS);
         let mut tasks = Tasks { running: JoinSet::new(), tell, early };
+        let mut lease = None;
         loop {
             self.look_up_ready(terminal).await?;
             while let Some(unit) = self.build.start() {
+                // However long it takes, what it found in the store is there when it is needed.
+                lease.get_or_insert_with(|| self.around.services.cas.hold());
                 self.start(unit, &mut tasks)?;
             }
             if self.build.is_over() {

@@ -10,6 +10,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+use crate::limits::CAS_LEASE;
+
 /// The whole file. Every key has a default, so an empty or absent file is valid.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -42,6 +44,11 @@ pub struct Cas {
     pub idle_timeout_s: u64,
     /// Where the store lies; absent: `$XDG_CACHE_HOME/vx/cas`.
     pub path: Option<PathBuf>,
+    /// Bytes that the store may take on disk; absent: a tenth of its file system, at least 5 GiB.
+    #[serde(deserialize_with = "size")]
+    pub budget: Option<u64>,
+    /// Seconds for which what was used is not evicted.
+    pub lease_s: u64,
     /// A loopback address that is served beside the socket; absent: none.
     #[serde(deserialize_with = "loopback")]
     pub listen_tcp: Option<SocketAddr>,
@@ -122,7 +129,7 @@ impl Default for Daemon {
 
 impl Default for Cas {
     fn default() -> Self {
-        Cas { idle_timeout_s: 30 * 60, path: None, listen_tcp: None }
+        Cas { idle_timeout_s: 30 * 60, path: None, budget: None, lease_s: CAS_LEASE.as_secs(), listen_tcp: None }
     }
 }
 
@@ -151,6 +158,39 @@ impl Exec {
     pub fn idle_timeout(&self) -> Duration {
         Duration::from_secs(self.idle_timeout_s)
     }
+}
+
+/// A size as people write it, `"20GiB"`, or a number of bytes.
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a size such as \"20GiB\", or a number of bytes")]
+    enum Size {
+        Bytes(u64),
+        Text(String),
+    }
+    match Size::deserialize(deserializer)? {
+        Size::Bytes(bytes) => Ok(Some(bytes)),
+        Size::Text(text) => parse_size(&text).map(Some).ok_or_else(|| {
+            D::Error::custom(format!("`{text}` is no size: write a number and KiB, MiB, GiB, TiB, kB, MB, GB or TB"))
+        }),
+    }
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 9] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("", 1),
+    ];
+    let (unit, factor) = UNITS.iter().find(|(unit, _)| text.ends_with(unit))?;
+    let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+    number.checked_mul(*factor)
 }
 
 /// Why a vx.toml cannot be used.
@@ -276,6 +316,24 @@ mod tests {
             assert_eq!(err.line, 2, "{err}");
             assert!(err.message.contains("127.0.0.1:"), "{err}");
         }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        let budget = |text: &str| Config::parse(&format!("[cas]\nbudget = {text}\n"), Path::new("vx.toml"));
+        for (text, bytes) in [
+            ("\"20GiB\"", 20 << 30),
+            ("\"5 GB\"", 5_000_000_000),
+            ("\"512MiB\"", 512 << 20),
+            ("\"1000\"", 1000),
+            ("70000", 70_000),
+        ] {
+            assert_eq!(budget(text).expect("it is a size").cas.budget, Some(bytes), "{text}");
+        }
+        for text in ["\"lots\"", "\"GiB\"", "\"-1GiB\"", "\"1.5GiB\"", "\"99999999TiB\"", "-5", "true"] {
+            assert_eq!(budget(text).expect_err("it is no size").line, 2, "{text}");
+        }
+        assert_eq!(Config::default().cas.budget, None);
     }
 
     #[test]

@@ -13,7 +13,8 @@
 //! | `sessions` | t | daemon | clients connected with a session |
 //! | `actions` | t | daemon, exec | actions that run now |
 //! | `hits`, `misses` | t | daemon, cas | action-cache look-ups since the start |
-//! | `store_bytes`, `blobs`, `results` | t | cas | size of the store, blobs and action results in it |
+//! | `store_bytes`, `budget_bytes` | t | cas | what the store takes on disk, and may take |
+//! | `blobs`, `results` | t | cas | blobs and action results in it |
 //! | `note` | s or as | all | what an administrator should know (a store that was set aside …) |
 //! | `slots`, `ran` | t | exec | actions at once; actions run since the start |
 //! | `tcp` | s | cas, exec | the address served beside the socket, or why it is not |

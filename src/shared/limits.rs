@@ -101,3 +101,8 @@ pub const LOG_BYTES: usize = 512 << 10;
 pub const LOG_QUEUE: usize = 4096;
 /// How long a service that leaves waits for the journal to take its last messages.
 pub const LOG_FLUSH: Duration = Duration::from_millis(500);
+/// How long casd does not evict what was used, unless vx.toml says otherwise: longer than it takes
+/// from FindMissingBlobs or an action result to the last action of a build that relies on it.
+pub const CAS_LEASE: Duration = Duration::from_secs(60 * 60);
+/// Corrupt blobs that a verification names; the rest is counted.
+pub const CORRUPT_NAMED: usize = 1000;

@@ -151,7 +151,10 @@ fn doing(service: Service, status: &BTreeMap<String, Value>) -> String {
         }
     }
     if let Some(store) = count("store_bytes") {
-        parts.push(format!("store {}", bytes(store)));
+        parts.push(match count("budget_bytes") {
+            Some(budget) => format!("store {} of {}", bytes(store), bytes(budget)),
+            None => format!("store {}", bytes(store)),
+        });
     }
     parts.extend(count("blobs").map(|n| counted(n, "blob", "blobs")));
     parts.extend(count("results").map(|n| counted(n, "result", "results")));

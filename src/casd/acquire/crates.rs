@@ -354,7 +354,7 @@ mod tests {
     use shared::reapi::{Message, v2};
 
     use super::*;
-    use crate::store::Disk;
+    use crate::store::{Disk, Limits};
 
     struct Bench {
         dir: tempfile::TempDir,
@@ -364,7 +364,7 @@ mod tests {
 
     fn bench() -> Bench {
         let dir = tempfile::tempdir().unwrap();
-        let store = Disk::open(&dir.path().join("cas")).unwrap();
+        let store = Disk::open(&dir.path().join("cas"), Limits::default()).unwrap();
         let actions = Actions::open(store.folder()).unwrap();
         Bench { dir, store, actions }
     }

@@ -9,7 +9,7 @@ use shared::{
     digest::{Digest, Function},
     fault::{Failure, Fault},
     limits::OPEN_BLOBS,
-    service::{Call, Reply},
+    service::{Call, Reply, Shutdown},
     wire::call::{CONFIG_INVALID, Error, INVALID_PARAMS, UNKNOWN_METHOD},
 };
 
@@ -84,6 +84,10 @@ struct Acquired {
     roots: Vec<Root>,
 }
 
+/// A held lease ends with the service.
+#[derive(Serialize)]
+struct Ended {}
+
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Root {
@@ -92,7 +96,7 @@ enum Root {
 }
 
 /// Answers one call.
-pub async fn answer(casd: Option<Arc<Casd>>, gate: Gate, call: Call) -> Result<Reply, Error> {
+pub async fn answer(casd: Option<Arc<Casd>>, gate: Gate, shutdown: Shutdown, call: Call) -> Result<Reply, Error> {
     let closed = gate.closed();
     let Some(casd) = casd else {
         return Err(Error::new(
@@ -102,6 +106,12 @@ pub async fn answer(casd: Option<Arc<Casd>>, gate: Gate, call: Call) -> Result<R
     };
     if let Some(why) = closed {
         return Err(Error::new(CONFIG_INVALID, why));
+    }
+    if call.method == "lease.hold" {
+        // Who closes the connection drops this call, and the lease with it.
+        let _hold = casd.keeper.hold();
+        shutdown.requested().await;
+        return Reply::new(&Ended {});
     }
     let done = tokio::task::spawn_blocking(move || match call.method.as_str() {
         "blob.open" => open(&casd, call.params()?),

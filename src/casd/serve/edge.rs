@@ -49,7 +49,7 @@ pub fn status(error: &StoreError) -> Status {
         StoreError::Mismatch { .. } | StoreError::Size { .. } | StoreError::TooLarge(_) => Code::InvalidArgument,
         error if error.is_full() => Code::ResourceExhausted,
         StoreError::Closed => Code::Unavailable,
-        StoreError::Io { .. } | StoreError::Folder(_) => Code::Internal,
+        StoreError::Io { .. } | StoreError::Full(_) | StoreError::Folder(_) => Code::Internal,
     };
     Status::new(code, error.to_string())
 }

@@ -16,7 +16,7 @@ use shared::{
 use tonic::{Request, Status, service::InterceptorLayer, transport::Server};
 
 use super::{action_cache::Cache, bytestream::Bytes, calls, capabilities::Offer, cas::Cas, edge::Gate};
-use crate::{actions::Actions, store::Store};
+use crate::{actions::Actions, keeper::Keeper, store::Store};
 
 /// What a client may have on the way before the store takes it: uploads of large blobs fill it.
 const WINDOW_BYTES: u32 = 4 << 20;
@@ -25,6 +25,7 @@ const WINDOW_BYTES: u32 = 4 << 20;
 pub struct Casd {
     pub store: Arc<dyn Store>,
     pub actions: Arc<Actions>,
+    pub keeper: Arc<Keeper>,
 }
 
 /// Serves until the service is asked to stop. Without a store, or while the gate is closed, every
@@ -32,8 +33,8 @@ pub struct Casd {
 pub async fn serve(listener: UnixListener, casd: Option<Arc<Casd>>, gate: Gate, parts: &Parts) -> io::Result<()> {
     let serving = sort_connections(listener, parts)?;
     let handler = {
-        let (casd, gate) = (casd.clone(), gate.clone());
-        move |call| calls::answer(casd.clone(), gate.clone(), call)
+        let (casd, gate, shutdown) = (casd.clone(), gate.clone(), parts.shutdown.clone());
+        move |call| calls::answer(casd.clone(), gate.clone(), shutdown.clone(), call)
     };
     let calls = tokio::spawn(serve_calls(serving.calls, parts.clone(), handler));
     let (reporter, health) = tonic_health::server::health_reporter();

@@ -28,7 +28,7 @@ use tonic::{
 };
 
 use super::cas::Cas;
-use crate::store::Disk;
+use crate::store::{Disk, Limits};
 
 const BLOBS: usize = 10_000;
 const ROUNDS: usize = 9;
@@ -142,7 +142,7 @@ async fn round(client: &mut ContentAddressableStorageClient<Channel>, function: 
 #[ignore = "a measurement, of use only in release"]
 async fn floor() {
     let dir = tempfile::Builder::new().tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-    let store = Arc::new(Disk::open(&dir.path().join("cas")).unwrap());
+    let store = Arc::new(Disk::open(&dir.path().join("cas"), Limits::default()).unwrap());
     let mut floor = start(&dir.path().join("floor.sock"), Floor::default()).await;
     let mut ours = start(&dir.path().join("cas.sock"), Cas { store }).await;
     for function in [Function::Sha256, Function::Blake3] {

@@ -133,7 +133,7 @@ mod tests {
     use shared::digest::{Digest, Function};
 
     use super::*;
-    use crate::store::{Disk, Store};
+    use crate::store::{Disk, Limits, Store};
 
     fn code<T>(result: Result<T, Status>) -> Option<tonic::Code> {
         result.err().map(|status| status.code())
@@ -142,7 +142,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_last_stream_of_a_name_is_resumed_where_it_stopped() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Disk::open(dir.path()).unwrap();
+        let store = Disk::open(dir.path(), Limits::default()).unwrap();
         let bytes = vec![7; 100_000];
         let digest = Digest::of(Function::Blake3, &bytes);
         let uploads = Arc::new(Uploads::default());
@@ -171,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn only_so_many_interrupted_ones_are_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Disk::open(dir.path()).unwrap();
+        let store = Disk::open(dir.path(), Limits::default()).unwrap();
         let uploads = Arc::new(Uploads::default());
         for n in 0..UPLOADS + 5 {
             let (running, _) = uploads.begin(&n.to_string(), 0).unwrap();

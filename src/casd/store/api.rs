@@ -27,6 +27,9 @@ pub enum StoreError {
     /// The file system said no.
     #[error("{what}: {source}")]
     Io { what: &'static str, source: Arc<io::Error> },
+    /// There is no room beside the reserve, and nothing that may be evicted.
+    #[error("the file system of the store is full: {0}")]
+    Full(String),
     /// The folder is not one this program may use.
     #[error("{0}")]
     Folder(String),
@@ -44,7 +47,11 @@ impl StoreError {
     /// Whether space or inodes ran out.
     pub fn is_full(&self) -> bool {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-        matches!(self, StoreError::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+        match self {
+            StoreError::Full(_) => true,
+            StoreError::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge),
+            _ => false,
+        }
     }
 }
 
@@ -88,7 +95,7 @@ pub trait Store: Send + Sync {
     }
 
     /// Forgets a blob.
-    #[cfg_attr(not(test), expect(dead_code, reason = "eviction is its first caller outside the tests"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "only tests name a blob to be forgotten"))]
     fn remove(&self, digest: &Digest) -> Result<(), StoreError>;
 
     /// What this store can do.

@@ -124,7 +124,7 @@ pub fn commit(common: &Common, segments: &Committer<Vec<Append>>, group: Vec<Job
             });
             match stamp {
                 Ok(stamp) => {
-                    common.index.insert(digest, Place::File(stamp));
+                    common.index.insert(digest, Place::File(stamp), common.uses.tick());
                     finish(common, job, Ok(()));
                     // Not waited for: without the record the file is hashed again at the next start.
                     segments.submit(vec![Append { digest, body: Body::File(stamp) }], Ticket::default());
@@ -136,6 +136,7 @@ pub fn commit(common: &Common, segments: &Committer<Vec<Append>>, group: Vec<Job
             }
         }
     }
+    common.growth.grew();
 }
 
 fn name(common: &Common, large: &mut Large) -> io::Result<()> {
@@ -210,8 +211,8 @@ pub fn hash(file: &File, function: Function) -> io::Result<Digest> {
 }
 
 /// Lists the large blobs and brings the index in line: no file, no entry; a file without an
-/// entry is hashed, and entered or removed.
-pub fn reconcile(common: &Arc<Common>) -> Result<Vec<Append>, StoreError> {
+/// entry is hashed, and entered or removed, and so is one of those in doubt.
+pub fn reconcile(common: &Arc<Common>, doubtful: &[Digest]) -> Result<Vec<Append>, StoreError> {
     let io = StoreError::io;
     let mut found = super::index::DigestMap::default();
     for function in [Function::Sha256, Function::Blake3] {
@@ -222,18 +223,18 @@ pub fn reconcile(common: &Arc<Common>) -> Result<Vec<Append>, StoreError> {
             }
         }
     }
-    for (digest, place) in common.index.entries() {
-        if matches!(place, Place::File(_)) && found.remove(&digest).is_none() {
-            common.index.remove(&digest);
+    for entry in common.index.entries() {
+        if matches!(entry.place, Place::File(_)) && !found.contains_key(&entry.digest) {
+            common.index.remove(&entry.digest);
         }
     }
+    for digest in doubtful {
+        common.index.remove(digest);
+    }
     let mut appends = Vec::new();
-    for digest in found.into_keys() {
-        if common.index.get(&digest).is_some() {
-            continue;
-        }
+    for digest in found.into_keys().filter(|digest| common.index.peek(digest).is_none()) {
         if let Some(stamp) = verify(&common.folder, &digest) {
-            common.index.insert(digest, Place::File(stamp));
+            common.index.insert(digest, Place::File(stamp), common.uses.tick());
             appends.push(Append { digest, body: Body::File(stamp) });
         } else {
             tracing::warn!(%digest, "a file of the store holds other bytes than its name says; removing it");

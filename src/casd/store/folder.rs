@@ -14,7 +14,9 @@ use shared::digest::{Digest, Function};
 use super::{api::StoreError, sync::sync_folder};
 
 /// The format that this program reads and writes.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
+/// The format that is converted: only its checkpoint differs.
+const CONVERTED: u64 = 1;
 
 /// The folder; the lock is held for as long as this lives.
 pub struct Folder {
@@ -23,6 +25,19 @@ pub struct Folder {
     temp: AtomicU64,
     /// The folder an older store was set aside in, for status.
     pub set_aside: Option<PathBuf>,
+    /// How the last process left it.
+    pub ending: Ending,
+}
+
+/// How a store was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With a checkpoint of everything.
+    Clean,
+    /// In the middle, but the system went on: all that was written is there.
+    Killed,
+    /// The system was started anew since, or that cannot be told.
+    PowerCut,
 }
 
 impl Folder {
@@ -41,11 +56,16 @@ impl Folder {
             StoreError::Folder(format!("{} is in use by another vx-casd; end that one first", path.display()))
         })?;
         let set_aside = check_format(path)?;
-        let folder = Folder { path: path.to_owned(), _lock: lock, temp: AtomicU64::new(0), set_aside };
+        let ending = was_left(path);
+        let folder = Folder { path: path.to_owned(), _lock: lock, temp: AtomicU64::new(0), set_aside, ending };
         for sub in [folder.segments(), folder.temps(), folder.blobs(Function::Sha256), folder.blobs(Function::Blake3)] {
             make(&sub)?;
         }
         folder.empty_temps()?;
+        // On a full disk the store is opened all the same: what is there is served, and room is made.
+        if let Err(error) = fs::write(path.join("RUNNING"), boot()) {
+            tracing::warn!(%error, "the store cannot be marked as in use; ignoring");
+        }
         for sub in [folder.path.join("blobs"), folder.path.clone()] {
             sync_folder(&sub).map_err(StoreError::io("sync the store's folder"))?;
         }
@@ -92,10 +112,23 @@ impl Folder {
     /// Replaces `target` by `content`, durably and at one instant.
     pub fn replace(&self, target: &Path, content: &[u8]) -> io::Result<()> {
         let temp = self.temp();
-        fs::write(&temp, content)?;
-        File::open(&temp)?.sync_all()?;
-        fs::rename(&temp, target)?;
+        let replace = || {
+            fs::write(&temp, content)?;
+            File::open(&temp)?.sync_all()?;
+            fs::rename(&temp, target)
+        };
+        if let Err(error) = replace() {
+            // Where the disk is full, the half of it must not stay.
+            let _ = fs::remove_file(&temp);
+            return Err(error);
+        }
         sync_folder(&self.path)
+    }
+
+    /// Says that nothing was left undone.
+    pub fn leave(&self) -> Result<(), StoreError> {
+        remove(&self.path.join("RUNNING"))?;
+        sync_folder(&self.path).map_err(StoreError::io("sync the store's folder"))
     }
 
     fn empty_temps(&self) -> Result<(), StoreError> {
@@ -130,7 +163,12 @@ fn check_format(path: &Path) -> Result<Option<PathBuf>, StoreError> {
             path.display()
         )));
     }
-    let aside = set_aside(path, found)?;
+    let aside = if found == CONVERTED {
+        remove(&path.join("checkpoint"))?;
+        None
+    } else {
+        set_aside(path, found)?
+    };
     let temp = path.join("FORMAT.new");
     let write = || {
         fs::write(&temp, format!("{FORMAT}\n"))?;
@@ -142,9 +180,33 @@ fn check_format(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     Ok(aside)
 }
 
+/// Removes a file that need not be there.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::io("remove a file of the store")(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The boot that this process runs under; where it cannot be told, each start counts as another.
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
+}
+
+/// How the last process left the store.
+fn was_left(path: &Path) -> Ending {
+    match fs::read_to_string(path.join("RUNNING")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ending::Clean,
+        Ok(then) if !then.is_empty() && then == boot() => Ending::Killed,
+        _ => Ending::PowerCut,
+    }
+}
+
 /// What a store of any format is made of.
 fn is_ours(name: &std::ffi::OsStr) -> bool {
-    ["FORMAT", "segments", "blobs", "checkpoint", "actions.log", "tmp"].iter().any(|ours| name == *ours)
+    ["FORMAT", "RUNNING", "segments", "blobs", "checkpoint", "actions.log", "tmp"].iter().any(|ours| name == *ours)
 }
 
 /// A folder with other things in it and no format number is the person's, not ours.

@@ -6,20 +6,27 @@ mod api;
 mod checkpoint;
 mod commit;
 mod disk;
+mod evict;
+#[cfg(test)]
+mod evict_tests;
 mod files;
 mod folder;
 mod format;
 mod index;
 mod scan;
 mod segments;
+mod space;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod uses;
+mod verify;
 
 pub use api::{Blob, Store, StoreError};
 pub use commit::{Committer, Job, Ticket};
-pub use disk::Disk;
+pub use disk::{Disk, Hold};
+pub use evict::Evicted;
 pub use folder::Folder;
 pub use format::{
     CLOSURE_DIGEST, FILE_HEAD, Header, Kind, RECORD_HEADER, encode_record, function_byte, function_from_byte, padded,
@@ -27,4 +34,6 @@ pub use format::{
 };
 pub use index::DigestMap;
 pub use scan::Window;
+pub use space::Limits;
 pub use upload::Upload;
+pub use verify::{Progress, Verified};

@@ -6,7 +6,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use shared::{
@@ -16,17 +16,19 @@ use shared::{
 
 use super::{
     api::StoreError,
-    checkpoint::{self, Position},
+    checkpoint::{self, Checkpoint, Position},
     commit::{Job, Ticket},
     folder::Folder,
     format::{FILE_HEAD, Kind, RECORD_HEADER, Stamp, encode_record, padded, write_file_head},
     index::{DigestMap, Index, Place},
     scan::Window,
+    space::Limits,
     sync::sync_folder,
+    uses::Uses,
 };
 
-/// A segment this long is closed and the next one begun.
-const SEGMENT_BYTES: u64 = 256 << 20;
+/// After so many bytes of large blobs a checkpoint is written, so that a power cut leaves few to hash.
+const CHECKPOINT_BYTES: u64 = 1 << 30;
 
 /// One record to append.
 pub struct Append {
@@ -38,6 +40,8 @@ pub struct Append {
 pub enum Body {
     Blob(Vec<u8>),
     File(Stamp),
+    /// A copy of a blob that lies elsewhere, to take its place if it still is the one.
+    Moved(Vec<u8>, Place),
     /// The blob is to be forgotten, if it still lies where it was seen.
     Gone(Place),
 }
@@ -56,14 +60,89 @@ impl Pending {
 pub struct Common {
     pub folder: Folder,
     pub index: Index,
+    pub uses: Uses,
+    pub limits: Limits,
     pub pending: Pending,
-    /// Read-only descriptors of all segments.
-    pub readers: RwLock<BTreeMap<u64, Arc<File>>>,
+    pub segments: RwLock<BTreeMap<u64, Segment>>,
+    /// Told when the store grew.
+    pub growth: Growth,
+}
+
+/// One segment's file.
+pub struct Segment {
+    /// Read-only.
+    pub file: Arc<File>,
+    /// What is durable of it.
+    pub length: u64,
+}
+
+/// Wakes whoever keeps the store within its budget.
+#[derive(Default)]
+pub struct Growth(OnceLock<Box<dyn Fn() + Send + Sync>>);
+
+impl Growth {
+    pub fn tell(&self, whom: Box<dyn Fn() + Send + Sync>) {
+        // There is one keeper a store.
+        let _ = self.0.set(whom);
+    }
+
+    pub fn grew(&self) {
+        if let Some(tell) = self.0.get() {
+            tell();
+        }
+    }
 }
 
 impl Common {
     pub fn reader(&self, number: u64) -> Option<Arc<File>> {
-        self.readers.read().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+        self.read_segments().get(&number).map(|segment| segment.file.clone())
+    }
+
+    pub fn read_segments(&self) -> RwLockReadGuard<'_, BTreeMap<u64, Segment>> {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn write_segments(&self) -> RwLockWriteGuard<'_, BTreeMap<u64, Segment>> {
+        self.segments.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes on disk, the action cache's log aside.
+    pub fn disk_bytes(&self) -> u64 {
+        let segments: u64 = self.read_segments().values().map(|segment| segment.length).sum();
+        segments + self.index.sums().file_bytes
+    }
+
+    /// Takes a blob out of service if it still lies where it was seen and was not used after
+    /// `floor`. Nobody is told in between that it is there: an uploader has to claim it first.
+    pub fn take_out(&self, digest: &Digest, seen: Place, floor: u64) -> bool {
+        let pending = self.pending.lock();
+        if pending.contains_key(digest) || !self.index.remove_if(digest, seen, floor) {
+            return false;
+        }
+        let mut away = None;
+        if matches!(seen, Place::File(_)) {
+            let (path, temp) = (self.folder.blob(digest), self.folder.temp());
+            match fs::rename(&path, &temp) {
+                Ok(()) => away = Some(temp),
+                // Failing costs space, not truth: it is hashed again at the next start.
+                Err(_) => drop(fs::remove_file(&path)),
+            }
+        }
+        drop(pending);
+        // Freeing a large file takes a while.
+        if let Some(path) = away {
+            let _ = fs::remove_file(path);
+        }
+        true
+    }
+
+    /// Writes the checkpoint as of `position`, which the caller keeps from moving; whether it was written.
+    pub fn checkpoint(&self, position: Position) -> bool {
+        let written = checkpoint::write(&self.folder, &self.index, position, &self.uses.save());
+        if let Err(error) = &written {
+            tracing::warn!(%error, "no checkpoint was written; ignoring, the next start reads more");
+        }
+        written.is_ok()
     }
 }
 
@@ -76,6 +155,8 @@ pub struct Writer {
     tail: u64,
     /// The current segment took an error and is not appended to again.
     spoiled: Spoiled,
+    /// Bytes of large blobs recorded since the last checkpoint.
+    large: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,14 +180,17 @@ pub fn list(folder: &Folder) -> Result<BTreeMap<u64, u64>, StoreError> {
     Ok(found)
 }
 
-/// Reads what follows `position` into the index. The last segment is cut after its last valid record.
+/// Reads what follows the checkpoint's position into its index. The last segment is cut after its
+/// last valid record. The large blobs that are recorded there.
 pub fn replay(
     folder: &Folder,
-    index: &Index,
     segments: &BTreeMap<u64, u64>,
-    position: Position,
-) -> Result<(), StoreError> {
+    checkpoint: &mut Checkpoint,
+) -> Result<Vec<Digest>, StoreError> {
     let last = segments.keys().next_back().copied();
+    let (index, position) = (&checkpoint.index, checkpoint.position);
+    let used = &mut checkpoint.saved.counter;
+    let mut large = Vec::new();
     for (&number, &length) in segments.range(position.number..) {
         let from = if number == position.number { position.offset } else { FILE_HEAD as u64 };
         if length < from {
@@ -115,29 +199,38 @@ pub fn replay(
         let path = folder.segment(number);
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(StoreError::io("open a segment"))?;
         let mut window = Window::new(&file)?;
-        let end = window.records(from, |offset, header, payload| match header.kind {
-            Kind::Blob => index.insert(header.digest, Place::Segment { number, offset: offset + RECORD_HEADER as u64 }),
-            Kind::File => {
-                if let Some(stamp) = Stamp::decode(payload) {
-                    index.insert(header.digest, Place::File(stamp));
+        let end = window.records(from, |offset, header, payload| {
+            *used += 1;
+            match header.kind {
+                Kind::Blob => {
+                    let place = Place::Segment { number, offset: offset + RECORD_HEADER as u64 };
+                    index.insert(header.digest, place, *used);
                 }
+                Kind::File => {
+                    if let Some(stamp) = Stamp::decode(payload) {
+                        index.insert(header.digest, Place::File(stamp), *used);
+                        large.push(header.digest);
+                    }
+                }
+                Kind::Gone => {
+                    index.remove(&header.digest);
+                }
+                Kind::Action | Kind::Crate | Kind::Forget => {}
             }
-            Kind::Gone => {
-                index.remove(&header.digest);
-            }
-            Kind::Action | Kind::Crate | Kind::Forget => {}
         })?;
         if end < length && Some(number) == last {
             tracing::info!(segment = number, bytes = length - end, "cut an unfinished end off a segment");
             file.set_len(end).map_err(StoreError::io("cut a segment"))?;
         }
     }
-    Ok(())
+    Ok(large)
 }
 
 impl Writer {
     /// Goes on with the last segment, or begins the first one.
     pub fn open(common: Arc<Common>, last: Option<u64>) -> Result<Self, StoreError> {
+        let writer =
+            |file, number, tail| Writer { common: common.clone(), file, number, tail, spoiled: Spoiled::No, large: 0 };
         if let Some(number) = last {
             let file = OpenOptions::new()
                 .write(true)
@@ -147,20 +240,32 @@ impl Writer {
             if length >= FILE_HEAD as u64 && length % 8 == 0 {
                 // What was read back may be in memory only: durable before anything is promised on it.
                 file.sync_all().map_err(StoreError::io("sync a segment"))?;
-                return Ok(Writer { common, file, number, tail: length, spoiled: Spoiled::No });
+                if let Some(segment) = common.write_segments().get_mut(&number) {
+                    segment.length = length;
+                }
+                return Ok(writer(file, number, length));
             }
         }
         let number = last.unwrap_or(0) + 1;
         let file = begin(&common, number)?;
-        Ok(Writer { common, file, number, tail: FILE_HEAD as u64, spoiled: Spoiled::No })
+        Ok(writer(file, number, FILE_HEAD as u64))
     }
 
     /// Makes a group durable, enters it into the index and acknowledges it.
-    pub fn commit(&mut self, group: Vec<Job<Vec<Append>>>) {
+    pub fn commit(&mut self, mut group: Vec<Job<Vec<Append>>>) {
+        for job in &mut group {
+            // First out of service, then recorded: who uploads it anew meanwhile comes after the record.
+            job.work.retain(|append| match append.body {
+                Body::Gone(seen) => self.common.take_out(&append.digest, seen, u64::MAX),
+                _ => true,
+            });
+        }
         let result = self.append(&group);
-        let mut pending = self.common.pending.lock();
+        let now = self.common.uses.tick();
+        let common = self.common.clone();
+        let mut pending = common.pending.lock();
         for (append, offset) in group.iter().flat_map(|job| &job.work).zip(result.as_deref().unwrap_or_default()) {
-            self.enter(append, *offset);
+            self.enter(append, *offset, now);
         }
         for append in group.iter().flat_map(|job| &job.work) {
             if matches!(append.body, Body::Blob(_)) {
@@ -172,6 +277,16 @@ impl Writer {
             job.ticket.complete(result.as_ref().map(|_| ()).map_err(Clone::clone));
         }
         failpoint::reach_soon(Point::BlobAcknowledged);
+        if self.large >= CHECKPOINT_BYTES {
+            self.large = 0;
+            self.common.checkpoint(self.position());
+        }
+        self.common.growth.grew();
+    }
+
+    /// Closes the current segment, so that it can be compacted.
+    pub fn close_segment(&mut self) -> Result<(), StoreError> {
+        if self.tail > FILE_HEAD as u64 { self.next_segment() } else { Ok(()) }
     }
 
     /// Everything up to here is durable and in the index.
@@ -179,28 +294,23 @@ impl Writer {
         Position { number: self.number, offset: self.tail }
     }
 
-    fn enter(&self, append: &Append, offset: u64) {
-        let index = &self.common.index;
+    fn enter(&mut self, append: &Append, offset: u64, now: u64) {
+        let place = Place::Segment { number: self.number, offset: offset + RECORD_HEADER as u64 };
         match &append.body {
-            Body::Blob(_) => {
-                let offset = offset + RECORD_HEADER as u64;
-                index.insert(append.digest, Place::Segment { number: self.number, offset });
-            }
-            Body::File(_) => {}
-            Body::Gone(seen) => {
-                if index.get(&append.digest) == Some(*seen) && matches!(seen, Place::File(_)) {
-                    // Failing to remove it costs space, not truth: it is hashed again at the next start.
-                    let _ = fs::remove_file(self.common.folder.blob(&append.digest));
-                }
-                index.remove_if(&append.digest, *seen);
-            }
+            Body::Blob(_) => self.common.index.insert(append.digest, place, now),
+            Body::Moved(_, seen) => self.common.index.replace(&append.digest, *seen, place),
+            Body::File(_) => self.large += append.digest.size(),
+            Body::Gone(_) => {}
         }
     }
 
     /// Writes and syncs a group; the offset of each record.
     fn append(&mut self, group: &[Job<Vec<Append>>]) -> Result<Vec<u64>, StoreError> {
-        if self.spoiled == Spoiled::Yes || self.tail >= SEGMENT_BYTES {
+        if self.spoiled == Spoiled::Yes || self.tail >= self.common.limits.segment_bytes {
             self.next_segment()?;
+        }
+        if group.iter().all(|job| job.work.is_empty()) {
+            return Ok(Vec::new());
         }
         let records = || group.iter().flat_map(|job| &job.work);
         let length = records().map(|append| padded(append.payload().len())).sum();
@@ -237,6 +347,9 @@ impl Writer {
             return Err(StoreError::io("write a segment")(error));
         }
         self.tail += bytes.len() as u64;
+        if let Some(segment) = self.common.write_segments().get_mut(&self.number) {
+            segment.length = self.tail;
+        }
         Ok(offsets)
     }
 
@@ -246,9 +359,8 @@ impl Writer {
         self.number = number;
         self.tail = FILE_HEAD as u64;
         self.spoiled = Spoiled::No;
-        if let Err(error) = checkpoint::write(&self.common.folder, &self.common.index, self.position()) {
-            tracing::warn!(%error, "no checkpoint was written; ignoring, the next start reads more");
-        }
+        self.large = 0;
+        self.common.checkpoint(self.position());
         Ok(())
     }
 }
@@ -256,7 +368,7 @@ impl Writer {
 impl Append {
     fn kind(&self) -> Kind {
         match self.body {
-            Body::Blob(_) => Kind::Blob,
+            Body::Blob(_) | Body::Moved(..) => Kind::Blob,
             Body::File(_) => Kind::File,
             Body::Gone(_) => Kind::Gone,
         }
@@ -264,7 +376,7 @@ impl Append {
 
     fn payload(&self) -> &[u8] {
         match &self.body {
-            Body::Blob(bytes) => bytes,
+            Body::Blob(bytes) | Body::Moved(bytes, _) => bytes,
             Body::File(_) | Body::Gone(_) => &[],
         }
     }
@@ -281,6 +393,6 @@ fn begin(common: &Common, number: u64) -> Result<File, StoreError> {
         Ok((file, File::open(&path)?))
     };
     let (file, reader) = make().map_err(StoreError::io("begin a segment"))?;
-    common.readers.write().unwrap_or_else(PoisonError::into_inner).insert(number, Arc::new(reader));
+    common.write_segments().insert(number, Segment { file: Arc::new(reader), length: FILE_HEAD as u64 });
     Ok(file)
 }

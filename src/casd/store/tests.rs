@@ -9,10 +9,10 @@ use std::{
 
 use shared::digest::{Digest, Function};
 
-use super::{Disk, Store, StoreError, disk::remove_checkpoint};
+use super::{Disk, Limits, Store, StoreError, disk::remove_checkpoint};
 
 fn open(path: &Path) -> Disk {
-    Disk::open(path).unwrap()
+    Disk::open(path, Limits::default()).unwrap()
 }
 
 fn put(store: &Disk, bytes: &[u8]) -> Digest {
@@ -301,10 +301,14 @@ fn one_store_a_folder_and_only_known_formats() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let digest = put(&store, b"old");
-    assert!(matches!(Disk::open(dir.path()), Err(StoreError::Folder(text)) if text.contains("in use")));
+    assert!(
+        matches!(Disk::open(dir.path(), Limits::default()), Err(StoreError::Folder(text)) if text.contains("in use"))
+    );
     drop(store);
-    fs::write(dir.path().join("FORMAT"), "2\n").unwrap();
-    assert!(matches!(Disk::open(dir.path()), Err(StoreError::Folder(text)) if text.contains("format 2")));
+    fs::write(dir.path().join("FORMAT"), "3\n").unwrap();
+    assert!(
+        matches!(Disk::open(dir.path(), Limits::default()), Err(StoreError::Folder(text)) if text.contains("format 3"))
+    );
     fs::write(dir.path().join("FORMAT"), "0\n").unwrap();
     let store = open(dir.path());
     assert!(!store.contains(&digest));
@@ -316,6 +320,8 @@ fn one_store_a_folder_and_only_known_formats() {
 fn a_folder_of_somebody_else_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("letter.txt"), "dear").unwrap();
-    assert!(matches!(Disk::open(dir.path()), Err(StoreError::Folder(text)) if text.contains("letter.txt")));
+    assert!(
+        matches!(Disk::open(dir.path(), Limits::default()), Err(StoreError::Folder(text)) if text.contains("letter.txt"))
+    );
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }

@@ -32,6 +32,8 @@ use crate::{
 const OPEN_DIGESTS: usize = 200;
 /// Most digests that one FindMissingBlobs names: 4 MiB of message would hold 50,000.
 const FIND_DIGESTS: usize = 20_000;
+/// How soon a lease is taken again from a store that left.
+const LEASE_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 /// What one blob adds to a batch beside its bytes.
 const BLOB_OVERHEAD_BYTES: u64 = 100;
 
@@ -104,6 +106,22 @@ pub enum Opened {
     /// Here.
     Inline(Vec<u8>),
 }
+
+/// Keeps what is used from eviction until it is dropped.
+#[derive(Debug)]
+pub struct Lease(tokio::task::JoinHandle<()>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[derive(Serialize)]
+struct HoldParams {}
+
+#[derive(Deserialize)]
+struct HoldAnswer {}
 
 /// A crate's archive, to be taken into the store.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -301,6 +319,24 @@ impl Cas {
         };
         self.actions.clone().update_action_result(request).await?;
         Ok(())
+    }
+
+    /// Has the store evict nothing that is used, from now until the answer is dropped; taken again
+    /// from a store that was restarted. Must be called inside a runtime.
+    pub fn hold(&self) -> Lease {
+        let link = self.link.clone();
+        Lease(tokio::spawn(async move {
+            loop {
+                let held: Result<(HoldAnswer, _), _> = link.call("lease.hold", &HoldParams {}, &[]).await;
+                if let Err(error) = held
+                    && !error.is_lost()
+                {
+                    tracing::warn!(%error, "the store gives no lease; ignoring, an hour is leased anyway");
+                    return;
+                }
+                tokio::time::sleep(LEASE_RETRY).await;
+            }
+        }))
     }
 
     /// Takes crates' archives into the store; per crate the root of its tree, or why not.
