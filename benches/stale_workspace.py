@@ -118,6 +118,7 @@ fn main() {
     let named = fs::read_to_string("pointer").unwrap();
     let pointed = fs::read_to_string(format!("pool/{named}")).unwrap();
     let tool = Command::new("sh").arg("tool.sh").output().unwrap();
+    assert!(tool.status.success());
     let is = |path: &str| if Path::new(path).exists() { "there" } else { "absent" };
     let mut said = vec![
         format!("data {}", listing("data")),
