@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use shared::{
+    client::exec::Identity,
     config::Config,
     fault::{Failure, exit},
 };
@@ -44,8 +45,7 @@ pub async fn run(daemon: &Daemon, config: &Config, mut session: Session, args: &
             let (question, look) = prepared?;
             build(daemon, config, session, args, question, &look, began).await
         } => outcome,
-        // Before the dispatcher runs there is nothing that has to end in order.
-        () = cancelled_early(session) => Ok(exit::INTERRUPTED),
+        () = cancelled_late(session) => Ok(exit::INTERRUPTED),
     };
     let code = match outcome {
         Ok(code) => code,
@@ -64,7 +64,7 @@ pub async fn run(daemon: &Daemon, config: &Config, mut session: Session, args: &
 
 /// The dispatcher ends its actions when the build is cancelled; only what does not end by itself
 /// within a moment is dropped.
-async fn cancelled_early(session: &Session) {
+async fn cancelled_late(session: &Session) {
     session.cancel.cancelled().await;
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
 }
@@ -78,21 +78,11 @@ async fn build(
     look: &Look,
     began: Instant,
 ) -> Result<u8, NoPlan> {
-    // Of this build alone: a standing connection would keep an idle service from leaving.
-    let services = Services::local()?.of_build(&session.run);
-    let identify = async || services.exec.identify(&question.toolchain.path).await;
-    let identity = persist(identify).await.map_err(Failure::from)?;
-    let question = Question { toolchain_identity: identity.toolchain.clone(), ..question };
-    let planned = daemon.plans.plan(&services, &question, &session.stderr).await?;
+    // Nothing that begins in here has to end in order.
+    let ready = session.cancel.run_until_cancelled(get_ready(daemon, session, question, look)).await;
+    let Some(ready) = ready else { return Ok(exit::INTERRUPTED) };
+    let Ready { services, identity, plan, inputs } = ready?;
     let verbosity = look.verbosity;
-    if verbosity != Verbosity::Quiet {
-        for note in &planned.notes {
-            session.output.warning(note).await;
-        }
-        session.output.coloured(&planned.said).await;
-    }
-    let plan = planned.plan;
-    let inputs = Arc::new(Inputs::gather(&services, &daemon.hashes, &plan, identity.view).await?);
     let terminal = Arc::new(Terminal::new(session.output.clone(), look.clone(), &plan, began));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let around = Surroundings {
@@ -131,6 +121,32 @@ async fn build(
             Ok(exit::OK)
         }
     }
+}
+
+/// What is known when the dispatcher begins.
+struct Ready {
+    services: Services,
+    identity: Identity,
+    plan: Arc<Plan>,
+    inputs: Arc<Inputs>,
+}
+
+async fn get_ready(daemon: &Daemon, session: &Session, question: Question, look: &Look) -> Result<Ready, NoPlan> {
+    // Of this build alone: a standing connection would keep an idle service from leaving.
+    let services = Services::local()?.of_build(&session.run);
+    let identify = async || services.exec.identify(&question.toolchain.path).await;
+    let identity = persist(identify).await.map_err(Failure::from)?;
+    let question = Question { toolchain_identity: identity.toolchain.clone(), ..question };
+    let planned = daemon.plans.plan(&services, &question, &session.stderr).await?;
+    if look.verbosity != Verbosity::Quiet {
+        for note in &planned.notes {
+            session.output.warning(note).await;
+        }
+        session.output.coloured(&planned.said).await;
+    }
+    let plan = planned.plan;
+    let inputs = Arc::new(Inputs::gather(&services, &daemon.hashes, &plan, identity.view).await?);
+    Ok(Ready { services, identity, plan, inputs })
 }
 
 async fn finish(
