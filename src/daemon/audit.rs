@@ -23,11 +23,10 @@ const FORMAT: u32 = 1;
 /// Attempts named in one warning or error.
 const NAMED: usize = 3;
 /// Below the home: what tools ask for by themselves and do well without.
-const HARMLESS: [&str; 12] = [
+const HARMLESS: [&str; 11] = [
     "~/.gitconfig",
     "~/.config/git",
     "~/.cargo/config",
-    "~/.cargo/config.toml",
     "~/.cargo/env",
     "~/.rustup",
     "~/.cache",
@@ -106,7 +105,8 @@ impl Entry {
 impl Tried {
     /// Whether it says something about whoever tried: the network, sockets, keys, the home.
     fn is_telling(&self) -> bool {
-        let below = |folder: &str| Path::new(&self.what).starts_with(folder);
+        // By the text: a name may go on with an ending.
+        let below = |folder: &str| self.what.starts_with(folder);
         match self.what.starts_with("~/") {
             _ if self.kind == "connect" => true,
             true => !HARMLESS.iter().any(|folder| below(folder)),

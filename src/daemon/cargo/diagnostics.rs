@@ -89,13 +89,6 @@ impl Voice {
         words
     }
 
-    /// An error of vx's own.
-    pub fn error(&self, text: &str) -> Words {
-        let mut words = Words::default();
-        self.report("error", text, &mut words.err);
-        words
-    }
-
     /// All that a finished compiler call has to say, closing lines included; the same for a run
     /// and for a hit. Empty when there is nothing to show.
     pub fn compiled(&mut self, plan: &Plan, unit: &Unit, stderr: &str, end: &End) -> Words {

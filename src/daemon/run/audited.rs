@@ -10,6 +10,7 @@ use crate::{
     audit::Entry,
     cargo::{
         call::Call,
+        diagnostics::Words,
         plan::{Kind, Unit},
     },
 };
@@ -37,9 +38,10 @@ impl Runner<'_> {
         let Some(entry) = self.audited(unit, result) else { return };
         if let Some(what) = entry.suspicion() {
             let (name, who) = self.who(unit);
-            terminal
-                .say(self.voice.error(&format!("{name}: its {who} tried to {what}, and actions get none of it")))
-                .await;
+            let mut words = Words::default();
+            let text = format!("{name}: its {who} tried to {what}, and actions get none of it");
+            self.voice.report("error", &text, &mut words.err);
+            terminal.say(words).await;
         }
     }
 
