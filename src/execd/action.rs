@@ -29,9 +29,13 @@ use crate::{
     host,
     jobserver::{self, Pipes},
     launch::{RunError, Running},
+    memory,
     output::{Capture, Overflow},
     refusal::Refusal,
-    sandbox::{self, Ended, Identity, Job, Network, Status, Step, Usage},
+    sandbox::{
+        self, Ended, Identity, Job, Network, Status, Step, Usage,
+        cgroup::{self, Group},
+    },
     seen::{Seen, Watch},
     slots::Tokens,
     view::{self, Command, Style, View, paths::Output},
@@ -224,6 +228,8 @@ async fn execute(
     job.heard = ears.is_some();
     let lent = jobserver(executor, request, &mut job);
     let group = executor.group().map_err(|err| internal("make a control group", err))?;
+    let is_limited = group.as_ref().is_some_and(Group::limits_memory);
+    let memory_bytes = cgroup::memory_bytes().filter(|_| !is_limited);
     let procs = group.as_ref().map(|group| group.procs()).transpose();
     let procs = procs.map_err(|err| internal("join a control group", err))?;
     let null = File::open("/dev/null").map_err(|err| internal("/dev/null", err))?;
@@ -242,7 +248,7 @@ async fn execute(
                 running.hear(ears.listener.clone());
             }
             let watched = watched(executor, view, &mut running).await?;
-            let ended = watch(&mut running, request.timeout, cancel, &overflow).await;
+            let ended = watch(&mut running, request.timeout, cancel, &overflow, memory_bytes).await;
             seen = watched.map(Watch::end);
             ended
         }
@@ -314,7 +320,9 @@ async fn watch(
     timeout: Duration,
     cancel: &CancellationToken,
     overflow: &Overflow,
+    memory_bytes: Option<u64>,
 ) -> Result<(Ending, Usage), RunError> {
+    let pid = running.pid();
     let ending = tokio::select! {
         ended = running.wait() => {
             let Ended { status, usage } = ended?;
@@ -328,6 +336,7 @@ async fn watch(
         () = sleep(timeout) => Ending::TimedOut,
         () = cancel.cancelled() => Ending::Cancelled,
         () = overflow.happened() => Ending::OutputTooLong,
+        () = memory::exceeded(pid, memory_bytes.unwrap_or(u64::MAX)), if memory_bytes.is_some() => Ending::OutOfMemory,
     };
     // A first process that had to be killed has no usage to tell; the ending is what counts.
     let usage = running.end().await.map_or_else(|_| Usage::default(), |ended| ended.usage);

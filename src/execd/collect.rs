@@ -51,6 +51,9 @@ pub enum CollectError {
     /// More than anybody may make.
     #[error("output {}: more than {} files and folders", .0.display(), limits::TREE_NODES)]
     TooMany(PathBuf),
+    /// More than one action may leave.
+    #[error("outputs: more than {} GiB together", limits::OUTPUT_BYTES >> 30)]
+    TooLarge,
     /// A name that has no place in a tree, for one that is not UTF-8.
     #[error("output {}: {source}", path.display())]
     Name {
@@ -173,6 +176,9 @@ impl Collector<'_> {
                 }
                 Found::Link(_) => {}
             }
+        }
+        if leaves.iter().map(|leaf| leaf.size).sum::<u64>() > limits::OUTPUT_BYTES {
+            return Err(CollectError::TooLarge);
         }
         let taken = self.take(&leaves).await?;
         failpoint::reach(Point::MidCapture);

@@ -5,8 +5,12 @@ use std::{
     fs::File,
     io::{self, IoSliceMut, Write},
     mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{Arc, mpsc},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -63,6 +67,7 @@ pub struct Running {
     ended: bool,
     /// Where the end that hears of the payload's calls goes.
     ears: Option<mpsc::Sender<OwnedFd>>,
+    pid: Arc<AtomicU32>,
 }
 
 impl Launcher {
@@ -94,7 +99,7 @@ impl Launcher {
             _ => err.into(),
         })?;
         let result = UnixDatagram::from_std(ours.into())?;
-        Ok(Running { result, first: None, ended: false, ears: None })
+        Ok(Running { result, first: None, ended: false, ears: None, pid: Arc::default() })
     }
 }
 
@@ -109,7 +114,8 @@ impl Running {
                 (Some(Report::Heard), Some(listener)) => {
                     let _nobody_listens = self.ears.take().map(|ears| ears.send(listener));
                 }
-                (_, fd) => self.first = fd.or(self.first.take()),
+                (_, Some(first)) => self.began(first),
+                (_, None) => {}
             }
             match report {
                 Some(Report::Started | Report::Laid | Report::Heard) => {}
@@ -133,7 +139,7 @@ impl Running {
     pub async fn laid(&mut self) -> Result<OwnedFd, RunError> {
         loop {
             match self.next().await? {
-                (Some(Report::Started), pidfd) => self.first = pidfd,
+                (Some(Report::Started), Some(first)) => self.began(first),
                 (Some(Report::Laid), Some(place)) => return Ok(place),
                 (Some(Report::Failed(fail)), _) => {
                     self.settle().await;
@@ -150,6 +156,19 @@ impl Running {
     /// Where the end that hears of the payload's calls is to go.
     pub fn hear(&mut self, ears: mpsc::Sender<OwnedFd>) {
         self.ears = Some(ears);
+    }
+
+    /// The number of the first process, as seen from here; 0 before it has started.
+    pub fn pid(&self) -> Arc<AtomicU32> {
+        Arc::clone(&self.pid)
+    }
+
+    fn began(&mut self, first: OwnedFd) {
+        let number = first.as_raw_fd();
+        let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+        let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<u32>().ok());
+        self.pid.store(pid.unwrap_or(0), Ordering::Relaxed);
+        self.first = Some(first);
     }
 
     /// Lets the payload start.

@@ -13,6 +13,7 @@ mod heard;
 mod host;
 mod jobserver;
 mod launch;
+mod memory;
 mod output;
 mod refusal;
 mod sandbox;

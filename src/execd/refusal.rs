@@ -81,7 +81,7 @@ impl From<CollectError> for Refusal {
         match err {
             CollectError::Cas(err) => err.into(),
             CollectError::Io { ref source, .. } => Refusal::new(of_io(source), err.to_string()),
-            CollectError::TooMany(_) => Refusal::new(Code::ResourceExhausted, err.to_string()),
+            CollectError::TooMany(_) | CollectError::TooLarge => Refusal::new(Code::ResourceExhausted, err.to_string()),
             CollectError::Kind { .. } => Refusal::new(Code::FailedPrecondition, err.to_string()),
             CollectError::Name { .. } => Refusal::new(Code::InvalidArgument, err.to_string()),
         }

@@ -77,6 +77,8 @@ pub const OPERATIONS_PAGE: usize = 200;
 pub const OPERATION_WAIT: Duration = Duration::from_secs(3600);
 /// Early outputs that one build's dispatcher has not looked at yet; who brings more waits.
 pub const EARLY_OUTPUTS: usize = 64;
+/// All output files of one action together: no build of one unit comes near it.
+pub const OUTPUT_BYTES: u64 = 32 << 30;
 /// Opens and connects of one action that are looked at; a compiler's many are let by after these.
 pub const HEARD_CALLS: usize = 20_000;
 /// Refused attempts that are told of one action.

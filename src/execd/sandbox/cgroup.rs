@@ -85,6 +85,11 @@ impl Group {
         OpenOptions::new().write(true).open(self.dir.join("cgroup.procs"))
     }
 
+    /// Whether the kernel limits its memory.
+    pub fn limits_memory(&self) -> bool {
+        self.dir.join("memory.max").exists()
+    }
+
     /// Kills everything in it.
     pub fn kill(&self) {
         let _empty_already = fs::write(self.dir.join("cgroup.kill"), "1");
@@ -181,7 +186,8 @@ fn remove_stale(dir: &Path) {
     }
 }
 
-fn memory_bytes() -> Option<u64> {
+/// The most memory that one action may use.
+pub fn memory_bytes() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = total.trim().trim_end_matches(" kB").parse().ok()?;

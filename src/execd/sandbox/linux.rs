@@ -33,6 +33,9 @@ const ROOT_BYTES: u64 = 16 << 20;
 /// /dev/shm of an action.
 const SHM_BYTES: u64 = 256 << 20;
 
+/// Which no process gets once numbers have gone round.
+const RESERVED_PIDS: u64 = 301;
+
 /// Landlock below this version refuses every rename between folders, so it is left out there.
 pub const LANDLOCK_ABI: i32 = 2;
 
@@ -44,7 +47,7 @@ impl Sandbox for Namespaces {
         map_identity(job.outside)?;
         let root = prepare_root(&job.root)?;
         for piece in &job.mounts {
-            lay(root.as_fd(), piece)?;
+            lay(root.as_fd(), piece, job.processes)?;
         }
         change_root(root.as_fd(), matches!(job.root, Root::Empty(_)))?;
         sethostname(HOSTNAME).map_err(|err| Fail::new(Step::Hostname, HOSTNAME, err))
@@ -106,7 +109,7 @@ fn prepare_root(root: &Root) -> Result<OwnedFd, Fail> {
 
 /// Lays one piece into the new root. Every place is looked up beneath the root without following
 /// a link, because an input root may hold links of its own.
-fn lay(root: BorrowedFd<'_>, piece: &Mount) -> Result<(), Fail> {
+fn lay(root: BorrowedFd<'_>, piece: &Mount, processes: u64) -> Result<(), Fail> {
     let what = |at: &Text| at.as_os().to_string_lossy().into_owned();
     match piece {
         Mount::Dir(at) => directory(root, at.as_os()).map(drop).map_err(|err| Fail::new(Step::Mount, what(at), err)),
@@ -127,7 +130,7 @@ fn lay(root: BorrowedFd<'_>, piece: &Mount) -> Result<(), Fail> {
         Mount::Memory { at, bytes } => {
             memory(root, at.as_os(), *bytes).map_err(|err| Fail::new(Step::Mount, what(at), err))
         }
-        Mount::Proc => process_table(root).map_err(|err| Fail::new(Step::Mount, "/proc", err)),
+        Mount::Proc => process_table(root, processes).map_err(|err| Fail::new(Step::Mount, "/proc", err)),
         Mount::Devices => devices(root).map_err(|err| Fail::new(Step::Mount, "/dev", err)),
     }
 }
@@ -157,13 +160,21 @@ fn memory(root: BorrowedFd<'_>, at: &OsStr, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn process_table(root: BorrowedFd<'_>) -> io::Result<()> {
+fn process_table(root: BorrowedFd<'_>, processes: u64) -> io::Result<()> {
     let at = directory(root, OsStr::new("/proc"))?;
+    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), &through(&at), Some("proc"), quiet, None::<&str>)?;
+    let table = directory(root, OsStr::new("/proc"))?;
+    if processes != 0 {
+        // Against root too, whom RLIMIT_NPROC does not bind. A kernel before Linux 6.14 has only
+        // the machine's number, which is not this user's to write.
+        let most = (processes + RESERVED_PIDS).to_string();
+        let number = openat(&table, "sys/kernel/pid_max", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+        let _older = number.and_then(|number| rustix::io::write(&number, most.as_bytes()));
+    }
     // Read-only: where execd runs as root, so does the payload to the host, and /proc/sys asks
     // for no more than that.
-    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
-    mount(Some("proc"), &through(&at), Some("proc"), quiet, None::<&str>)?;
-    Ok(())
+    sys::restrict_mount(&table, sys::attr::READ_ONLY)
 }
 
 fn devices(root: BorrowedFd<'_>) -> io::Result<()> {

@@ -214,6 +214,36 @@ async fn dropping_a_run_ends_it() {
 }
 
 #[tokio::test]
+async fn root_too_has_a_limit_of_processes() {
+    let room = room();
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("a kernel");
+    let mut version = release.split('.').map_while(|part| part.parse::<u32>().ok());
+    let is_there = (version.next(), version.next()) >= (Some(6), Some(14)) || !rustix::process::getuid().is_root();
+    let mut job = room
+        .job(Rung::Namespaces, "n=0; while [ $n -lt 600 ]; do sleep 64.44 & n=$((n+1)); done 2>/dev/null; echo all");
+    job.processes = 64;
+    let (ended, text) = room.run(&job).await;
+    assert!(ended.is_ok());
+    assert_eq!(text.contains("all"), !is_there, "{text}");
+    assert_eq!(sleepers("64.44"), 0);
+}
+
+#[tokio::test]
+async fn memory_of_all_processes_together_is_watched() {
+    let room = room();
+    let eater = "perl -e 'my $x = q(x) x (60 << 20); sleep 65' & ";
+    let job = room.job(Rung::Namespaces, &format!("{eater}{eater}wait"));
+    let (running, _reader) = room.begin(&job);
+    let mut running = running.expect("started");
+    let pid = running.pid();
+    tokio::select! {
+        ended = running.wait() => panic!("it ended by itself: {ended:?}"),
+        () = crate::memory::exceeded(pid, 100 << 20) => {}
+    }
+    assert_eq!(running.end().await.expect("a report").status, Status::Killed);
+}
+
+#[tokio::test]
 async fn a_missing_program_or_folder_is_named() {
     let room = room();
     let mut job = room.job(Rung::Namespaces, "");
