@@ -270,6 +270,47 @@ fn an_edit_during_the_run_is_not_kept_under_the_wrong_name() {
     assert_eq!((ran > 0, says.as_str()), (true, "one\n"), "nothing was kept under the old text");
 }
 
+/// Each way in which an output comes to hold the place of its checkout without rustc's knowing.
+#[test]
+fn what_holds_its_place_holds_the_persons_own() {
+    let machine = Machine::with_vx(Who::Person);
+    let code = |body: &str| {
+        format!(
+            "#[proc_macro]\npub fn place(_: proc_macro::TokenStream) -> proc_macro::TokenStream {{\n    {body}\n}}\n"
+        )
+    };
+    for name in ["one", "two"] {
+        let workspace = Workspace::new(&machine, name, &["app", "mac", "plain"]);
+        workspace.file("mac/Cargo.toml", &manifest("mac", "[lib]\nproc-macro = true\n"));
+        workspace.file(
+            "mac/src/lib.rs",
+            &code("format!(\"({:?}, {:?})\", std::env::var(\"CARGO_MANIFEST_DIR\").unwrap(), std::env::current_dir().unwrap()).parse().unwrap()"),
+        );
+        workspace.file("plain/Cargo.toml", &manifest("plain", "[dependencies]\nmac = { path = \"../mac\" }\n"));
+        workspace.file("plain/src/lib.rs", "pub fn plain() -> &'static str { file!() }\n");
+        let dependencies = "[dependencies]\nmac = { path = \"../mac\" }\nplain = { path = \"../plain\" }\n";
+        workspace.file("app/Cargo.toml", &manifest("app", dependencies));
+        let script = "fn main() {\n    println!(\"cargo::rerun-if-changed=build.rs\");\n    \
+            let text = format!(\"pub const DATA: &str = {:?};\", std::env::current_dir().unwrap().join(\"data\"));\n    \
+            std::fs::write(std::env::var(\"OUT_DIR\").unwrap() + \"/made.rs\", text).unwrap();\n}\n";
+        workspace.file("app/build.rs", script);
+        let main = "include!(concat!(env!(\"OUT_DIR\"), \"/made.rs\"));\nfn main() {\n    let (dir, cwd) = mac::place!();\n    \
+            println!(\"{dir} {cwd} {DATA} {}\", plain::plain());\n}\n";
+        workspace.file("app/src/main.rs", main);
+    }
+    let at = |name: &str| Workspace { machine: &machine, path: machine.home().join(name) };
+    let says = |name: &str| {
+        let path = at(name).path.display().to_string();
+        format!("{path}/app {path} {path}/app/data plain/src/lib.rs\n")
+    };
+    assert_eq!(at("one").built().1, says("one"));
+    // What names no place is shared: the macro, the plain library and the script's program.
+    assert_eq!(at("two").built(), (2, says("two")));
+    for name in ["one", "two"] {
+        assert_eq!(at(name).built(), (0, says(name)));
+    }
+}
+
 #[test]
 fn why_names_what_changed_also_after_a_restart() {
     let machine = Machine::with_vx(Who::Person);

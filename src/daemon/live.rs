@@ -410,6 +410,7 @@ mod tests {
             whole: None,
             declared: Default::default(),
             git: false,
+            placed: false,
             variables: Default::default(),
         };
         let checkout = Checkout::new(root.clone(), root.join("target"), Arc::default());

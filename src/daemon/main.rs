@@ -11,6 +11,7 @@ mod closing;
 mod control;
 mod daemon;
 mod door;
+mod embedded;
 mod events;
 mod execute;
 #[cfg(test)]

@@ -52,6 +52,9 @@ pub struct Record {
     /// Whether the commit was read.
     #[serde(default)]
     pub git: bool,
+    /// Whether what it left holds the place of the checkout, so that it runs there.
+    #[serde(default)]
+    pub placed: bool,
     /// Variables that were asked for.
     #[serde(default)]
     pub variables: BTreeSet<String>,
@@ -68,6 +71,8 @@ pub struct Known {
     pub declares: Declares,
     /// What it declared.
     pub declared: BTreeSet<String>,
+    /// Whether what it left holds the place of the checkout.
+    pub placed: bool,
     /// Variables that were asked for.
     pub variables: BTreeSet<String>,
 }
@@ -101,6 +106,7 @@ impl Record {
             whole,
             declared: known.declared,
             git,
+            placed: known.placed,
             variables: known.variables,
         }
     }
@@ -186,6 +192,7 @@ mod tests {
             whole: None,
             declared: BTreeSet::new(),
             git: false,
+            placed: false,
             variables: BTreeSet::new(),
         }
     }

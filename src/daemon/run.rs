@@ -12,7 +12,7 @@ mod needs;
 mod request;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -115,6 +115,8 @@ pub struct Runner<'a> {
     held: BTreeMap<usize, (v2::ActionResult, Streams)>,
     /// Waiting and running units that see the workspace.
     pending: HashMap<usize, live::Pending>,
+    /// Units whose outputs hold the place of the checkout.
+    placed: HashSet<usize>,
     /// How often a unit ran again because its sources changed.
     repeats: HashMap<usize, u32>,
     /// Why units run.
@@ -167,6 +169,7 @@ impl<'a> Runner<'a> {
             saved: HashMap::new(),
             held: BTreeMap::new(),
             pending: HashMap::new(),
+            placed: HashSet::new(),
             repeats: HashMap::new(),
             because: because::Because::default(),
             audited: BTreeMap::new(),

@@ -29,6 +29,7 @@ mod outputs;
 mod outside;
 pub mod package;
 pub mod place;
+pub mod placed;
 pub mod plan;
 pub mod probe;
 mod rejections;

@@ -20,6 +20,13 @@ use crate::{
 };
 
 impl Runner<'_> {
+    /// A unit that ran has to run again, seeing more.
+    fn repeat(&mut self, unit: usize) {
+        self.tell(&Event::Repeated(UnitId(unit)));
+        self.retract(unit);
+        self.build.again(unit);
+    }
+
     /// A unit's action has ended.
     pub(super) async fn finished(&mut self, finished: Finished, terminal: &impl Say) -> Result<(), Failure> {
         let Finished { unit, call, outcome, before } = finished;
@@ -46,19 +53,23 @@ impl Runner<'_> {
         };
         let named = run.named(services).await?;
         if self.around.names.learn(services, &self.subjects[unit], named).await && self.render(unit)? != call {
-            self.tell(&Event::Repeated(UnitId(unit)));
-            self.retract(unit);
-            self.build.again(unit);
+            self.repeat(unit);
             return Ok(());
         }
         if result.exit_code == 0 {
             match self.keep(unit, &call, &result, &streams, before).await? {
                 Kept::Stored => {}
+                Kept::Embeds => {
+                    tracing::info!(
+                        unit = self.plan.units[unit].label,
+                        "it holds the place of the checkout, again there"
+                    );
+                    self.repeat(unit);
+                    return Ok(());
+                }
                 Kept::Changed(path) if self.may_repeat(unit) => {
                     tracing::info!(unit = self.plan.units[unit].label, path, "changed while it was built, again");
-                    self.tell(&Event::Repeated(UnitId(unit)));
-                    self.retract(unit);
-                    self.build.again(unit);
+                    self.repeat(unit);
                     return Ok(());
                 }
                 Kept::Changed(path) => {

@@ -20,10 +20,13 @@ use crate::{
         call::Call,
         mounts::WORKSPACE,
         package::Source,
+        placed::Standing,
         plan::{Kind, Unit},
         rustc, script,
     },
+    embedded,
     live::{Glance, Scan, join},
+    outcome::Outcome,
     records::{self, Counting, Declares, Facts, Known, Record},
     services::persist,
     streams::Streams,
@@ -40,6 +43,7 @@ pub(super) struct Candidate {
     pub(super) digest: Digest,
     /// What was looked at of the workspace.
     pub(super) facts: Facts,
+    pub(super) standing: Standing,
 }
 
 /// A unit of the workspace that runs.
@@ -61,6 +65,8 @@ pub(super) enum Kept {
     Not(String),
     /// This changed meanwhile: it has to run again.
     Changed(String),
+    /// What it left holds the place of the checkout: it has to run there.
+    Embeds,
 }
 
 impl Runner<'_> {
@@ -81,10 +87,13 @@ impl Runner<'_> {
         let mut candidates = Vec::new();
         for (index, (records, facts)) in wanted.iter().zip(facts).enumerate() {
             for (record, facts) in records.iter().zip(facts) {
-                let call = self.render_with(asked[index].unit, &Vec::from_iter(record.variables.iter().cloned()))?;
+                let unit = asked[index].unit;
+                let is_placed = record.placed || self.is_for_placed(unit);
+                let standing = if is_placed { Standing::Here } else { Standing::Anywhere };
+                let call = self.render_with(unit, &Vec::from_iter(record.variables.iter().cloned()), standing)?;
                 let base = self.action(&call, None)?.digest;
                 let digest = records::narrow(&base, &facts);
-                candidates.push(Candidate { asked: index, call, digest, facts });
+                candidates.push(Candidate { asked: index, call, digest, facts, standing });
             }
         }
         Ok(candidates)
@@ -100,12 +109,15 @@ impl Runner<'_> {
     pub(super) fn queue_live(&mut self, unit: usize, records_at: Digest, records: Vec<Record>) -> Result<(), Failure> {
         if let Some(newest) = records.first() {
             let one = &self.plan.units[unit];
-            let plain = self.render_with(unit, &[])?;
+            let plain = self.render_with(unit, &[], Standing::Anywhere)?;
             // Not what would bind it to this checkout: another one's need not name it.
             let places =
                 |name: &String| plain.env.get(name).is_some_and(|value| rustc::is_placed(self.plan, one, value));
             let names: Vec<String> = newest.variables.iter().filter(|name| !places(name)).cloned().collect();
             self.around.names.guess(&self.subjects[unit], &names);
+            if newest.placed {
+                self.placed.insert(unit);
+            }
         }
         let given = self.around.names.of(&self.subjects[unit]);
         let call = self.render(unit)?;
@@ -131,6 +143,15 @@ impl Runner<'_> {
         };
         if !run.unseen.is_empty() {
             return Ok(Kept::Not(run.unseen));
+        }
+        let one = &self.plan.units[unit];
+        let is_member = matches!(self.plan.package(one).source, Source::Member { .. });
+        if is_member && !self.placed.contains(&unit) && !self.is_for_placed(unit) {
+            let outcome = Outcome::of(one, call, result)?;
+            if embedded::holds_place(&self.around.services, call, &outcome, result).await? {
+                self.placed.insert(unit);
+                return Ok(Kept::Embeds);
+            }
         }
         let mut known = self.known(unit, call, streams);
         // All that its static Action was rendered with, though it may have named less this time.
@@ -182,6 +203,7 @@ impl Runner<'_> {
             package: None,
             declares: Declares::Something,
             declared: BTreeSet::new(),
+            placed: self.placed.contains(&unit),
             variables: self.around.names.of(&self.subjects[unit]).into_iter().collect(),
         };
         if let (Kind::BuildScriptRun, Source::Member { path }) = (one.kind, &self.plan.package(one).source) {

@@ -6,7 +6,7 @@ use shared::{digest::Digest, fault::Failure, reapi::v2};
 use super::{Runner, Say, Whence};
 use crate::{
     action::Action,
-    cargo::{call::Call, plan::Kind},
+    cargo::{call::Call, placed::Standing, plan::Kind},
     outcome::Outcome,
     records::{self, Facts, Record},
     services::persist,
@@ -70,14 +70,14 @@ impl Runner<'_> {
             return Ok(Asked { unit, call, action, live: None, facts: Facts::new() });
         }
         // What it is known to name is in its records.
-        let call = self.render_with(unit, &[])?;
+        let call = self.render_with(unit, &[], Standing::Anywhere)?;
         let action = self.action(&call, None)?;
         Ok(Asked { unit, call, action, live: Some(Vec::new()), facts: Facts::new() })
     }
 
     /// The results that are there: in one call, and in one more for units of the workspace, whose
     /// records say under which keys to look.
-    async fn look_up(&self, asked: &mut [Asked]) -> Result<Vec<Option<v2::ActionResult>>, Failure> {
+    async fn look_up(&mut self, asked: &mut [Asked]) -> Result<Vec<Option<v2::ActionResult>>, Failure> {
         let cas = &self.around.services.cas;
         let digests: Vec<Digest> = asked.iter().map(|asked| asked.action.digest).collect();
         let mut results = persist(async || cas.action_results(&digests).await).await?;
@@ -86,6 +86,7 @@ impl Runner<'_> {
                 *records = records::read(result.take().as_ref());
             }
         }
+        let mut placed = Vec::new();
         let candidates = self.candidates(asked).await?;
         let digests: Vec<Digest> = candidates.iter().map(|candidate| candidate.digest).collect();
         if !digests.is_empty() {
@@ -95,11 +96,13 @@ impl Runner<'_> {
                 if results[candidate.asked].is_none() && is_good {
                     results[candidate.asked] = found;
                     let asked = &mut asked[candidate.asked];
+                    placed.extend((candidate.standing == Standing::Here).then_some(asked.unit));
                     (asked.call, asked.action.digest, asked.facts) =
                         (candidate.call, candidate.digest, candidate.facts);
                 }
             }
         }
+        self.placed.extend(placed);
         Ok(results.into_iter().map(|result| result.filter(|result| result.exit_code == 0)).collect())
     }
 

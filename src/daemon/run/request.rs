@@ -5,18 +5,31 @@ use shared::fault::{Failure, Fault};
 use super::Runner;
 use crate::{
     action::{self, Action, Input},
-    cargo::{call::Call, messages::Rendering, plan::Kind, rustc, script},
+    cargo::{
+        call::Call,
+        messages::Rendering,
+        placed::{self, Standing},
+        plan::Kind,
+        rustc, script,
+    },
     live::Checkout,
 };
 
 impl Runner<'_> {
     /// The call of a unit, with what is known of it so far.
     pub(super) fn render(&self, unit: usize) -> Result<Call, Failure> {
-        self.render_with(unit, &self.around.names.of(&self.subjects[unit]))
+        let is_placed = self.placed.contains(&unit) || self.is_for_placed(unit);
+        let standing = if is_placed { Standing::Here } else { Standing::Anywhere };
+        self.render_with(unit, &self.around.names.of(&self.subjects[unit]), standing)
+    }
+
+    /// Whether a unit's own script names the place, so that what it generated does.
+    pub(super) fn is_for_placed(&self, unit: usize) -> bool {
+        self.plan.units[unit].links.own.iter().any(|run| self.placed.contains(&run.0))
     }
 
     /// The call of a unit that is known to name these variables.
-    pub(super) fn render_with(&self, unit: usize, named: &[String]) -> Result<Call, Failure> {
+    pub(super) fn render_with(&self, unit: usize, named: &[String], standing: Standing) -> Result<Call, Failure> {
         let unit = &self.plan.units[unit];
         let rendered = match unit.kind {
             Kind::BuildScriptRun => script::render(self.plan, unit, &self.said, &self.around.ambient, named),
@@ -28,7 +41,7 @@ impl Runner<'_> {
         if self.around.rendering == Rendering::Short && is_heard {
             rustc::shorten(&mut call);
         }
-        Ok(call)
+        Ok(if standing == Standing::Here { placed::here(self.plan, unit, call) } else { call })
     }
 
     /// Whether a call sees the workspace.

@@ -70,6 +70,7 @@ fn wall(job: &Job) -> Result<(), Wall> {
             Some(at.as_os())
         }
         Mount::Live(live) if live.access == Access::Writable => Some(live.at.as_os()),
+        Mount::Again { at, access: Access::Writable, .. } => Some(at.as_os()),
         _ => None,
     });
     let devices = [Path::new("/dev").as_os_str()];

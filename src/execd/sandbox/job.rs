@@ -76,8 +76,8 @@ pub enum Mount {
     Bind { from: Text, at: Text, access: Access },
     /// A live folder of the host; what is written goes to memory and is thrown away.
     Live(Live),
-    /// What stands at `from` in the view, shown read-only at `at` too.
-    Again { from: Text, at: Text },
+    /// What stands at `from` in the view, shown at `at` too.
+    Again { from: Text, at: Text, access: Access },
     /// Memory, bounded.
     Memory { at: Text, bytes: u64 },
     /// The action's own /proc.

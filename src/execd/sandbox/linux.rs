@@ -122,9 +122,9 @@ fn lay(root: BorrowedFd<'_>, piece: &Mount, processes: u64) -> Result<(), Fail> 
             let (from, at) = (what(&live.from), what(&live.at));
             Fail::new(Step::Mount, format!("the live folder {from} at {at} (overlayfs)"), err)
         }),
-        Mount::Again { from, at } => {
+        Mount::Again { from, at, access } => {
             let inside = directory(root, from.as_os());
-            let again = inside.and_then(|inside| bind(root, &through(&inside), at.as_os(), Access::ReadOnly));
+            let again = inside.and_then(|inside| bind(root, &through(&inside), at.as_os(), *access));
             again.map_err(|err| Fail::new(Step::Mount, format!("{} at {}", what(from), what(at)), err))
         }
         Mount::Memory { at, bytes } => {

@@ -96,7 +96,8 @@ pub async fn make(
     let live = live.map(|(laid, shown)| {
         mounts.extend(laid);
         let again = second.iter().filter(|(from, _)| from.starts_with(live::AT));
-        mounts.extend(again.map(|(from, to)| Mount::Again { from: host::text(from), at: host::text(to) }));
+        let access = shown.access;
+        mounts.extend(again.map(|(from, to)| Mount::Again { from: host::text(from), at: host::text(to), access }));
         shown
     });
 

@@ -47,6 +47,8 @@ pub struct Checkout {
 pub struct Shown {
     /// What was asked for.
     pub asked: Asked,
+    /// Read-only or writable.
+    pub access: Access,
     /// Folders to watch, below its root.
     pub folders: Vec<String>,
     /// Folders of copies to watch, with the names they stand for.
@@ -98,7 +100,7 @@ pub fn show(asked: Asked, access: Access, copy: &Path) -> Result<(Vec<Mount>, Sh
         mounts.push(host::read_only(&git.objects, &at.join("objects")));
         beside = folders;
     }
-    Ok((mounts, Shown { asked, folders, beside }))
+    Ok((mounts, Shown { asked, access, folders, beside }))
 }
 
 /// git's folder with nothing in it but what is shown, laid at `at`; its folders but for the

@@ -13,7 +13,11 @@ fn job(room: &Room, folder: &std::path::Path, access: Access, hidden: &[&str], s
     let (from, at, made) = (host::text(folder), "/vx/ws".into(), vec![".git".into()]);
     job.mounts.push(Mount::Live(Live { from, at, access, hidden, made }));
     if folder.join("src").exists() {
-        job.mounts.push(Mount::Again { from: "/vx/ws/src".into(), at: "/home/me/src".into() });
+        job.mounts.push(Mount::Again {
+            from: "/vx/ws/src".into(),
+            at: "/home/me/src".into(),
+            access: Access::ReadOnly,
+        });
     }
     job.watched = Some("/vx/ws".into());
     job

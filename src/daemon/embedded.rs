@@ -1,0 +1,182 @@
+//! Whether what a unit left holds the place it was built at: the workspace's mount, searched for in
+//! the bytes. Metadata of libraries names the crate's own sources there, each once, with the
+//! working folder beside each; that is rustc's own bookkeeping, which no program reads. Anything
+//! more came from a macro or a script that asked where it is.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
+
+use memchr::memmem::Finder;
+use shared::{
+    client::cas::{Opened, read_at},
+    digest::{Digest, Function},
+    fault::{Failure, Fault},
+    reapi::{Message, digest_from_proto, v2},
+};
+
+use crate::{
+    cargo::{
+        call::{Call, Role},
+        dep_info::DepInfo,
+        mounts::WORKSPACE,
+    },
+    outcome::Outcome,
+    services::{Services, persist},
+    streams::read_many,
+};
+
+/// What is searched at once, and the longest path within.
+const CHUNK_BYTES: u64 = 4 << 20;
+const PATH_BYTES: u64 = 4 << 10;
+
+/// Whether a unit's outputs hold the place.
+pub async fn holds_place(
+    services: &Services,
+    call: &Call,
+    outcome: &Outcome,
+    result: &v2::ActionResult,
+) -> Result<bool, Failure> {
+    let read = read_many(services, &Vec::from_iter(outcome.dep_info())).await?;
+    let sources = read.values().flat_map(|text| DepInfo::parse(&String::from_utf8_lossy(text)).files);
+    let sources: HashSet<Vec<u8>> =
+        sources.map(|path| Path::new(WORKSPACE).join(path).into_os_string().into_encoded_bytes()).collect();
+    let mut wanted: Vec<(Digest, Allowed)> = Vec::new();
+    for output in &call.outputs {
+        let allowed = match output.role {
+            Role::Executable | Role::Cdylib | Role::Staticlib => Allowed::Nothing,
+            Role::Rlib | Role::Metadata | Role::Dylib | Role::Macro => Allowed::Sources,
+            Role::DepInfo | Role::DebugInfo | Role::OutDir => continue,
+        };
+        wanted.extend(outcome.files.get(&output.name).map(|(digest, _)| (*digest, allowed)));
+    }
+    wanted.extend(generated(services, result).await?.into_iter().map(|digest| (digest, Allowed::Nothing)));
+    let digests: Vec<Digest> = wanted.iter().map(|(digest, _)| *digest).collect();
+    if digests.is_empty() {
+        return Ok(false);
+    }
+    let (opened, fds) = persist(async || services.cas.open(&digests).await).await?;
+    let search = move || {
+        wanted.iter().zip(opened).any(|((_, allowed), opened)| {
+            let sources = if *allowed == Allowed::Sources { &sources } else { &HashSet::new() };
+            let mut found = Found::new(sources);
+            let holds = match opened {
+                None => false,
+                Some(Opened::Inline(bytes)) => found.search(&bytes, bytes.len()),
+                Some(Opened::File { fd, offset, size }) => (0..size).step_by(CHUNK_BYTES as usize).any(|from| {
+                    let whole = (size - from).min(CHUNK_BYTES + PATH_BYTES);
+                    // What cannot be read is not there either for whoever is to use it.
+                    let bytes = read_at(&fds[fd], offset + from, whole).unwrap_or_default();
+                    found.search(&bytes, CHUNK_BYTES as usize)
+                }),
+            };
+            holds || found.has_folders_left()
+        })
+    };
+    let searched = tokio::task::spawn_blocking(search).await;
+    searched.map_err(|err| Failure::new(Fault::Bug, format!("searching outputs: {err}")))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Allowed {
+    Nothing,
+    Sources,
+}
+
+/// The Rust sources that a script left. Objects and build trees of other tools name their place
+/// in their own bookkeeping.
+async fn generated(services: &Services, result: &v2::ActionResult) -> Result<Vec<Digest>, Failure> {
+    let trees = result.output_directories.iter();
+    let trees: Vec<Digest> =
+        trees.filter_map(|one| digest_from_proto(Function::Blake3, one.tree_digest.as_ref()).ok()).collect();
+    let mut found = Vec::new();
+    for bytes in read_many(services, &trees).await?.into_values() {
+        let Ok(tree) = v2::Tree::decode(bytes.as_slice()) else { continue };
+        let files = tree.root.iter().chain(&tree.children).flat_map(|folder| &folder.files);
+        let sources = files.filter(|file| Path::new(&file.name).extension().is_some_and(|end| end == "rs"));
+        found.extend(sources.filter_map(|file| digest_from_proto(Function::Blake3, file.digest.as_ref()).ok()));
+    }
+    Ok(found)
+}
+
+/// What was found in one output so far.
+struct Found<'a> {
+    sources: &'a HashSet<Vec<u8>>,
+    finder: Finder<'static>,
+    seen: HashMap<Vec<u8>, usize>,
+    folders: usize,
+}
+
+impl<'a> Found<'a> {
+    fn new(sources: &'a HashSet<Vec<u8>>) -> Self {
+        Found { sources, finder: Finder::new(WORKSPACE), seen: HashMap::new(), folders: 0 }
+    }
+
+    /// Looks for places that begin in the first `length` bytes; whether there is more than may be.
+    fn search(&mut self, bytes: &[u8], length: usize) -> bool {
+        let finder = self.finder.clone();
+        for at in finder.find_iter(bytes).take_while(|at| *at < length) {
+            let rest = &bytes[at + WORKSPACE.len()..];
+            match rest.first() {
+                Some(b'/') => {
+                    // The longest one: a name may begin like another.
+                    let path = &bytes[at..];
+                    let source =
+                        self.sources.iter().filter(|source| path.starts_with(source)).max_by_key(|one| one.len());
+                    let Some(source) = source else { return true };
+                    let count = self.seen.entry(source.clone()).or_default();
+                    *count += 1;
+                    if *count > 1 {
+                        return true;
+                    }
+                }
+                _ if goes_on(rest) => {}
+                _ => self.folders += 1,
+            }
+        }
+        false
+    }
+
+    /// Whether the mount itself stands there more often than beside sources. Those elsewhere may
+    /// have it too.
+    fn has_folders_left(&self) -> bool {
+        let elsewhere = self.sources.iter().filter(|source| !source.starts_with(WORKSPACE.as_bytes())).count();
+        self.folders > self.seen.len() + elsewhere
+    }
+}
+
+/// Whether the name goes on, so that it is another folder's.
+fn goes_on(rest: &[u8]) -> bool {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    match rest {
+        [b'.', next, ..] => is_name(next),
+        [next, ..] => is_name(next),
+        [] => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bookkeeping_is_told_from_embedded_places() {
+        let sources: HashSet<Vec<u8>> =
+            ["/vx/ws/a/src/lib.rs", "/vx/ws/a/src/m.rs"].map(|path| path.as_bytes().to_vec()).into();
+        let holds = |sources: &HashSet<Vec<u8>>, text: &str| {
+            let mut found = Found::new(sources);
+            found.search(text.as_bytes(), text.len()) || found.has_folders_left()
+        };
+        let metadata = "x/vx/ws\u{1}/vx/ws/a/src/lib.rs\u{1}/vx/ws\u{1}/vx/ws/a/src/m.rs\u{1}/vx/ws2 /vx/ws-b";
+        assert!(!holds(&sources, metadata));
+        for more in ["/vx/ws/a/src/lib.rs", "/vx/ws/a", "/vx/ws/assets/x", "/vx/ws\u{1}"] {
+            assert!(holds(&sources, &format!("{metadata}{more}")), "{more}");
+        }
+        let none = HashSet::new();
+        for place in ["in /vx/ws.", "in /vx/ws", "/vx/ws/a/src/lib.rs"] {
+            assert!(holds(&none, place), "{place}");
+        }
+        assert!(!holds(&none, "/vx/build/a-1/out/x.rs /vx/wsx /vx/ws.old"));
+    }
+}
