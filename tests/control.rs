@@ -416,3 +416,43 @@ fn root_on_the_persons_bus_is_refused() {
     assert_eq!(before, after);
     assert_eq!(machine.run(["vxctl", "log-level"]).ok().matches(" info").count(), 3);
 }
+
+#[test]
+fn the_store_is_looked_after() {
+    for who in [Who::Root, Who::Person] {
+        let machine = Machine::with_vx(who);
+        let project = Project::write(&machine, "kept", "kept", "");
+        machine.run_in(&project.path, ["vx", "build"]).ok();
+        machine.run(["vxctl", "drain"]).ok();
+        // casd is started for the question.
+        let json = |words: &[&str]| -> serde_json::Value {
+            let said = machine.run([&["vxctl", "cas"], words, &["--json"]].concat());
+            serde_json::from_str(&said.stdout).unwrap_or_else(|err| panic!("{err}: {}{}", said.stdout, said.stderr))
+        };
+        let stats = json(&["stats"]);
+        assert!(stats["blobs"].as_u64() > Some(0) && stats["results"].as_u64() > Some(0), "{stats}");
+        let people = machine.run(["vxctl", "cas", "stats"]).ok();
+        assert!(people.lines().any(|line| line.starts_with("blobs ")), "{people}");
+        machine.run(["vxctl", "cas", "gc"]).ok();
+        assert_eq!(machine.run(["vxctl", "cas", "verify"]).code, 0);
+
+        machine.run(["vxctl", "stop"]).ok();
+        let largest = "find ~/.cache/vx/cas -type f -printf '%s %p\\n' | sort -n | tail -1 | cut -d' ' -f2";
+        machine
+            .sh(&format!("chmod u+w $({largest}); printf XXXX | dd of=$({largest}) bs=1 seek=2000 conv=notrunc"))
+            .ok();
+        machine.run(["vxctl", "start"]).ok();
+        let damaged = machine.run(["vxctl", "cas", "verify"]);
+        assert_eq!(damaged.code, 1, "{}", damaged.stdout);
+        let line = damaged.stdout.lines().find(|line| line.starts_with("damaged "));
+        assert!(line.is_some_and(|line| line.ends_with(" 1")), "{}", damaged.stdout);
+        // What was damaged is out of service, and built again.
+        assert_eq!(json(&["verify"])["damaged"], 0);
+        machine.run_in(&project.path, ["rm", "-rf", "target"]).ok();
+        machine.run_in(&project.path, ["vx", "build"]).ok();
+        let ran = machine.run_in(&project.path, ["./target/debug/app"]).ok();
+        assert_eq!(ran, Project::SAYS);
+        let call = ["busctl", "--user", "call", "build.vx.Cas1", "/build/vx/Cas1", "build.vx.Store1", "Stats"];
+        assert!(machine.run(call).ok().starts_with("a{sv} "));
+    }
+}

@@ -90,7 +90,10 @@ pub fn all() -> Vec<Source> {
     assert!(paths.len() > 50, "the scan looks at the wrong folder: {} files", paths.len());
     paths
         .iter()
-        .filter(|path| !path.ends_with("tests.rs") && !path.components().any(|part| part.as_os_str() == "tests"))
+        .filter(|path| {
+            !path.as_os_str().as_encoded_bytes().ends_with(b"tests.rs")
+                && !path.components().any(|part| part.as_os_str() == "tests")
+        })
         .map(|path| {
             let text = fs::read_to_string(path).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
             let name = path.strip_prefix(top).expect("it was found below").to_string_lossy().into_owned();
