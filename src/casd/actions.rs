@@ -458,6 +458,28 @@ mod tests {
     }
 
     #[test]
+    fn a_hit_renews_the_blobs_that_it_names() {
+        for function in [Function::Sha256, Function::Blake3] {
+            let dir = tempfile::tempdir().unwrap();
+            let limits = Limits { budget: Some(1 << 20), lease: std::time::Duration::ZERO, ..Limits::default() };
+            let store = Disk::open(dir.path(), limits).unwrap();
+            let actions = Actions::open(store.folder()).unwrap();
+            let bytes = |n: u8| vec![n; 100_000];
+            let digest = |n: u8| Digest::of(function, &bytes(n));
+            for n in 0..10 {
+                store.put(vec![(digest(n), bytes(n))]).pop().unwrap().unwrap();
+            }
+            actions.put(vec![update(1, vec![digest(0)]), update(2, vec![digest(1)])]).unwrap();
+            let hit =
+                |n: u8| actions.get(Table::Action, &Digest::of(Function::Blake3, &[n]), &store).unwrap().is_some();
+            assert!(hit(1));
+            store.collect(350_000);
+            assert!(hit(1), "what was asked for stays, as old as it is");
+            assert!(!hit(2) && !store.contains(&digest(5)));
+        }
+    }
+
+    #[test]
     fn a_log_torn_at_any_byte_keeps_every_entry_before_it() {
         let dir = tempfile::tempdir().unwrap();
         let store = Disk::open(dir.path(), Limits::default()).unwrap();

@@ -71,6 +71,8 @@ pub const ARCHIVE_RATIO: u64 = 20;
 pub const ARCHIVE_ENTRIES: usize = 200_000;
 /// Large blobs that are received at once over gRPC; each holds a thread.
 pub const UPLOADS: usize = 64;
+/// Operations that run or wait for a slot; Bazel's widest build asks for some hundreds at once.
+pub const OPERATIONS: usize = 10_000;
 /// Operations in one answer of ListOperations.
 pub const OPERATIONS_PAGE: usize = 200;
 /// Longest WaitOperation; a client that wants more asks again.

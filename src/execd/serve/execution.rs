@@ -7,6 +7,7 @@ use std::{
 };
 
 use shared::{
+    limits::OPERATIONS,
     reapi::{self, Message, any, longrunning, v2},
     service::Peer,
 };
@@ -86,6 +87,12 @@ impl Execute {
     ) -> Result<Arc<Operation>, Refusal> {
         let executor = &self.executor;
         executor.admit(peer)?;
+        if self.operations.running() >= OPERATIONS {
+            return Err(Refusal::new(
+                Code::Unavailable,
+                format!("{OPERATIONS} operations wait already; try again later"),
+            ));
+        }
         let invalid = |what: String| Refusal::new(Code::InvalidArgument, what);
         let function = reapi::function_from_proto(request.digest_function)
             .ok_or_else(|| invalid("digest functions are SHA256 and BLAKE3".to_owned()))?;

@@ -151,6 +151,12 @@ impl Operations {
         operation.say(Progress::Ended(Arc::new(response)));
     }
 
+    /// How many have not ended.
+    pub fn running(&self) -> usize {
+        let table = self.table();
+        table.by_name.len().saturating_sub(table.ended.len())
+    }
+
     /// By name.
     pub fn get(&self, peer: Peer, name: &str) -> Option<Arc<Operation>> {
         self.table().by_name.get(name).filter(|operation| operation.peer == peer).cloned()
@@ -191,11 +197,13 @@ mod tests {
         let (second, again) = operations.join_or_begin(Peer::Local, action, Joining::Allowed, Inline::ALL);
         let (alone, by_itself) = operations.join_or_begin(Peer::Local, action, Joining::Refused, Inline::ALL);
         assert!(new && !again && by_itself && Arc::ptr_eq(&first, &second) && !Arc::ptr_eq(&first, &alone));
+        assert_eq!(operations.running(), 2);
         operations.end(&first, v2::ExecuteResponse::default());
         assert!(operations.join_or_begin(Peer::Local, action, Joining::Allowed, Inline::ALL).1);
         assert!(matches!(operations.get(Peer::Local, &first.name).expect("kept").progress(), Progress::Ended(_)));
         assert!(operations.get(Peer::Tcp, &first.name).is_none() && operations.all(Peer::Tcp).is_empty());
         operations.forget(&first.name);
+        assert_eq!(operations.running(), 2, "the other two");
         assert!(operations.get(Peer::Local, &first.name).is_none());
     }
 }

@@ -20,7 +20,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
-    Guard, Parts,
+    Guard, Parts, Shutdown,
     connection::{Connection, Stream},
     tcp,
 };
@@ -88,8 +88,9 @@ pub fn sort_connections(listener: StdListener, parts: &Parts) -> io::Result<Serv
     let (grpc, grpc_incoming) = mpsc::channel(16);
     let (calls, calls_incoming) = mpsc::channel(16);
     let parts = parts.clone();
-    let by_tcp = grpc.clone();
-    tokio::spawn(tcp::accept(parts.clone(), move |stream, guard| sort_tcp(stream, guard, by_tcp.clone())));
+    let (by_tcp, stopping) = (grpc.clone(), parts.shutdown.clone());
+    let take = move |stream, guard| sort_tcp(stream, guard, by_tcp.clone(), stopping.clone());
+    tokio::spawn(tcp::accept(parts.clone(), take));
     tokio::spawn(async move {
         while let Some((stream, guard)) = accept(&listener, &parts).await {
             let (grpc, calls, shutdown) = (grpc.clone(), calls.clone(), parts.shutdown.clone());
@@ -174,9 +175,13 @@ async fn refuse(stream: &UnixStream, error: &Error) {
 }
 
 /// gRPC only: local calls go with descriptors and with the rights of the same user.
-fn sort_tcp(stream: TcpStream, guard: Guard, grpc: mpsc::Sender<io::Result<Connection>>) {
+fn sort_tcp(stream: TcpStream, guard: Guard, grpc: mpsc::Sender<io::Result<Connection>>, stopping: Shutdown) {
     tokio::spawn(async move {
-        match first_byte(|| stream.async_io(Interest::READABLE, || peek(&stream))).await {
+        let byte = tokio::select! {
+            byte = first_byte(|| stream.async_io(Interest::READABLE, || peek(&stream))) => byte,
+            () = stopping.requested() => None,
+        };
+        match byte {
             Some(b'{') => {
                 let error =
                     Error::new(call::VERSION, "local calls are for the Unix socket; by TCP there is gRPC alone");
