@@ -30,7 +30,7 @@ fn refused_attempts_are_told_once_and_on_a_hit_too() {
         let project = project(&machine, who, "curious", "");
         let bus = format!("/run/user/{}/bus", who.uid());
         let expected = format!(
-            "warning: mid 1.0.0: its build script tried to open ~/.ssh/id_ed25519 (ENOENT), connect to 192.0.2.1:80 \
+            "warning: mid@1.0.0: its build script tried to open ~/.ssh/id_ed25519 (ENOENT), connect to 192.0.2.1:80 \
              (ENETUNREACH), connect to {bus} (ENOENT) and was refused; `vx audit` tells all\n"
         );
         for build in ["vx build", "vx build", "rm -rf target; vx build"] {
@@ -39,10 +39,10 @@ fn refused_attempts_are_told_once_and_on_a_hit_too() {
             assert_eq!(done.stderr.matches("warning").count(), 1, "{who:?} {build}: {}", done.stderr);
             assert!(done.stderr.contains(&expected), "{who:?} {build}: {}", done.stderr);
         }
-        machine.until("it is written down", |machine| machine.run_in(&project.path, ["vx", "audit"]).code == 0);
+        machine.until("it is written down", |machine| machine.run_in(&project.path, ["vx", "audit", "mid"]).code == 0);
         let audit = machine.run_in(&project.path, ["vx", "audit", "mid"]).ok();
         for line in [
-            "mid 1.0.0 build script",
+            "mid v1.0.0 (build script):",
             "  refused open ~/.ssh/id_ed25519 (ENOENT)",
             "  refused open ~/.gitconfig (ENOENT)",
             "  refused connect to 192.0.2.1:80 (ENETUNREACH)",
@@ -63,7 +63,7 @@ fn what_failed_a_script_heads_the_error() {
     let done = machine.run_in(&project.path, ["vx", "build"]);
     assert_eq!(done.code, 101, "{}", done.stderr);
     let first =
-        done.stderr.find("error: mid 1.0.0: its build script tried to open ~/.ssh/id_ed25519 (ENOENT), connect to");
+        done.stderr.find("error: mid@1.0.0: its build script tried to open ~/.ssh/id_ed25519 (ENOENT), connect to");
     let cargos = done.stderr.find("error: failed to run custom build command");
     assert!(first.is_some() && first < cargos, "{}", done.stderr);
 }

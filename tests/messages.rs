@@ -99,6 +99,30 @@ fn compare(machine: &Machine, folder: &str, words: &[&str]) -> Done {
     by_vx
 }
 
+/// Whether a program that reads the messages finds what editors need: macros, programs, what scripts made.
+fn look_into_what_is_named(machine: &Machine, form: &str) {
+    let ours = machine.home().join("ours");
+    machine.run_in(&ours, ["rm", "-rf", "target"]).ok();
+    let done = machine.run_in(&ours, ["vx", "build", "--message-format", form]);
+    let said = done.stdout.lines().map(|line| serde_json::from_str(line).expect("a message"));
+    let said: Vec<serde_json::Value> = said.collect();
+    let there = |path: &serde_json::Value| machine.outside(path.as_str().expect("a path")).exists();
+    let of = |reason: &str, kind: &str| {
+        let is =
+            |one: &&serde_json::Value| one["reason"] == reason && (kind.is_empty() || one["target"]["kind"][0] == kind);
+        let found: Vec<_> = said.iter().filter(is).cloned().collect();
+        assert!(!found.is_empty(), "{form}: no {reason} {kind}");
+        found
+    };
+    for message in of("compiler-artifact", "proc-macro").iter().chain(&of("compiler-artifact", "bin")) {
+        assert!(message["filenames"].as_array().expect("a list").iter().all(there), "{form}: {message}");
+    }
+    for message in of("build-script-executed", "") {
+        let made = Path::new(message["out_dir"].as_str().expect("a path")).join("made.rs");
+        assert_eq!(machine.run(["cat".as_ref(), made.as_os_str()]).ok(), "fn unused() {}\n", "{form}");
+    }
+}
+
 #[test]
 fn every_form_of_messages_is_cargos() {
     let machine = Machine::with_vx(Who::Person);
@@ -120,6 +144,9 @@ fn every_form_of_messages_is_cargos() {
         for (folder, code) in [("", 0), ("/broken", 101)] {
             let done = compare(&machine, folder, &["--message-format", form]);
             assert_eq!(done.code, code, "{form} of {folder}: {}", done.stderr);
+        }
+        if form.contains("json") {
+            look_into_what_is_named(&machine, form);
         }
         // All of it again, from what was kept.
         let found = compare(&machine, "", &["--message-format", form]);

@@ -53,7 +53,7 @@ _vx() {
 
     case "${cmd}" in
         vx)
-            opts="-h -V --help --version build audit why ping help"
+            opts="-h -V --help --version build why audit ping help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -196,7 +196,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__help)
-            opts="build audit why ping help"
+            opts="build why audit ping help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

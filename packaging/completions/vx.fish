@@ -27,8 +27,8 @@ end
 complete -c vx -n "__fish_vx_needs_command" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_needs_command" -s V -l version -d 'Print version'
 complete -c vx -n "__fish_vx_needs_command" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
+complete -c vx -n "__fish_vx_needs_command" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
 complete -c vx -n "__fish_vx_needs_command" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
-complete -c vx -n "__fish_vx_needs_command" -f -a "why" -d 'Say why units of the last build were run, or not'
 complete -c vx -n "__fish_vx_needs_command" -f -a "ping" -d 'Ask whether the daemon is there'
 complete -c vx -n "__fish_vx_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c vx -n "__fish_vx_using_subcommand build" -s p -l package -d 'Package to build (see `cargo help pkgid`)' -r -f
@@ -59,13 +59,13 @@ complete -c vx -n "__fish_vx_using_subcommand build" -l locked -d 'Assert that C
 complete -c vx -n "__fish_vx_using_subcommand build" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand build" -l frozen -d '--locked and --offline'
 complete -c vx -n "__fish_vx_using_subcommand build" -s h -l help -d 'Print help'
-complete -c vx -n "__fish_vx_using_subcommand audit" -l manifest-path -d 'Path to Cargo.toml' -r -F
-complete -c vx -n "__fish_vx_using_subcommand audit" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand why" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand why" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand audit" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand audit" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand ping" -s h -l help -d 'Print help'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build audit why ping help" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build audit why ping help" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build audit why ping help" -f -a "why" -d 'Say why units of the last build were run, or not'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build audit why ping help" -f -a "ping" -d 'Ask whether the daemon is there'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build audit why ping help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build why audit ping help" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build why audit ping help" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build why audit ping help" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build why audit ping help" -f -a "ping" -d 'Ask whether the daemon is there'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build why audit ping help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

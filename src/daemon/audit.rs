@@ -65,7 +65,7 @@ pub struct Tried {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Workspace {
     format: u32,
-    /// `NAME VERSION` and `build script` or `compiler with macros`.
+    /// By `NAME vVERSION (build script)` or `(compiler with macros)`.
     pub entries: BTreeMap<String, Entry>,
 }
 

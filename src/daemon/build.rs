@@ -16,7 +16,7 @@ use crate::{
         environment::Ambient,
         files::Disk,
         locate::locate,
-        messages::{self, Messages, Success},
+        messages::Success,
         plan::Plan,
         toolchain,
     },
@@ -109,15 +109,18 @@ async fn build(
         never = terminal.paint() => match never {},
     };
     session.output.progress_ends().await;
-    if look.format.messages != Messages::Human && verdict != Verdict::Cancelled {
-        let success = if verdict == Verdict::Built { Success::Yes } else { Success::No };
-        session.output.out(messages::build_finished(success)).await;
-    }
+    let messages = look.format.messages;
     match verdict {
-        Verdict::Failed => Ok(exit::CARGO_FAILED),
         Verdict::Cancelled => Ok(exit::INTERRUPTED),
+        Verdict::Failed => {
+            terminal.finished(messages, Success::No).await;
+            Ok(exit::CARGO_FAILED)
+        }
         Verdict::Built => {
-            finish(daemon, &around, session, &plan, &runner, &terminal).await?;
+            let placed = place(&around.services, &daemon.hashes, &plan, &runner, &session.output, messages).await;
+            terminal.finished(messages, if placed.is_ok() { Success::Yes } else { Success::No }).await;
+            placed?;
+            terminal.close().await;
             Ok(exit::OK)
         }
     }
@@ -147,19 +150,6 @@ async fn get_ready(daemon: &Daemon, session: &Session, question: Question, look:
     let plan = planned.plan;
     let inputs = Arc::new(Inputs::gather(&services, &daemon.hashes, &plan, identity.view).await?);
     Ok(Ready { services, identity, plan, inputs })
-}
-
-async fn finish(
-    daemon: &Daemon,
-    around: &Surroundings,
-    session: &Session,
-    plan: &Plan,
-    runner: &Runner<'_>,
-    terminal: &Terminal,
-) -> Result<(), Failure> {
-    place(&around.services, &daemon.hashes, plan, runner, &session.output).await?;
-    terminal.close().await;
-    Ok(())
 }
 
 fn usage(what: &str) -> NoPlan {

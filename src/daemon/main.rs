@@ -23,6 +23,7 @@ mod live;
 mod look;
 mod memory;
 mod names;
+mod out_dirs;
 mod outcome;
 mod output;
 mod place;

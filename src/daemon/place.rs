@@ -9,7 +9,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::fs::{OpenOptionsExt, PermissionsExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -27,9 +27,11 @@ use crate::{
         call::Role,
         dep_info::DepInfo,
         files::text,
-        place::{LOCK, Placement, dep_info, placements},
+        messages::Messages,
+        place::{LOCK, Placement, dep_info, macros, placements},
         plan::{Plan, UnitId},
     },
+    out_dirs,
     output::Output,
     run::Runner,
     services::{Services, persist},
@@ -38,27 +40,39 @@ use crate::{
 };
 
 /// A file to put somewhere.
-struct Item {
-    path: std::path::PathBuf,
-    digest: Digest,
-    mode: Mode,
-    dep_info: Option<(std::path::PathBuf, String)>,
+pub struct Item {
+    /// Where, absolute.
+    pub path: PathBuf,
+    /// What.
+    pub digest: Digest,
+    /// Whether it can be run.
+    pub mode: Mode,
+    /// The `.d` file that goes beside it, and its text.
+    pub dep_info: Option<(PathBuf, String)>,
 }
 
-/// Places everything that the plan's roots left.
+/// Places everything that the plan's roots left, and for a program that reads cargo's messages
+/// what those let it look into.
 pub async fn place(
     services: &Services,
     hashes: &Arc<Hashes>,
     plan: &Plan,
     runner: &Runner<'_>,
     output: &Output,
+    messages: Messages,
 ) -> Result<(), Failure> {
-    let placed = placements(plan);
+    let mut placed = placements(plan);
+    if messages != Messages::Human {
+        placed.extend(macros(plan));
+    }
     if placed.is_empty() {
         return Ok(());
     }
     let read = dep_infos(services, plan, runner).await?;
-    let items = items(plan, runner, &placed, &read);
+    let mut items = items(plan, runner, &placed, &read);
+    if messages != Messages::Human {
+        items.extend(out_dirs::items(services, plan, runner).await?);
+    }
     let folders: std::collections::BTreeSet<String> = plan
         .units
         .iter()

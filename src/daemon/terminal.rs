@@ -12,6 +12,7 @@ use std::{
 use crate::{
     cargo::{
         diagnostics::{Verbosity, Words},
+        messages::{self, Messages, Success},
         package::{Package, Source},
         plan::{Kind, Plan, Unit, UnitId},
     },
@@ -66,6 +67,8 @@ struct Progressed {
     /// Why units run, by unit.
     reasons: HashMap<usize, Reason>,
     figures: Figures,
+    /// Messages about files that are not placed yet.
+    later: String,
     failures: usize,
     /// Whether the next words are those of the first failure, while others still run.
     goes_on: bool,
@@ -104,6 +107,16 @@ impl Terminal {
             names: plan.units.iter().map(name).collect(),
             profile: plan.roots.first().map(|root| profile(plan, *root)).unwrap_or_default(),
             state: Mutex::new(state),
+        }
+    }
+
+    /// What a program at the other end hears last. What was to be placed is announced now that it
+    /// is there; of a build that failed nothing is.
+    pub async fn finished(&self, messages: Messages, success: Success) {
+        let later = std::mem::take(&mut self.lock().later);
+        if messages != Messages::Human {
+            let later = if success == Success::Yes { later } else { String::new() };
+            self.output.out(later + messages::build_finished(success)).await;
         }
     }
 
@@ -215,6 +228,7 @@ impl Listener for Terminal {
 
 impl Say for Terminal {
     async fn say(&self, words: Words) {
+        self.lock().later.push_str(&words.placed);
         self.output.out(words.out).await;
         self.output.err(words.err).await;
         if std::mem::take(&mut self.lock().goes_on) && self.look.verbosity != Verbosity::Quiet {

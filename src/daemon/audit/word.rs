@@ -17,8 +17,8 @@ pub async fn answer(memory: &Arc<Memory>, cwd: &Path, args: AuditArgs) -> Result
 
 fn run(memory: &Memory, root: &Path, package: Option<&str>) -> Result<String, Failure> {
     let known = memory.workspace(root).entries;
-    // `NAME`, `NAME@VERSION` or `NAME VERSION`, as cargo and status write it.
-    let wanted = package.map(|package| package.replace('@', " "));
+    // `NAME` or `NAME@VERSION`, as cargo writes it.
+    let wanted = package.map(|package| package.replace('@', " v"));
     let matches = |name: &&String| {
         wanted
             .as_ref()
@@ -27,10 +27,10 @@ fn run(memory: &Memory, root: &Path, package: Option<&str>) -> Result<String, Fa
     let found: Vec<_> = known.iter().filter(|(name, _)| matches(name)).collect();
     match (found.is_empty(), package) {
         (false, _) => Ok(found.into_iter().map(|(name, entry)| tell(name, entry)).collect()),
-        (true, None) => Err(Failure::new(
-            Fault::User,
-            format!("no script or macro of {} has opened or tried anything in a build so far", root.display()),
-        )),
+        // Who asks whether anything is wrong is answered no.
+        (true, None) => {
+            Ok(format!("no script or macro of {} has opened or tried anything in a build so far\n", root.display()))
+        }
         (true, Some(package)) => {
             let what = format!("no script or macro of `{package}` has opened or tried anything in a build so far");
             Err(Failure::new(Fault::User, what).hint("without a name, vx audit shows all packages that have"))
@@ -39,7 +39,7 @@ fn run(memory: &Memory, root: &Path, package: Option<&str>) -> Result<String, Fa
 }
 
 fn tell(name: &str, entry: &Entry) -> String {
-    let mut text = format!("{name}\n");
+    let mut text = format!("{name}:\n");
     for path in &entry.opened {
         let _ = writeln!(text, "  opened  {path}");
     }

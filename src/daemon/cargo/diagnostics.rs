@@ -14,6 +14,7 @@ use super::{
     messages::{self, Fresh, JsonDiagnostics, Messages},
     mounts::Mounts,
     package::Package,
+    place,
     plan::{Kind, Plan, Unit},
     unshown,
 };
@@ -39,6 +40,8 @@ pub enum Verbosity {
 pub struct Words {
     /// For standard output.
     pub out: String,
+    /// For standard output, once the files that it names are there.
+    pub placed: String,
     /// For standard error.
     pub err: String,
 }
@@ -118,7 +121,8 @@ impl Voice {
         }
         self.close(plan, unit, end, &tally, outside, &mut words.err);
         if let (End::Succeeded(fresh), Messages::Json(_)) = (end, self.messages) {
-            words.out.push_str(&messages::artifact(plan, unit, *fresh));
+            let stream = if place::is_placed(unit) { &mut words.placed } else { &mut words.out };
+            stream.push_str(&messages::artifact(plan, unit, *fresh));
         }
         words
     }
@@ -154,7 +158,7 @@ impl Voice {
             }
             _ => String::new(),
         };
-        Words { out: prefixed(stdout), err: prefixed(stderr) }
+        Words { out: prefixed(stdout), err: prefixed(stderr), ..Words::default() }
     }
 
     /// What a script run that went well has to say.
@@ -165,7 +169,7 @@ impl Voice {
             self.script_messages(package, &said.messages, &mut words.err);
         }
         if matches!(self.messages, Messages::Json(_)) {
-            words.out = messages::build_script(plan, unit, said);
+            words.placed = messages::build_script(plan, unit, said);
         }
         words
     }
@@ -200,7 +204,7 @@ impl Voice {
                 self.report("error", &text, &mut out);
             }
         }
-        Words { out: String::new(), err: out }
+        Words { err: out, ..Words::default() }
     }
 
     fn script_messages(&self, package: &Package, said: &[(Severity, String)], out: &mut String) {

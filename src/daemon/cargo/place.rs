@@ -66,6 +66,26 @@ pub fn placements(plan: &Plan) -> Vec<Placement> {
     placed
 }
 
+/// Whether what a unit leaves is placed for a program that reads messages.
+pub fn is_placed(unit: &Unit) -> bool {
+    unit.kind == Kind::ProcMacro || unit.outputs.iter().any(|output| is_lifted(unit, output))
+}
+
+/// The macros that are not among those, where [`reported`] names them: editors load them.
+pub fn macros(plan: &Plan) -> Vec<Placement> {
+    let units = plan.units.iter().filter(|unit| unit.kind == Kind::ProcMacro);
+    let outputs = units.flat_map(|unit| unit.outputs.iter().map(move |output| (unit, output)));
+    let wanted = outputs.filter(|(unit, output)| output.role == Role::Macro && !is_lifted(unit, output));
+    let placement = |(unit, output): (&Unit, &Output)| Placement {
+        unit: unit.id,
+        output: output.name.clone(),
+        path: format!("{}/deps/{}", profile_folder(&unit.profile.name), output.name),
+        dep_info: None,
+        role: output.role,
+    };
+    wanted.map(placement).collect()
+}
+
 /// Whether it gets out of the folders of intermediate files.
 fn is_lifted(unit: &Unit, output: &Output) -> bool {
     let wanted = unit.is_root || unit.kind == Kind::Bin || output.role == Role::Dylib;

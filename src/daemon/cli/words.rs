@@ -18,10 +18,10 @@ pub struct Words {
 pub enum Word {
     /// Compile the packages of a workspace and what they depend on
     Build(Box<BuildArgs>),
+    /// Say why units of the last build were run, or that they were found
+    Why(WhyArgs),
     /// Say what build scripts and macros opened, and what they tried and were refused
     Audit(AuditArgs),
-    /// Say why units of the last build were run, or not
-    Why(WhyArgs),
     /// Ask whether the daemon is there
     Ping,
 }

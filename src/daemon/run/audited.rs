@@ -27,7 +27,7 @@ impl Runner<'_> {
         }
         let Some(entry) = self.audited(unit, result) else { return };
         if let Some(what) = entry.warning() {
-            let (name, who) = self.who(unit);
+            let (name, who) = self.who(unit, "@");
             let text = format!("{name}: its {who} tried to {what} and was refused; `vx audit` tells all");
             terminal.say(self.voice.warning(&text)).await;
         }
@@ -37,7 +37,7 @@ impl Runner<'_> {
     pub(super) async fn blame(&mut self, unit: usize, result: &v2::ActionResult, terminal: &impl Say) {
         let Some(entry) = self.audited(unit, result) else { return };
         if let Some(what) = entry.suspicion() {
-            let (name, who) = self.who(unit);
+            let (name, who) = self.who(unit, "@");
             let mut words = Words::default();
             let text = format!("{name}: its {who} tried to {what}, and actions get none of it");
             self.voice.report("error", &text, &mut words.err);
@@ -58,15 +58,16 @@ impl Runner<'_> {
 
     fn audited(&mut self, unit: usize, result: &v2::ActionResult) -> Option<Entry> {
         let entry = Entry::of(&record::of(result)?);
-        let (name, who) = self.who(unit);
-        self.audited.insert(format!("{name} {who}"), entry.clone());
+        let (name, who) = self.who(unit, " v");
+        self.audited.insert(format!("{name} ({who})"), entry.clone());
         Some(entry)
     }
 
-    fn who(&self, unit: usize) -> (String, &'static str) {
+    /// The package, its version behind `between`, and what of it ran.
+    fn who(&self, unit: usize, between: &str) -> (String, &'static str) {
         let unit: &Unit = &self.plan.units[unit];
         let package = self.plan.package(unit);
         let who = if unit.kind == Kind::BuildScriptRun { SCRIPT } else { MACROS };
-        (format!("{} {}", package.name, package.version), who)
+        (format!("{}{between}{}", package.name, package.version), who)
     }
 }
