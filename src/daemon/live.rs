@@ -236,6 +236,8 @@ impl<'a> Glance<'a> {
         }
         if let Some(package) = &record.package {
             self.names_below(package, &mut facts);
+            // A script also asks whether something is there beside its package, and nothing sees that it asked.
+            self.names_below("", &mut facts);
         }
         if let Some(package) = &record.whole {
             facts.insert(format!("package {package}"), self.tree(package, Nested::LeftOut));
@@ -364,7 +366,7 @@ impl<'a> Glance<'a> {
         self.trees.entry(folder.to_owned()).or_insert_with(read).clone()
     }
 
-    /// The names in every folder of a package; packages inside it are their own.
+    /// The names in every folder of a package, or of the workspace; packages inside are their own.
     fn names_below(&mut self, package: &str, facts: &mut Facts) {
         let mut open = vec![package.to_owned()];
         while let Some(folder) = open.pop() {
@@ -395,24 +397,48 @@ mod tests {
     use super::*;
     use crate::records::Counting;
 
+    fn record(opened: &[&str], package: Option<&str>) -> Record {
+        Record {
+            opened: opened.iter().map(|&path| path.to_owned()).collect(),
+            listed: Default::default(),
+            links: Default::default(),
+            counting: Counting::All,
+            package: package.map(str::to_owned),
+            whole: None,
+            declared: Default::default(),
+            git: false,
+            variables: Default::default(),
+            placed: Default::default(),
+        }
+    }
+
+    #[test]
+    fn what_a_script_may_ask_for_beside_its_package_counts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().to_owned();
+        for (path, text) in
+            [("mine/Cargo.toml", ""), ("other/Cargo.toml", ""), ("shared/a/b/held", ""), ("other/src/a", "")]
+        {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("a folder");
+            fs::write(path, text).expect("a file");
+        }
+        let record = record(&["mine/Cargo.toml"], Some("mine"));
+        let checkout = Checkout::new(root.clone(), root.join("target"), Arc::default());
+        let before = Glance::new(&checkout).facts(&record);
+        fs::write(root.join("other/src/b"), "").expect("a file");
+        assert_eq!(Glance::new(&checkout).facts(&record), before, "another package is not asked");
+        fs::write(root.join("shared/a/b/flag"), "").expect("a file");
+        assert_ne!(Glance::new(&checkout).facts(&record), before);
+    }
+
     #[test]
     fn a_second_place_of_a_module_counts_beside_the_way_too() {
         let folder = tempfile::tempdir().expect("a folder");
         let root = folder.path().to_owned();
         fs::create_dir_all(root.join("src/m")).expect("a folder");
         fs::write(root.join("src/m.rs"), "").expect("a file");
-        let record = Record {
-            opened: ["src/m.rs".to_owned()].into(),
-            listed: Default::default(),
-            links: Default::default(),
-            counting: Counting::All,
-            package: None,
-            whole: None,
-            declared: Default::default(),
-            git: false,
-            placed: false,
-            variables: Default::default(),
-        };
+        let record = record(&["src/m.rs"], None);
         let checkout = Checkout::new(root.clone(), root.join("target"), Arc::default());
         let before = Glance::new(&checkout).facts(&record);
         fs::write(root.join("src/m/mod.rs"), "").expect("a file");
