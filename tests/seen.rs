@@ -111,6 +111,15 @@ fn a_link_is_followed_and_its_target_counts() {
     assert_eq!(workspace.built(), (1, "2\n".to_owned()));
     workspace.sh("ln -sfn ../../shared/one.rs app/links/m.rs");
     assert_eq!(workspace.built(), (0, "1\n".to_owned()));
+    // By the checkout's own place.
+    workspace.sh("ln -sfn \"$PWD/shared\" app/links/shared && ln -sfn \"$PWD/app/links/shared/two.rs\" app/links/m.rs");
+    assert_eq!(workspace.built(), (1, "2\n".to_owned()));
+    workspace.file("shared/two.rs", "pub const M: u8 = 5;\n");
+    assert_eq!(workspace.built(), (1, "5\n".to_owned()));
+    workspace.sh("ln -sfn ../../shared app/links/shared");
+    assert_eq!(workspace.built().1, "5\n");
+    workspace.sh("mkdir other && echo 'pub const M: u8 = 6;' >other/two.rs && ln -sfn ../../other app/links/shared");
+    assert_eq!(workspace.built(), (1, "6\n".to_owned()));
 }
 
 /// A macro that makes one constant of all names and contents in a folder of the workspace, and of `.env` where that is.

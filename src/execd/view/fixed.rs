@@ -20,6 +20,8 @@ use crate::{
 
 /// Everything of vx's lies below this.
 const TOP: &str = "vx";
+/// Where nothing of the person's is shown.
+const OWN: [&str; 4] = ["/vx", "/proc", "/dev", "/sys"];
 /// How deep staged folders begin at most: `vx/crates/NAME-VERSION`.
 const DEPTH: usize = 3;
 
@@ -51,7 +53,7 @@ pub fn place(pair: &str) -> Result<(PathBuf, PathBuf), ViewError> {
         |path: &Path| path.is_absolute() && path.components().skip(1).all(|one| matches!(one, Component::Normal(_)));
     let (from, to) = pair.split_once(':').map_or(("", ""), |pair| pair);
     let (from, to) = (Path::new(from), Path::new(to));
-    let own = ["/vx", "/proc", "/dev", "/sys"].iter().any(|own| to.starts_with(own));
+    let own = OWN.iter().any(|own| to.starts_with(own));
     if !from.starts_with("/vx")
         || from == Path::new("/vx")
         || !plain(from)
@@ -96,6 +98,7 @@ pub async fn make(
     let live = live.map(|(laid, shown)| {
         mounts.extend(laid);
         let again = second.iter().filter(|(from, _)| from.starts_with(live::AT));
+        mounts.extend(link_home(&shown, second));
         let access = shown.access;
         mounts.extend(again.map(|(from, to)| Mount::Again { from: host::text(from), at: host::text(to), access }));
         shown
@@ -114,6 +117,14 @@ pub async fn make(
     let root = Root::Empty(host::text(&sources.root));
     let cwd = Path::new("/").join(&command.cwd);
     Ok(View { live, _leases: leases, ..View::new(root, mounts, cwd, places, scratch) })
+}
+
+/// A checkout with links that name it by its own place is found there.
+fn link_home(shown: &live::Shown, second: &[(PathBuf, PathBuf)]) -> Option<Mount> {
+    let root = &shown.asked.root;
+    let taken = second.iter().any(|(_, to)| to.starts_with(root) || root.starts_with(to));
+    let fits = !taken && !host::SHOWN.iter().chain(&OWN).any(|folder| root.starts_with(folder));
+    (shown.names_itself && fits).then(|| Mount::Link { at: host::text(root), to: live::AT.into() })
 }
 
 /// The live checkout takes the place of such a part; what is written there goes to its own memory.

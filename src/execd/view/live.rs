@@ -40,6 +40,8 @@ pub struct Checkout {
     /// Below its root; the root is empty.
     pub folders: Vec<String>,
     hidden: Vec<PathBuf>,
+    /// Whether a link in it names it by its own place.
+    names_itself: bool,
 }
 
 /// A checkout in a view.
@@ -49,6 +51,8 @@ pub struct Shown {
     pub asked: Asked,
     /// Read-only or writable.
     pub access: Access,
+    /// Whether a link in it names it by its own place.
+    pub names_itself: bool,
     /// Folders to watch, below its root.
     pub folders: Vec<String>,
     /// Folders of copies to watch, with the names they stand for.
@@ -81,7 +85,7 @@ pub fn show(asked: Asked, access: Access, copy: &Path) -> Result<(Vec<Mount>, Sh
     if meta.uid() != rustix::process::geteuid().as_raw() {
         return Err(refuse("it belongs to another user".to_owned()));
     }
-    let Checkout { folders, hidden } = asked.look().map_err(|err| refuse(err.to_string()))?;
+    let Checkout { folders, hidden, names_itself } = asked.look().map_err(|err| refuse(err.to_string()))?;
     let hidden = hidden.iter().filter_map(|path| path.strip_prefix(&asked.root).ok()).map(host::text);
     let mut live =
         Live { from: host::text(&asked.root), at: AT.into(), access, hidden: hidden.collect(), made: Vec::new() };
@@ -100,7 +104,7 @@ pub fn show(asked: Asked, access: Access, copy: &Path) -> Result<(Vec<Mount>, Sh
         mounts.push(host::read_only(&git.objects, &at.join("objects")));
         beside = folders;
     }
-    Ok((mounts, Shown { asked, access, folders, beside }))
+    Ok((mounts, Shown { asked, access, names_itself, folders, beside }))
 }
 
 /// git's folder with nothing in it but what is shown, laid at `at`; its folders but for the
@@ -131,7 +135,7 @@ impl Asked {
     /// Walks the folders of the checkout.
     pub fn look(&self) -> io::Result<Checkout> {
         let scope = Scope { root: &self.root, target_dir: &self.target_dir };
-        let (mut folders, mut hidden) = (Vec::new(), Vec::new());
+        let (mut folders, mut hidden, mut names_itself) = (Vec::new(), Vec::new(), false);
         let mut open = vec![(self.root.clone(), String::new())];
         while let Some((path, below)) = open.pop() {
             let entries = match fs::read_dir(&path) {
@@ -150,6 +154,8 @@ impl Asked {
                 if !kind.is_dir() {
                     if scope.hides_file(&path) {
                         hidden.push(path);
+                    } else if kind.is_symlink() && !names_itself {
+                        names_itself = fs::read_link(&path).is_ok_and(|target| target.starts_with(&self.root));
                     }
                     continue;
                 }
@@ -166,7 +172,7 @@ impl Asked {
                 return Err(io::Error::other(format!("more than {} folders", limits::WATCHED_FOLDERS)));
             }
         }
-        Ok(Checkout { folders, hidden })
+        Ok(Checkout { folders, hidden, names_itself })
     }
 }
 
