@@ -49,7 +49,8 @@ fn project(machine: &Machine, name: &str, salt: &str) -> std::path::PathBuf {
     file(
         "app/src/main.rs",
         "mod made {\n    include!(concat!(env!(\"OUT_DIR\"), \"/made.rs\"));\n}\nfn main() {\n    let unused = 1;\n    \
-         println!(\"{} {} {} {}\", made::MADE, include_str!(\"../words.txt\"), shout::shout!(), file!());\n}\n",
+         println!(\"{} {} {} {}\", made::MADE, include_str!(\"../words.txt\"), shout::shout!(), file!());\n    \
+         println!(\"{}\", env!(\"CARGO_MANIFEST_DIR\"));\n}\n",
     );
     file("shout/Cargo.toml", &manifest("shout", "[lib]\nproc-macro = true\n"));
     file(
@@ -74,7 +75,8 @@ fn a_project_builds_on_every_rung() {
             let status = machine.run(["vxctl", "status"]).ok();
             assert!(status.contains(&format!("rung {rung}")) || status.contains(rung), "{who:?} {rung}: {status}");
             let says = machine.run_in(&path, ["target/debug/app"]).ok();
-            assert_eq!(says, "words words SHOUT app/src/main.rs\n", "{who:?} {rung}");
+            let place = path.join("app").display().to_string();
+            assert_eq!(says, format!("words words SHOUT app/src/main.rs\n{place}\n"), "{who:?} {rung}");
             assert!(done.stderr.contains("app/src/main.rs:5"), "{who:?} {rung}: {}", done.stderr);
             assert!(
                 !done.stderr.contains("vx/exec") && !done.stderr.contains("/vx/"),
@@ -88,8 +90,37 @@ fn a_project_builds_on_every_rung() {
         // A result of one view class serves no other; of namespaces and full it does.
         for (rung, compiled) in [("full", true), ("namespaces", false), ("landlock", true), ("process", true)] {
             let (_, stderr) = said.iter().find(|(one, _)| *one == rung).expect("it was built");
-            assert_eq!(stderr.contains("Compiling"), compiled, "{who:?} {rung}: {stderr}");
+            assert_eq!(stderr.contains("Compiling shout"), compiled, "{who:?} {rung}: {stderr}");
         }
+    }
+}
+
+/// What else may stand in the way of namespaces, with the words by which the person hears of it.
+const REFUSALS: [(&str, &str, &str); 3] = [
+    (
+        "user.max_user_namespaces",
+        "ExecStart=\nExecStart=unshare --user --map-current-user --keep-caps sh -c 'echo 0 \
+         >/proc/sys/user/max_user_namespaces; exec %h/.local/libexec/vx/vx-execd'\n",
+        "user.max_user_namespaces",
+    ),
+    (
+        "mounts",
+        "SystemCallFilter=~mount umount2 pivot_root open_tree move_mount mount_setattr fsopen\nSystemCallErrorNumber=EPERM\n",
+        "mount",
+    ),
+    ("namespaces", "RestrictNamespaces=yes\n", "user namespaces are refused"),
+];
+
+#[test]
+fn whatever_refuses_namespaces_the_next_rung_is_reached_and_says_why() {
+    let machine = Machine::with_vx(Who::Person);
+    for (name, settings, words) in REFUSALS {
+        take(&machine, settings);
+        let path = project(&machine, name, name);
+        let done = machine.run_in(&path, ["vx", "build"]);
+        assert_eq!(done.code, 0, "{name}: {}\n{}", done.stderr, machine.journal());
+        let status = machine.run(["vxctl", "status", "--json"]).ok();
+        assert!(status.contains("landlock") && status.contains(words), "{name}: {status}");
     }
 }
 

@@ -264,7 +264,7 @@ pub async fn make(
         }
         Style::ForeignRoot if rung < Rung::Namespaces => Err(ViewError::Precondition(format!(
             "an Action with vx-root=input and without vx-key needs namespaces, and this executor reached only rung {} \
-             (vxctl status exec says why)",
+             (vxctl status says why)",
             rung.name()
         ))),
         Style::ForeignRoot => foreign::root(sources, command, root).await,
