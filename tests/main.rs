@@ -10,6 +10,7 @@ mod client;
 mod control;
 mod crash;
 mod failpoints;
+mod full_disk;
 mod hostile;
 mod install;
 mod jobserver;

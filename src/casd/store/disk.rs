@@ -18,7 +18,7 @@ use super::{
     api::{Blob, Capabilities, Store, StoreError, Totals},
     checkpoint,
     commit::{Committer, Ticket},
-    evict::Evicting,
+    evict::{Evicting, file_count},
     files::{self, Large, Temp},
     folder::{Ending, Folder},
     format::Stamp,
@@ -311,7 +311,7 @@ impl Store for Disk {
         let mut small = Vec::new();
         let mut waits = Vec::with_capacity(files.len());
         for (file, size) in files {
-            let room = self.room(size, 1);
+            let room = self.room(size, file_count(size));
             let wait = if size > MAX_BLOB_BYTES {
                 Err(StoreError::TooLarge(size))
             } else if let Err(full) = room {
@@ -348,7 +348,7 @@ impl Store for Disk {
         if expected.size() > MAX_BLOB_BYTES {
             return Err(StoreError::TooLarge(expected.size()));
         }
-        self.room(expected.size(), u64::from(expected.size() > SMALL_BLOB_BYTES))?;
+        self.room(expected.size(), file_count(expected.size()))?;
         Upload::begin(&self.common.folder, expected)
     }
 

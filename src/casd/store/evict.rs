@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::digest::Digest;
+use shared::{digest::Digest, limits::SMALL_BLOB_BYTES};
 
 use super::{
     api::StoreError,
@@ -32,12 +32,15 @@ const FUTILE: Duration = Duration::from_secs(1);
 /// The store is brought to so many hundredths of its budget, so that not each write evicts.
 const KEEP_PERCENT: u64 = 90;
 
+/// When an eviction made too little room, and how many bytes were lacking.
+type Futile = (Instant, u64);
+
 /// One eviction at a time, and what bounds it.
 pub struct Evicting {
     /// `u64::MAX`: none was named.
     budget: AtomicU64,
-    /// When an eviction last made no room.
-    futile: Mutex<Option<Instant>>,
+    /// The last eviction that made too little room.
+    futile: Mutex<Option<Futile>>,
 }
 
 impl Evicting {
@@ -108,7 +111,7 @@ impl Disk {
         let before = self.disk_bytes();
         let sums = self.common.index.sums();
         let excess = (sums.file_bytes + sums.segment_bytes).saturating_sub(target);
-        let mut evicted = self.evict(|_| true, |freed| freed.bytes >= excess);
+        let mut evicted = self.evict(Wanted::All, |freed| freed.bytes >= excess);
         evicted.segments = self.compact_all(|| self.disk_bytes() > target);
         evicted.freed = before.saturating_sub(self.disk_bytes());
         evicted
@@ -139,12 +142,15 @@ impl Disk {
 
     /// Sees to room for blobs, those that are there already aside.
     pub(super) fn room_for<'a>(&self, blobs: impl Iterator<Item = &'a Digest> + Clone) -> Result<(), StoreError> {
-        let bytes = blobs.clone().map(|digest| digest.size()).sum();
-        if self.lack(bytes, 1) == Lack::NOTHING {
+        let needs = |blobs: &mut dyn Iterator<Item = &'a Digest>| {
+            blobs.fold((0, 0), |(bytes, files), digest| (bytes + digest.size(), files + file_count(digest.size())))
+        };
+        let (bytes, count) = needs(&mut blobs.clone());
+        if self.lack(bytes, count) == Lack::NOTHING {
             return Ok(());
         }
-        let absent = |digest: &&&Digest| self.common.index.peek(digest).is_none();
-        self.room(blobs.filter(|digest| absent(&digest)).map(|digest| digest.size()).sum(), 1)
+        let (bytes, count) = needs(&mut blobs.filter(|digest| self.common.index.peek(digest).is_none()));
+        self.room(bytes, count)
     }
 
     /// Sees to room for so many bytes and files beside the reserve: evicts where it lacks.
@@ -153,33 +159,51 @@ impl Disk {
             return Ok(());
         }
         let mut futile = self.alone();
-        for _ in 0..3 {
-            let lack = self.lack(bytes, files);
-            if lack == Lack::NOTHING {
-                *futile = None;
-                return Ok(());
+        let now = self.lack(bytes, files);
+        let again = futile.is_none_or(|(since, lacked)| since.elapsed() >= FUTILE || now.bytes < lacked);
+        if again && self.can_free() >= now.bytes {
+            let (mut blobs, mut freed) = (0, 0);
+            // First in order of use. Small blobs make room only with their segment: where that did not do, files go.
+            for wanted in [Wanted::All, Wanted::Files] {
+                let lack = self.lack(bytes, files);
+                if lack == Lack::NOTHING {
+                    break;
+                }
+                let wanted = if lack.bytes == 0 { Wanted::Files } else { wanted };
+                let gone = self.make_room(wanted, lack);
+                (blobs, freed) = (blobs + gone.blobs, freed + gone.bytes);
+                self.compact_all(|| self.lack(bytes, 0) != Lack::NOTHING);
             }
-            if futile.is_some_and(|since| since.elapsed() < FUTILE) {
-                break;
-            }
-            let only_files = lack.bytes == 0;
-            let gone = self.evict(
-                |entry| !only_files || matches!(entry.place, Place::File(_)),
-                |freed| freed.bytes >= lack.bytes && freed.files >= lack.inodes,
-            );
-            let compacted = self.compact_all(|| self.lack(bytes, 0) != Lack::NOTHING);
-            if gone.blobs == 0 && compacted == 0 {
-                *futile = Some(Instant::now());
-            } else {
-                tracing::info!(blobs = gone.blobs, bytes = gone.bytes, "the disk is full: evicted blobs");
+            if blobs > 0 {
+                tracing::info!(blobs, bytes = freed, "the disk is full: evicted what was used longest ago");
                 self.common.growth.grew();
             }
+        }
+        if self.lack(bytes, files) == Lack::NOTHING {
+            *futile = None;
+            return Ok(());
+        }
+        if again {
+            *futile = Some((Instant::now(), now.bytes));
         }
         let room = self.room_now();
         let (free, reserve) = room.map_or((0, 0), |room| (room.free(), room.reserve()));
         Err(StoreError::Full(format!(
             "{free} bytes are free, {bytes} are to be stored and {reserve} kept in reserve, and all blobs are in use"
         )))
+    }
+
+    /// What is on disk and not leased: where that is too little, nothing is evicted in vain.
+    fn can_free(&self) -> u64 {
+        let leased = self.common.index.bytes_since(self.common.uses.floor());
+        self.disk_bytes().saturating_sub(leased)
+    }
+
+    /// Evicts for what lacks, and a reserve more, so that not each write has to.
+    fn make_room(&self, wanted: Wanted, lack: Lack) -> Evicted {
+        let more = self.room_now().map_or(0, |room| room.reserve());
+        let bytes = if lack.bytes == 0 { 0 } else { lack.bytes + more };
+        self.evict(wanted, |freed| freed.bytes >= bytes && freed.files >= lack.inodes)
     }
 
     pub(super) fn room_now(&self) -> Option<Room> {
@@ -190,18 +214,18 @@ impl Disk {
         self.room_now().map_or(Lack::NOTHING, |room| room.lacks(bytes, files))
     }
 
-    fn alone(&self) -> MutexGuard<'_, Option<Instant>> {
+    fn alone(&self) -> MutexGuard<'_, Option<Futile>> {
         self.evicting.futile.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes blobs out, least recently used first, until it is enough or the rest is leased.
-    fn evict(&self, wanted: impl Fn(&Entry) -> bool, enough: impl Fn(&Freed) -> bool) -> Evicted {
+    fn evict(&self, wanted: Wanted, enough: impl Fn(&Freed) -> bool) -> Evicted {
         let (mut freed, mut evicted) = (Freed::default(), Evicted::default());
         if enough(&freed) {
             return evicted;
         }
         let floor = self.common.uses.floor();
-        for entry in self.common.index.unused_since(floor).iter().filter(|entry| wanted(entry)) {
+        for entry in self.common.index.unused_since(floor).iter().filter(|entry| wanted.includes(entry)) {
             if enough(&freed) {
                 break;
             }
@@ -221,7 +245,8 @@ impl Disk {
     /// Compacts segments of which more than half does not count, and while `more` says so others
     /// that hold anything that does not count. How many.
     fn compact_all(&self, more: impl Fn() -> bool) -> u64 {
-        if more() && self.dead_segments().iter().any(|segment| segment.current && segment.dead > MOVE_BYTES) {
+        let worth = |segment: &Dead| segment.current && segment.dead > segment.live.min(MOVE_BYTES);
+        if more() && self.dead_segments().iter().any(worth) {
             let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
             if let Err(error) = writer.close_segment() {
                 tracing::warn!(%error, "no new segment can be begun; ignoring, what lies in this one stays");
@@ -302,6 +327,25 @@ impl Disk {
         let ticket = Ticket::default();
         self.segments.submit(batch, ticket.clone());
         ticket.wait()
+    }
+}
+
+/// How many files a blob of that size takes.
+pub(super) fn file_count(size: u64) -> u64 {
+    u64::from(size > SMALL_BLOB_BYTES)
+}
+
+/// Which blobs may go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    All,
+    /// Those that are files of their own.
+    Files,
+}
+
+impl Wanted {
+    fn includes(self, entry: &Entry) -> bool {
+        self == Wanted::All || matches!(entry.place, Place::File(_))
     }
 }
 

@@ -217,9 +217,11 @@ impl Index {
 
 impl Inner {
     fn insert(&mut self, digest: Digest, place: Place, used: u64) {
-        let before = self.places.get(&digest).map_or(0, |known| known.used.load(Ordering::Relaxed));
-        self.remove(&digest);
-        self.places.insert(digest, Known { place, used: AtomicU64::new(used.max(before)) });
+        let before = self.places.get(&digest).map(|known| known.used.load(Ordering::Relaxed));
+        if before.is_some() {
+            self.remove(&digest);
+        }
+        self.places.insert(digest, Known { place, used: AtomicU64::new(used.max(before.unwrap_or(0))) });
         self.sums.blobs += 1;
         self.sums.bytes += digest.size();
         match place {
