@@ -3,10 +3,7 @@
 //! in the store. What a result or a tree says is decoded by `serve` and `acquire`, not here.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{FileExt, OpenOptionsExt},
-    path::PathBuf,
+    os::unix::fs::FileExt,
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
@@ -18,13 +15,10 @@ use shared::{
     failpoint::{self, Point},
 };
 
-use crate::store::{
-    CLOSURE_DIGEST, Committer, DigestMap, FILE_HEAD, Folder, Header, Job, Kind, RECORD_HEADER, Store, StoreError,
-    Ticket, Window, encode_record, function_byte, function_from_byte, padded, u32_at, u64_at, write_file_head,
-};
+mod tables;
 
-/// Below this a log is not worth writing anew.
-const COMPACT_BYTES: u64 = 1 << 20;
+use self::tables::{Known, Tables, decode, encode, read, rewrite};
+use crate::store::{Committer, Folder, Header, Job, RECORD_HEADER, Store, StoreError, Ticket, encode_record, padded};
 
 /// The two tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,21 +50,6 @@ pub struct Counts {
     pub entries: u64,
     pub hits: u64,
     pub misses: u64,
-}
-
-#[derive(Clone)]
-struct Known {
-    /// Where its record begins, and how long its payload is.
-    offset: u64,
-    payload: usize,
-    closure: Arc<[Digest]>,
-}
-
-struct Tables {
-    /// What the offsets below are in.
-    file: Arc<File>,
-    actions: DigestMap<Known>,
-    crates: DigestMap<Known>,
 }
 
 /// The action cache.
@@ -174,7 +153,7 @@ impl Actions {
 
     /// How many entries there are and how often they were asked for since the start.
     pub fn counts(&self) -> Counts {
-        let entries = self.log.tables.read().unwrap_or_else(PoisonError::into_inner).actions.len() as u64;
+        let entries = self.log.read().table(Table::Action).len() as u64;
         Counts { entries, hits: self.hits.load(Ordering::Relaxed), misses: self.misses.load(Ordering::Relaxed) }
     }
 
@@ -283,149 +262,6 @@ impl Log {
             job.ticket.complete(result.clone());
         }
     }
-}
-
-impl Table {
-    fn kind(self) -> Kind {
-        match self {
-            Table::Action => Kind::Action,
-            Table::Crate => Kind::Crate,
-        }
-    }
-
-    fn of(kind: Kind) -> Option<Self> {
-        match kind {
-            Kind::Action => Some(Table::Action),
-            Kind::Crate => Some(Table::Crate),
-            _ => None,
-        }
-    }
-}
-
-impl Tables {
-    fn new(file: File) -> Self {
-        Tables { file: Arc::new(file), actions: DigestMap::default(), crates: DigestMap::default() }
-    }
-
-    fn entries(&self) -> impl Iterator<Item = (Table, Digest, &Known)> {
-        let of = |table| self.table(table).iter().map(move |(key, known)| (table, *key, known));
-        of(Table::Action).chain(of(Table::Crate))
-    }
-
-    /// Bytes of records that count.
-    fn live(&self) -> u64 {
-        self.entries().map(|(_, _, known)| padded(known.payload) as u64).sum()
-    }
-
-    fn is_mostly_old(&self, length: u64) -> bool {
-        length > COMPACT_BYTES && self.live() < length / 2
-    }
-
-    fn table(&self, table: Table) -> &DigestMap<Known> {
-        match table {
-            Table::Action => &self.actions,
-            Table::Crate => &self.crates,
-        }
-    }
-
-    fn table_mut(&mut self, table: Table) -> &mut DigestMap<Known> {
-        match table {
-            Table::Action => &mut self.actions,
-            Table::Crate => &mut self.crates,
-        }
-    }
-}
-
-/// Reads the log, cuts an unfinished end off, makes what is left durable. The end of it.
-fn read(path: &PathBuf) -> Result<(Tables, u64), StoreError> {
-    let io = StoreError::io;
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-    let file = file.map_err(io("open the action cache"))?;
-    let mut tables = Tables::new(file.try_clone().map_err(io("open the action cache"))?);
-    let mut window = Window::new(&file)?;
-    if window.length() < FILE_HEAD as u64 {
-        file.set_len(0).map_err(io("begin the action cache"))?;
-        file.write_all_at(&write_file_head(b"vxACT", 0), 0).map_err(io("begin the action cache"))?;
-        let folder = path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all());
-        folder.and_then(|()| file.sync_all()).map_err(io("begin the action cache"))?;
-        return Ok((tables, FILE_HEAD as u64));
-    }
-    let end = window.records(FILE_HEAD as u64, |offset, header, payload| {
-        if header.kind == Kind::Forget {
-            for kind in [Kind::Action, Kind::Crate] {
-                if payload == [kind as u8]
-                    && let Some(table) = Table::of(kind)
-                {
-                    tables.table_mut(table).remove(&header.digest);
-                }
-            }
-        } else if let (Some(table), Some(entry)) = (Table::of(header.kind), decode(payload)) {
-            let known = Known { offset, payload: payload.len(), closure: entry.closure.into() };
-            tables.table_mut(table).insert(header.digest, known);
-        }
-    })?;
-    if end < window.length() {
-        tracing::info!(bytes = window.length() - end, "cut an unfinished end off the action cache");
-        file.set_len(end).map_err(io("cut the action cache"))?;
-    }
-    file.sync_all().map_err(io("sync the action cache"))?;
-    Ok((tables, end))
-}
-
-/// Writes the log anew with only what counts, in the order in which it was written.
-fn rewrite(folder: &Folder, old: &Tables) -> Result<(Tables, u64), StoreError> {
-    let temp = folder.temp();
-    let write = || -> io::Result<(Tables, u64)> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&temp)?;
-        let mut out = io::BufWriter::new(file.try_clone()?);
-        out.write_all(&write_file_head(b"vxACT", 0))?;
-        let (mut tables, mut offset) = (Tables::new(file), FILE_HEAD as u64);
-        let mut entries: Vec<_> = old.entries().collect();
-        entries.sort_unstable_by_key(|(_, _, known)| known.offset);
-        let mut record = Vec::new();
-        for (table, key, known) in entries {
-            let mut payload = vec![0; known.payload];
-            old.file.read_exact_at(&mut payload, known.offset + RECORD_HEADER as u64)?;
-            record.clear();
-            encode_record(&mut record, offset, table.kind(), &key, &payload);
-            out.write_all(&record)?;
-            tables.table_mut(table).insert(key, Known { offset, ..known.clone() });
-            offset += record.len() as u64;
-        }
-        out.flush()?;
-        tables.file.sync_all()?;
-        std::fs::rename(&temp, folder.actions())?;
-        if let Err(error) = File::open(folder.path()).and_then(|path| path.sync_all()) {
-            // The new one is in place all the same; only a power cut could bring the old one back.
-            tracing::error!(%error, "the rewritten action cache may not be durable; ignoring");
-        }
-        Ok((tables, offset))
-    };
-    write().map_err(|error| {
-        let _ = std::fs::remove_file(&temp);
-        StoreError::io("rewrite the action cache")(error)
-    })
-}
-
-fn encode(entry: &Entry) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(4 + entry.closure.len() * CLOSURE_DIGEST + entry.value.len());
-    bytes.extend_from_slice(&(entry.closure.len() as u32).to_le_bytes());
-    for digest in &entry.closure {
-        bytes.push(function_byte(digest.function()));
-        bytes.extend_from_slice(&digest.size().to_le_bytes());
-        bytes.extend_from_slice(digest.hash());
-    }
-    bytes.extend_from_slice(&entry.value);
-    bytes
-}
-
-fn decode(payload: &[u8]) -> Option<Entry> {
-    let count = u32_at(payload, 0)? as usize;
-    let (digests, value) = payload[4..].split_at_checked(count.checked_mul(CLOSURE_DIGEST)?)?;
-    let digest =
-        |bytes: &[u8]| Some(Digest::new(function_from_byte(bytes[0])?, bytes[9..].try_into().ok()?, u64_at(bytes, 1)?));
-    let closure = digests.chunks_exact(CLOSURE_DIGEST).map(digest).collect::<Option<_>>()?;
-    Some(Entry { closure, value: value.to_vec() })
 }
 
 #[cfg(test)]

@@ -363,3 +363,6 @@ pub(super) struct Dead {
     /// It is the one that is appended to.
     pub current: bool,
 }
+
+#[cfg(test)]
+mod tests;

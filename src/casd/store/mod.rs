@@ -7,8 +7,6 @@ mod checkpoint;
 mod commit;
 mod disk;
 mod evict;
-#[cfg(test)]
-mod evict_tests;
 mod files;
 mod folder;
 mod format;

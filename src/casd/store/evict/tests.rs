@@ -9,7 +9,13 @@ use std::{
 
 use shared::digest::{Digest, Function};
 
-use super::{Disk, Limits, Progress, Store, StoreError, disk::remove_checkpoint};
+use crate::store::{
+    Disk, Limits, Progress, Store, StoreError, Ticket,
+    disk::remove_checkpoint,
+    format::Stamp,
+    index::Place,
+    segments::{Append, Body},
+};
 
 /// Nothing is leased, and segments are short.
 const TIGHT: Limits = Limits { budget: Some(1 << 20), lease: Duration::ZERO, segment_bytes: 256 << 10 };
@@ -230,9 +236,9 @@ fn verify_finds_what_stamps_do_not_say() {
     flipped[50_000] ^= 0x10;
     fs::remove_file(&file).unwrap();
     fs::write(&file, &flipped).unwrap();
-    let stamp = super::format::Stamp::of(&fs::metadata(&file).unwrap());
+    let stamp = Stamp::of(&fs::metadata(&file).unwrap());
     let used = store.common.uses.tick();
-    store.common.index.insert(digest(4, 100_000), super::index::Place::File(stamp), used);
+    store.common.index.insert(digest(4, 100_000), Place::File(stamp), used);
     let segment = dir.path().join("segments/00000001.seg");
     let whole = fs::read(&segment).unwrap();
     let at = whole.windows(1000).position(|window| window == bytes(7, 1_000)).unwrap();
@@ -267,9 +273,9 @@ fn after_a_power_cut_recent_files_are_hashed() {
     // The disk said that it had written this.
     fs::remove_file(&file).unwrap();
     fs::write(&file, vec![0; 100_000]).unwrap();
-    let stamp = super::format::Stamp::of(&fs::metadata(&file).unwrap());
-    let append = super::segments::Append { digest: digest(2, 100_000), body: super::segments::Body::File(stamp) };
-    let ticket = super::Ticket::default();
+    let stamp = Stamp::of(&fs::metadata(&file).unwrap());
+    let append = Append { digest: digest(2, 100_000), body: Body::File(stamp) };
+    let ticket = Ticket::default();
     store.segments.submit(vec![append], ticket.clone());
     ticket.wait().unwrap();
     drop(store);
