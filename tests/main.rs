@@ -12,6 +12,7 @@ mod crash;
 mod failpoints;
 mod full_disk;
 mod hostile;
+mod incremental;
 mod install;
 mod jobserver;
 mod kit;

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The version of rendering, mounts and environment. Bumped by any change in them.
-pub const KEY: &str = "6";
+pub const KEY: &str = "7";
 
 /// An output that nobody makes.
 const SCRATCH: &str = ".vx-scratch";
@@ -99,6 +99,7 @@ fn platform(identity: &Identity, call: &Call, live: Option<&Checkout>) -> v2::Pl
     if let Some((root, target_dir)) = &live {
         properties.extend([(property::LIVE, root.as_ref()), (property::LIVE_TARGET, target_dir.as_ref())]);
     }
+    properties.extend(call.incremental.iter().map(|unit| (property::INCREMENTAL, unit.as_str())));
     properties.sort_unstable();
     let property = |(name, value): (&str, &str)| v2::platform::Property { name: name.into(), value: value.into() };
     v2::Platform { properties: properties.into_iter().map(property).collect() }

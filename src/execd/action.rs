@@ -26,7 +26,7 @@ use crate::{
     early::{self, Notice},
     executor::Executor,
     heard::{Ears, Heard},
-    host,
+    host, incremental,
     jobserver::{self, Pipes},
     launch::{RunError, Running},
     memory,
@@ -169,6 +169,7 @@ pub async fn run(
     let view = unless(cancel, staged).await.ok_or_else(cancelled)??;
     let fetched = SystemTime::now();
 
+    let state = incremental::lay(executor, request, &view).await;
     let run = execute_observed(executor, request, &view, cancel, observer).await?;
     if matches!(run.ending, Ending::Cancelled) {
         return Err(cancelled());
@@ -178,6 +179,9 @@ pub async fn run(
         Ending::Exited(code) => collect(executor, request, &view, code).await?,
         _ => Outputs::default(),
     };
+    if let (Some(state), Ending::Exited(0)) = (state, &run.ending) {
+        state.keep().await;
+    }
     let Run { ending, usage, seen, heard, began, early, over, .. } = run;
     let times = Times { queued, worker, fetched, began, early, over, uploaded: SystemTime::now() };
     failpoint::reach(Point::Captured);

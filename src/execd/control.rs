@@ -32,6 +32,7 @@ impl Controlled for Control {
             ("ran", executor.ran.load(Ordering::Relaxed).into()),
             ("hits", executor.hits.load(Ordering::Relaxed).into()),
             ("stage_bytes", executor.sources.stage.bytes().into()),
+            ("incremental_bytes", executor.incremental.bytes().into()),
         ];
         status.extend(executor.parts.tcp.state().map(|state| ("tcp", state.into())));
         status.extend(executor.why().map(|why| ("rung_why", why.into())));

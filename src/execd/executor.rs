@@ -21,6 +21,7 @@ use tonic::Code;
 
 use crate::{
     action::Request,
+    incremental::Incremental,
     jobserver::Pipes,
     launch::{Launcher, RunError, Running},
     refusal::Refusal,
@@ -56,6 +57,8 @@ pub struct Executor {
     pub delegation: Result<Delegation, String>,
     /// Actions at once.
     pub slots: Slots,
+    /// What rustc keeps between two runs.
+    pub incremental: Arc<Incremental>,
     /// Where `cargo.run` keeps its target folders.
     pub queries: PathBuf,
     /// What may be asked now.
@@ -195,6 +198,7 @@ impl Executor {
         self.parts.tcp.set(config.exec.listen_tcp);
         self.slots.resize(config.exec.slots);
         self.sources.stage.set_budget(config.exec.stage_bytes);
+        self.incremental.set_budget(config.exec.incremental_bytes);
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         *rules = Rules { minimum: config.sandbox.minimum, file: File::Valid };
     }

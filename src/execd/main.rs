@@ -11,6 +11,7 @@ mod executor;
 mod folder;
 mod heard;
 mod host;
+mod incremental;
 mod jobserver;
 mod launch;
 mod memory;
@@ -47,6 +48,7 @@ use crate::{
     executor::{Executor, File, Rules},
     folder::Scratch,
     host::Host,
+    incremental::Incremental,
     launch::Launcher,
     sandbox::{cgroup::Delegation, probe},
     seen::Watcher,
@@ -91,6 +93,8 @@ async fn run(spawner: Spawner, start: Start, parts: Parts) -> anyhow::Result<()>
         sources,
         delegation,
         slots: Slots::new(config.exec.slots),
+        incremental: Incremental::open(&folder.join("incremental"), config.exec.incremental_bytes)
+            .context("open the incremental state")?,
         queries: folder.join("query"),
         rules: Mutex::new(Rules { minimum: config.sandbox.minimum, file }),
         running: Arc::default(),
@@ -104,7 +108,9 @@ async fn run(spawner: Spawner, start: Start, parts: Parts) -> anyhow::Result<()>
     parts.control(control, sockets.control).await?;
     parts.ready(&format!("Serving, sandbox {}", executor.ladder.rung.name()));
     serve::serve(sockets.main, Arc::clone(&executor), &parts).await?;
-    executor.sources.stage.close().context("mark the stage as whole")
+    // The first brings all of the file system to disk.
+    executor.sources.stage.close().context("mark the stage as whole")?;
+    executor.incremental.close().context("mark the incremental state as whole")
 }
 
 fn sources(folder: &Path, cas: &Cas, config: &Config) -> anyhow::Result<Sources> {

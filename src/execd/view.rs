@@ -57,6 +57,8 @@ pub enum Style {
         host: Option<String>,
         /// Whether it gets a jobserver.
         jobserver: bool,
+        /// Whose incremental state it gets.
+        incremental: Option<String>,
         /// The declared output that is handed out while the action runs.
         early: Option<String>,
         /// Folders below /vx that are shown at a second place too.
@@ -181,13 +183,20 @@ impl Style {
         matches!(self, Style::Fixed { jobserver: true, .. })
     }
 
+    /// Checkout, toolchain and unit of the incremental state that it gets.
+    pub fn incremental(&self) -> Option<[&str; 3]> {
+        let Style::Fixed { incremental: Some(unit), toolchain, live, .. } = self else { return None };
+        let checkout = live.as_ref().and_then(|live| live.root.to_str()).unwrap_or_default();
+        Some([checkout, toolchain.as_deref().unwrap_or_default(), unit])
+    }
+
     /// Reads the platform properties, names with values.
     pub fn of<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>, rung: Rung) -> Result<Style, ViewError> {
         use shared::reapi::property::{
-            EARLY, HOST, JOBSERVER, KEY, LIVE, LIVE_TARGET, PLACE, ROOT, RUNG, TOOLCHAIN, VIEW,
+            EARLY, HOST, INCREMENTAL, JOBSERVER, KEY, LIVE, LIVE_TARGET, PLACE, ROOT, RUNG, TOOLCHAIN, VIEW,
         };
         let (mut root, mut key, mut jobserver, mut places) = (false, false, false, Vec::new());
-        let (mut toolchain, mut host, mut early) = (None, None, None);
+        let (mut toolchain, mut host, mut early, mut incremental) = (None, None, None, None);
         let (mut live, mut live_target) = (None, None);
         let (mut view, mut wanted) = ("fixed", "");
         for property in properties {
@@ -197,6 +206,7 @@ impl Style {
                 (TOOLCHAIN, identity) => toolchain = Some(identity.to_owned()),
                 (HOST, identity) => host = Some(identity.to_owned()),
                 (JOBSERVER, "make") => jobserver = true,
+                (INCREMENTAL, unit) => incremental = Some(unit.to_owned()),
                 (EARLY, output) => early = Some(output.to_owned()),
                 (PLACE, pair) => places.push(fixed::place(pair)?),
                 (LIVE, folder) => live = Some(folder),
@@ -214,14 +224,15 @@ impl Style {
         }
         let live = live.map(|folder| live::asked(folder, live_target)).transpose()?;
         match (root, key) {
-            (true, true) => Ok(Style::Fixed { toolchain, host, jobserver, early, places, live }),
+            (true, true) => Ok(Style::Fixed { toolchain, host, jobserver, incremental, early, places, live }),
             _ if jobserver
-                || [&toolchain, &host, &early].into_iter().any(Option::is_some)
+                || [&toolchain, &host, &early, &incremental].into_iter().any(Option::is_some)
                 || !places.is_empty()
                 || live.is_some() =>
             {
                 Err(ViewError::Invalid(
-                    "vx-toolchain, vx-host, vx-early, vx-jobserver, vx-place and vx-live go with vx-root=input and vx-key"
+                    "vx-toolchain, vx-host, vx-early, vx-incremental, vx-jobserver, vx-place and vx-live go with \
+                     vx-root=input and vx-key"
                         .to_owned(),
                 ))
             }

@@ -66,6 +66,8 @@ pub struct Exec {
     pub path: Option<PathBuf>,
     /// Bytes of staged inputs kept for the next action.
     pub stage_bytes: u64,
+    /// Bytes of incremental state kept for the person's own crates; 0 for none.
+    pub incremental_bytes: u64,
     /// A loopback address that is served beside the socket; absent: none.
     #[serde(deserialize_with = "loopback")]
     pub listen_tcp: Option<SocketAddr>,
@@ -135,7 +137,14 @@ impl Default for Cas {
 
 impl Default for Exec {
     fn default() -> Self {
-        Exec { idle_timeout_s: 10 * 60, slots: None, path: None, stage_bytes: 4 << 30, listen_tcp: None }
+        Exec {
+            idle_timeout_s: 10 * 60,
+            slots: None,
+            path: None,
+            stage_bytes: 4 << 30,
+            incremental_bytes: 4 << 30,
+            listen_tcp: None,
+        }
     }
 }
 

@@ -19,6 +19,7 @@
 //! | `slots`, `ran` | t | exec | actions at once; actions run since the start |
 //! | `tcp` | s | cas, exec | the address served beside the socket, or why it is not |
 //! | `stage_bytes` | t | exec | inputs staged for the next action |
+//! | `incremental_bytes` | t | exec | what rustc keeps for the next compilation of workspaces |
 //! | `rung`, `rung_why` | s | exec | the isolation reached; the next rung and what it lacks, as `full: no cgroup` |
 //!
 //! Keys that nobody knows are shown by `vxctl status --json` only, so that a newer service and an

@@ -85,6 +85,8 @@ pub const OUTPUT_BYTES: u64 = 32 << 30;
 pub const HEARD_CALLS: usize = 20_000;
 /// Refused attempts that are told of one action.
 pub const HEARD_ATTEMPTS: usize = 64;
+/// Units whose incremental state is kept, over all checkouts.
+pub const INCREMENTAL_UNITS: usize = 1024;
 /// Durations of units that the daemon remembers; two for each unit.
 pub const DURATIONS: usize = 16_384;
 /// Digests in one `blob.open`: each may need a descriptor on the answer.

@@ -145,9 +145,9 @@ fn form_of(call: &Call) -> Form {
 fn common(cwd: String, args: Vec<String>, mut env: BTreeMap<String, String>) -> Form {
     let mut kept: Vec<String> = Vec::new();
     for arg in args {
-        // Incremental state is not the store's.
+        // cargo's folder lies below the target folder.
         if arg.starts_with("incremental=") {
-            kept.pop();
+            kept.push("incremental=*".to_owned());
             continue;
         }
         // Names inside outputs are vx's choice.

@@ -30,6 +30,8 @@ pub struct Call {
     pub outputs: Vec<Output>,
     /// Folders (absolute) that it may write in although nothing of it is kept.
     pub scratch: Vec<String>,
+    /// Whose incremental state it goes on with, if it is compiled so.
+    pub incremental: Option<String>,
     /// Mounts that it sees at the person's own places too, since it names them; such a call is good
     /// for one checkout alone.
     pub places: Vec<(String, String)>,
@@ -37,6 +39,18 @@ pub struct Call {
 }
 
 impl Call {
+    /// Without incremental state, for an executor whose places change with every run: rustc could
+    /// not use it there.
+    pub fn from_scratch(mut self) -> Self {
+        if let Some(at) = self.args.iter().position(|arg| arg.starts_with("incremental=")).filter(|at| *at > 0) {
+            self.args.drain(at - 1..=at);
+        }
+        if self.incremental.take().is_some() {
+            self.scratch.retain(|folder| folder != super::mounts::INCREMENTAL);
+        }
+        self
+    }
+
     /// `path` (absolute) as the Command's output path: relative to the working directory.
     pub fn relative(&self, path: &str) -> String {
         let up = "../".repeat(self.cwd.split('/').filter(|part| !part.is_empty()).count());

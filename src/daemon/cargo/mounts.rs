@@ -15,6 +15,8 @@ pub const OUTSIDE: &str = "/vx/ext";
 pub const DEPS: &str = "/vx/deps";
 /// What rustc writes.
 pub const OUT: &str = "/vx/out";
+/// What rustc keeps for the next compilation of the same unit.
+pub const INCREMENTAL: &str = "/vx/incremental";
 /// Compiled scripts, and their OUT_DIRs as `NAME-HASH/out`.
 pub const BUILD: &str = "/vx/build";
 /// The Rust toolchain.

@@ -45,7 +45,8 @@ pub fn render(
         env,
         cwd: cwd.trim_start_matches('/').to_owned(),
         outputs: unit.outputs.clone(),
-        scratch: Vec::new(),
+        scratch: if unit.profile.incremental { vec![mounts::INCREMENTAL.to_owned()] } else { Vec::new() },
+        incremental: unit.profile.incremental.then(|| unit.folder(plan)),
         places,
         needs,
     })
@@ -182,8 +183,11 @@ fn name_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
     if let Some(linker) = &plan.linker {
         args.extend(["-C".to_owned(), format!("linker={linker}")]);
     }
-    // No -C incremental: state of that kind is not the store's, and rlibs made with it differ
-    // every time.
+    // Where cargo would. Whether there is state at that place is the executor's business and
+    // changes nothing but time; rlibs differ every time in the names of their members.
+    if unit.profile.incremental {
+        args.extend(["-C".to_owned(), format!("incremental={}", mounts::INCREMENTAL)]);
+    }
     if let Some(strip) = unit.profile.strip.flag() {
         args.extend(["-C".to_owned(), format!("strip={strip}")]);
     }

@@ -178,6 +178,7 @@ pub struct Profile {
     pub rpath: bool,
     pub panic: String,
     pub strip: Strip,
+    pub incremental: bool,
 }
 
 /// `debuginfo` is a number or a word.

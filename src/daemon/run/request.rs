@@ -1,6 +1,9 @@
 //! A ready unit becomes a call, and with what its dependencies left an Action.
 
-use shared::fault::{Failure, Fault};
+use shared::{
+    client::exec::ViewClass,
+    fault::{Failure, Fault},
+};
 
 use super::Runner;
 use crate::{
@@ -41,7 +44,8 @@ impl Runner<'_> {
         if self.around.rendering == Rendering::Short && is_heard {
             rustc::shorten(&mut call);
         }
-        Ok(if standing == Standing::Here { placed::here(self.plan, unit, call) } else { call })
+        let call = if standing == Standing::Here { placed::here(self.plan, unit, call) } else { call };
+        Ok(if self.around.identity.view == ViewClass::Fixed { call } else { call.from_scratch() })
     }
 
     /// Whether a call sees the workspace.

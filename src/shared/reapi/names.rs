@@ -28,6 +28,9 @@ pub mod property {
     /// The path of one output, as it is declared: handed out while the action runs, once its
     /// standard error says in rustc's words that it is there.
     pub const EARLY: &str = "vx-early";
+    /// The name of a unit that writes incremental state to /vx/incremental: what it left there when
+    /// it last ran well for the same checkout is there again.
+    pub const INCREMENTAL: &str = "vx-incremental";
     /// `make`: free slots are lent to the action as tokens of a jobserver, and NUM_JOBS, where it
     /// is set, says how many slots there are.
     pub const JOBSERVER: &str = "vx-jobserver";
