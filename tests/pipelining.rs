@@ -10,7 +10,7 @@ use std::{
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use crate::kit::{Done, Machine, Project, Who, sysroot};
+use crate::kit::{Done, Machine, Project, SERVICES, Who, sysroot};
 
 /// The names of a folder's files in the order in which they are opened.
 struct Log(Arc<Mutex<Vec<String>>>);
@@ -122,6 +122,35 @@ fn a_second_build_joins_after_the_metadata_was_handed_out() {
     assert_eq!(names.iter().filter(|name| *name == "base").count(), 1, "{names:?}");
     assert_eq!(names[..base].iter().filter(|name| *name == "mid").count(), 2, "{names:?}");
     assert_eq!(machine.run_in(&two.path, ["target/debug/app"]).ok(), "base!\n");
+}
+
+/// Whatever is lost while a dependent runs on what its dependency has handed out, the build goes on and ends well.
+#[test]
+fn a_build_survives_each_service_killed_after_the_metadata_was_handed_out() {
+    let machine = Machine::with_vx(Who::Person);
+    four_slots(&machine);
+    let (bin, log) = telling_toolchain(&machine);
+    for service in &SERVICES {
+        let project = project(&machine, service.socket);
+        machine.write(
+            project.path.join("mid/src/lib.rs"),
+            "pub fn say() -> String {\n    let unused = 1;\n    base::say().to_owned()\n}\n",
+        );
+        let building = machine.command_in(&project.path, words(&bin)).spawn().expect("nsenter can be started");
+        machine
+            .until("a dependent has run", |_| log.0.lock().expect("no holder panics").contains(&"mid.end".to_owned()));
+        machine.run(["systemctl", "--user", "kill", "--signal=KILL", &format!("{}.service", service.unit)]).ok();
+        let ended = building.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(0), "{} killed:\n{said}\n{}", service.program, machine.journal());
+        assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), "base\n");
+        assert!(said.matches("Finished").count() == 1 && !said.contains("error"), "{said}");
+        // A new daemon does not know what the old one had said; nobody else makes it say things twice.
+        let most = if service.unit == "vx" { 2 } else { 1 };
+        assert!((1..=most).contains(&said.matches("unused variable").count()), "{} killed:\n{said}", service.program);
+        let names = log.take();
+        assert!(names.ends_with(&["app".to_owned(), "app.end".to_owned()]), "{names:?}");
+    }
 }
 
 /// An error that comes up only while code is generated, after the metadata: the dependents have begun by then.

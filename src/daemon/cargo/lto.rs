@@ -137,7 +137,7 @@ mod tests {
                     "target": {"kind": [kind], "crate_types": types, "name": "x", "src_path": "/x", "edition": "2021"},
                     "profile": {"name": "release", "opt_level": "3", "lto": lto, "codegen_backend": null,
                         "codegen_units": null, "debuginfo": 0, "split_debuginfo": null, "debug_assertions": false,
-                        "overflow_checks": false, "rpath": false, "panic": "unwind",
+                        "overflow_checks": false, "rpath": false, "incremental": false, "panic": "unwind",
                         "strip": {"resolved": {"Named": "debuginfo"}}}})
             })
             .collect();
