@@ -41,7 +41,7 @@ pub struct Call {
 impl Call {
     /// Without incremental state, for an executor whose places change with every run: rustc could
     /// not use it there.
-    pub fn from_scratch(mut self) -> Self {
+    pub fn without_state(mut self) -> Self {
         if let Some(at) = self.args.iter().position(|arg| arg.starts_with("incremental=")).filter(|at| *at > 0) {
             self.args.drain(at - 1..=at);
         }

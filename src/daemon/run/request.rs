@@ -45,7 +45,7 @@ impl Runner<'_> {
             rustc::shorten(&mut call);
         }
         let call = if standing == Standing::Here { placed::here(self.plan, unit, call) } else { call };
-        Ok(if self.around.identity.view == ViewClass::Fixed { call } else { call.from_scratch() })
+        Ok(if self.around.identity.view == ViewClass::Fixed { call } else { call.without_state() })
     }
 
     /// Whether a call sees the workspace.
