@@ -9,11 +9,16 @@ const CLIENTS: [(&str, &str); 3] = [
     ("reapi_exec_client.py", include_str!("reapi_exec_client.py")),
 ];
 
-/// All checks of both clients, with one digest function.
-pub fn drive(machine: &Machine, cas: &str, exec: &str, function: &str) {
+/// Puts both clients into the home folder.
+pub fn write_clients(machine: &Machine) {
     for (name, text) in CLIENTS {
         machine.write(machine.home().join(name), text);
     }
+}
+
+/// All checks of both clients, with one digest function.
+pub fn drive(machine: &Machine, cas: &str, exec: &str, function: &str) {
+    write_clients(machine);
     machine.sh(&format!("/usr/bin/python3 -B ~/reapi_client.py {cas} {function}")).ok();
     machine.sh(&format!("/usr/bin/python3 -B ~/reapi_exec_client.py {cas} {exec} {function}")).ok();
     let places = "/ /usr /usr/bin /etc /vx /dev /tmp /var/tmp /home ~ ~/.cache/vx/exec ~/.cache/vx/exec/scratch";
@@ -21,7 +26,8 @@ pub fn drive(machine: &Machine, cas: &str, exec: &str, function: &str) {
     assert_eq!(escaped.stdout, "");
 }
 
-const SOCKETS: [&str; 2] = ["$XDG_RUNTIME_DIR/vx/cas.sock", "$XDG_RUNTIME_DIR/vx/exec.sock"];
+/// Store and executor, for a shell.
+pub const SOCKETS: [&str; 2] = ["$XDG_RUNTIME_DIR/vx/cas.sock", "$XDG_RUNTIME_DIR/vx/exec.sock"];
 
 #[test]
 fn a_plain_client_is_served_and_a_hostile_one_refused_with_sha256() {

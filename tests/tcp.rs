@@ -5,7 +5,8 @@ use std::net::TcpListener;
 
 use crate::{
     kit::{Machine, Who},
-    reapi::drive,
+    ladder::{TAKEN, take},
+    reapi::{SOCKETS, drive, write_clients},
 };
 
 const CONFIG: &str = "/home/vx-tester/.config/vx/vx.toml";
@@ -13,6 +14,11 @@ const CONFIG: &str = "/home/vx-tester/.config/vx/vx.toml";
 /// A machine whose two services listen on ports of their choice; casd's address and execd's.
 fn listening(who: Who) -> (Machine, String, String) {
     let machine = Machine::with_vx(who);
+    let (cas, exec) = listen(&machine);
+    (machine, cas, exec)
+}
+
+fn listen(machine: &Machine) -> (String, String) {
     machine.write(CONFIG, "[cas]\nlisten_tcp = \"127.0.0.1:0\"\n[exec]\nlisten_tcp = \"127.0.0.1:0\"\n");
     machine.run(["systemctl", "--user", "start", "vx-casd.service", "vx-execd.service"]).ok();
     let address = |program: &str| {
@@ -22,8 +28,7 @@ fn listening(who: Who) -> (Machine, String, String) {
         let tcp = services.filter(|service| service["name"] == program).find_map(|one| one["status"]["tcp"].as_str());
         tcp.unwrap_or_else(|| panic!("no address of {program}: {said}")).to_owned()
     };
-    let (cas, exec) = (address("vx-casd"), address("vx-execd"));
-    (machine, cas, exec)
+    (address("vx-casd"), address("vx-execd"))
 }
 
 /// Connects and begins to speak HTTP/2: prints what comes back, or nothing.
@@ -90,6 +95,25 @@ fn a_tcp_socket_of_the_system_starts_the_service() {
 fn the_executors_address_alone_serves_a_plain_client() {
     let (machine, _, exec) = listening(Who::Person);
     drive(&machine, &exec, &exec, "blake3");
+}
+
+#[test]
+fn without_namespaces_nothing_runs_that_came_by_tcp() {
+    let machine = Machine::with_vx(Who::Person);
+    let landlock = TAKEN.iter().find(|(rung, _)| *rung == "landlock").expect("a rung of its own");
+    take(&machine, landlock.1);
+    let (_, exec) = listen(&machine);
+    write_clients(&machine);
+    let run = |cas: &str, exec: &str, then: &str| {
+        let rig = "rig = client.Rig(client.base.Store(sys.argv[1]), client.Executor(sys.argv[2]))";
+        let script = format!("import sys, reapi_exec_client as client\n{rig}\naction = rig.action('true')\n{then}\n");
+        machine.write(machine.home().join("one.py"), script);
+        machine.sh(&format!("/usr/bin/python3 -B one.py {cas} {exec}")).ok()
+    };
+    let refused = run(&exec, &exec, "print(rig.refused(client.PRECONDITION, action).code)");
+    assert_eq!(refused, "9\n");
+    let ran = run(SOCKETS[0], SOCKETS[1], "print(rig.run(action).result.exit_code)");
+    assert_eq!(ran, "0\n", "by the socket the minimum decides");
 }
 
 /// What Bazel fetches from the network otherwise: rules that are Bazel's own anyway.
