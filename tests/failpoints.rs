@@ -33,6 +33,8 @@ fn a_death_at_any_recorded_place_costs_neither_build_nor_store() {
         assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), Project::SAYS, "{name}");
         let again = machine.run_in(&project.path, ["vx", "build"]);
         assert!(again.code == 0 && again.stderr.contains(", 0 built"), "{name}, again:\n{}", again.stderr);
+        let verified = machine.run(["vxctl", "cas", "verify"]);
+        assert_eq!(verified.code, 0, "{name}: {}{}", verified.stdout, verified.stderr);
         let left = machine.sh(&format!("ls -A {}/target/debug | grep vx-", project.path.display())).stdout;
         assert_eq!(left, "", "{name}: something was left beside what was placed");
     }
