@@ -45,8 +45,9 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Table {
-    /// By watch descriptor: whose it is, and the folder.
-    folders: HashMap<i32, (u64, String)>,
+    /// By watch descriptor: whose it is, and the folder. A folder that is shown as it is has one
+    /// watch for all.
+    folders: HashMap<i32, Vec<(u64, String)>>,
     runs: HashMap<u64, Seen>,
     next: u64,
 }
@@ -93,7 +94,7 @@ impl Watcher {
                     let flags = WatchFlags::OPEN | WatchFlags::ACCESS | WatchFlags::ONLYDIR;
                     match inotify::add_watch(inotify, &path, flags) {
                         Ok(descriptor) => {
-                            table.folders.insert(descriptor, (run, folder.clone()));
+                            table.folders.entry(descriptor).or_default().push((run, folder.clone()));
                             descriptors.push(descriptor);
                         }
                         // Gone by now, or closed to this user and so to the action.
@@ -133,13 +134,14 @@ impl Table {
             if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
                 self.runs.values_mut().for_each(|seen| seen.lack("the kernel's queue of events overflowed"));
             }
-            let Some((run, folder)) = self.folders.get(&event.wd()) else { continue };
-            let Some(seen) = self.runs.get_mut(run) else { continue };
-            match event.file_name().map(|name| name.to_str()) {
-                _ if flags.contains(ReadFlags::IGNORED) => {}
-                Some(Err(_)) => seen.lack("a name that is not UTF-8 was opened"),
-                Some(Ok(name)) => seen.event(flags, &join(folder, name)),
-                None => seen.event(flags, folder),
+            for (run, folder) in self.folders.get(&event.wd()).into_iter().flatten() {
+                let Some(seen) = self.runs.get_mut(run) else { continue };
+                match event.file_name().map(|name| name.to_str()) {
+                    _ if flags.contains(ReadFlags::IGNORED) => {}
+                    Some(Err(_)) => seen.lack("a name that is not UTF-8 was opened"),
+                    Some(Ok(name)) => seen.event(flags, &join(folder, name)),
+                    None => seen.event(flags, folder),
+                }
             }
         }
     }
@@ -184,8 +186,12 @@ impl Drop for Watch {
         for some in self.descriptors.chunks(REMOVED_AT_ONCE) {
             let mut table = self.watcher.table();
             for descriptor in some {
-                table.folders.remove(descriptor);
-                let _gone_already = inotify::remove_watch(inotify, *descriptor);
+                let Some(runs) = table.folders.get_mut(descriptor) else { continue };
+                runs.retain(|(run, _)| *run != self.run);
+                if runs.is_empty() {
+                    table.folders.remove(descriptor);
+                    let _gone_already = inotify::remove_watch(inotify, *descriptor);
+                }
             }
             table.drain(inotify);
         }

@@ -99,6 +99,18 @@ pub struct Live {
     pub hidden: Vec<Text>,
     /// Folders to be there, below its root, also over a file.
     pub made: Vec<Text>,
+    /// How it is mounted.
+    pub layer: Layer,
+}
+
+/// How a live folder is mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Layer {
+    /// By an overlay of the action's own.
+    Own,
+    /// As it is, read-only whatever was asked for: with mounts inside it can be no layer, since a
+    /// user namespace must not look beneath those.
+    Shared,
 }
 
 /// How a bind may be used.

@@ -135,7 +135,7 @@ fn lay(root: BorrowedFd<'_>, piece: &Mount, processes: u64) -> Result<(), Fail> 
     }
 }
 
-fn bind(root: BorrowedFd<'_>, from: &Path, at: &OsStr, access: Access) -> io::Result<()> {
+pub(super) fn bind(root: BorrowedFd<'_>, from: &Path, at: &OsStr, access: Access) -> io::Result<()> {
     let tree = sys::open_tree(from)?;
     let calm = sys::attr::NO_SUID;
     let set = match access {

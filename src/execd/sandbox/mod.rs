@@ -15,7 +15,7 @@ pub mod sockets;
 pub mod supervise;
 pub mod sys;
 
-pub use job::{Access, Ended, Fail, Identity, Job, Live, Mount, Network, Report, Root, Status, Step, Usage};
+pub use job::{Access, Ended, Fail, Identity, Job, Layer, Live, Mount, Network, Report, Root, Status, Step, Usage};
 
 #[cfg(test)]
 mod tests;

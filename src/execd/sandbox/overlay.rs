@@ -1,6 +1,7 @@
 //! A live folder of the host in an action's view: an overlay mount of the action's own, so that
 //! what it opens there is its own too. The folder is the lower layer; the upper one is memory
-//! that goes away with the action, and holds from the start what hides parts of the folder.
+//! that goes away with the action, and holds from the start what hides parts of the folder. A
+//! folder with mounts inside is shown as it is.
 
 use std::{
     io,
@@ -13,12 +14,38 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat};
 use shared::limits;
 
 use super::{
-    Access, Live,
-    linux::{directory, split, through},
+    Access, Layer, Live,
+    linux::{bind, directory, split, through},
 };
 
-/// Mounts it. Layers are named by descriptor, so that no name can break the mount's options.
+/// Mounts it.
 pub fn lay(root: BorrowedFd<'_>, live: &Live) -> io::Result<()> {
+    match live.layer {
+        Layer::Own => layered(root, live),
+        Layer::Shared => shared(root, live),
+    }
+}
+
+/// The folder itself, with nothing over it but what hides parts of it. Somebody else's opens are
+/// seen too then, which is more than needed and never less.
+fn shared(root: BorrowedFd<'_>, live: &Live) -> io::Result<()> {
+    bind(root, Path::new(live.from.as_os()), live.at.as_os(), Access::ReadOnly)?;
+    for path in &live.hidden {
+        let real = Path::new(live.from.as_os()).join(path.as_os());
+        let at = Path::new(live.at.as_os()).join(path.as_os());
+        if real.is_dir() {
+            let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
+            let at = directory(root, at.as_os_str())?;
+            mount(Some("vx"), &through(&at), Some("tmpfs"), quiet, Some("size=4k,mode=555"))?;
+        } else {
+            bind(root, Path::new("/dev/null"), at.as_os_str(), Access::Device)?;
+        }
+    }
+    Ok(())
+}
+
+/// Layers are named by descriptor, so that no name can break the mount's options.
+fn layered(root: BorrowedFd<'_>, live: &Live) -> io::Result<()> {
     let at = live.at.as_os();
     let place = directory(root, at)?;
     let options = format!("size={},mode=755", limits::LIVE_WRITE_BYTES);

@@ -17,7 +17,7 @@ use shared::{
 use super::ViewError;
 use crate::{
     host,
-    sandbox::{Access, Live, Mount},
+    sandbox::{Access, Layer, Live, Mount},
     seen::Seen,
     stage::StageError,
 };
@@ -87,9 +87,11 @@ pub fn show(asked: Asked, access: Access, copy: &Path) -> Result<(Vec<Mount>, Sh
     }
     let Checkout { folders, hidden, names_itself } = asked.look().map_err(|err| refuse(err.to_string()))?;
     let hidden = hidden.iter().filter_map(|path| path.strip_prefix(&asked.root).ok()).map(host::text);
-    let mut live =
-        Live { from: host::text(&asked.root), at: AT.into(), access, hidden: hidden.collect(), made: Vec::new() };
-    let git = Git::of(&asked.root);
+    let layer = if has_mounts(&asked.root) { Layer::Shared } else { Layer::Own };
+    let (from, hidden) = (host::text(&asked.root), hidden.collect());
+    let mut live = Live { from, at: AT.into(), access, hidden, made: Vec::new(), layer };
+    let is_shown = |_: &Git| layer == Layer::Own || asked.root.join(GIT).is_dir();
+    let git = Git::of(&asked.root).filter(is_shown);
     if git.is_none() && fs::symlink_metadata(asked.root.join(GIT)).is_ok() {
         live.hidden.push(GIT.into());
     } else if git.is_some() && !asked.root.join(GIT).is_dir() {
@@ -105,6 +107,15 @@ pub fn show(asked: Asked, access: Access, copy: &Path) -> Result<(Vec<Mount>, Sh
         beside = folders;
     }
     Ok((mounts, Shown { asked, access, names_itself, folders, beside }))
+}
+
+/// Whether something is mounted inside a folder: a target folder on a disk of its own.
+fn has_mounts(root: &Path) -> bool {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let root = format!("{}/", root.display());
+    // The fifth field, with blanks and the like as octal numbers.
+    let escaped = root.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012");
+    table.lines().filter_map(|line| line.split(' ').nth(4)).any(|at| at.starts_with(&escaped))
 }
 
 /// git's folder with nothing in it but what is shown, laid at `at`; its folders but for the

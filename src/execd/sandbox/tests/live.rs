@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    sandbox::Live,
+    sandbox::{Layer, Live},
     seen::{Seen, Watcher},
 };
 
@@ -11,7 +11,7 @@ fn job(room: &Room, folder: &std::path::Path, access: Access, hidden: &[&str], s
     let mut job = room.job(Rung::Namespaces, script);
     let hidden = hidden.iter().map(|&path| path.into()).collect();
     let (from, at, made) = (host::text(folder), "/vx/ws".into(), vec![".git".into()]);
-    job.mounts.push(Mount::Live(Live { from, at, access, hidden, made }));
+    job.mounts.push(Mount::Live(Live { from, at, access, hidden, made, layer: Layer::Own }));
     if folder.join("src").exists() {
         job.mounts.push(Mount::Again {
             from: "/vx/ws/src".into(),
@@ -98,4 +98,25 @@ async fn thousands_of_folders_are_watched_and_let_go() {
         let (_, seen) = run(&room, &watcher, &folders, &job).await;
         assert_eq!((seen.opened.len(), seen.unseen), (1, None));
     }
+}
+
+#[tokio::test]
+async fn a_folder_with_mounts_inside_is_shown_as_it_is() {
+    let (room, watcher) = (room(), Watcher::start());
+    let folder = checkout(&room);
+    let script = "cd /vx/ws && cat src/a.rs && test -z \"$(ls -A target)\" && test ! -s .git && ! touch made src/a.rs";
+    let mut job = job(&room, &folder, Access::Writable, &["target", ".git"], script);
+    for mount in &mut job.mounts {
+        if let Mount::Live(live) = mount {
+            (live.layer, live.made) = (Layer::Shared, Vec::new());
+        }
+    }
+    // Another action on the same folders has the same watches, and its end must not take them away.
+    let mut short = job.clone();
+    short.argv[2] = "true".into();
+    job.argv[2] = format!("sleep 0.5; {script}").as_str().into();
+    let (long, _) = tokio::join!(run(&room, &watcher, &FOLDERS, &job), run(&room, &watcher, &FOLDERS, &short));
+    let (text, seen) = long;
+    assert_eq!((text.lines().next(), seen.opened.contains("src/a.rs")), (Some("text"), true));
+    assert!(!folder.join("made").exists() && folder.join("target/debug/y").exists());
 }
