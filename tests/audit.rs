@@ -99,3 +99,29 @@ fn landlock_hears_of_files() {
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert!(done.stderr.contains("tried to open ~/.ssh/id_ed25519 (EACCES) and was refused"), "{}", done.stderr);
 }
+
+#[test]
+fn a_failed_compiler_call_is_heard_when_it_is_repeated() {
+    let machine = Machine::with_vx(Who::Person);
+    machine.write(machine.home().join(".ssh/id_ed25519"), "a key");
+    let path = machine.home().join("macros");
+    let file = |below: &str, text: &str| machine.write(path.join(below), text);
+    file("Cargo.toml", "[workspace]\nmembers = [\"app\", \"steal\"]\nresolver = \"2\"\n");
+    let manifest = |name: &str, more: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n{more}")
+    };
+    file("app/Cargo.toml", &manifest("app", "[dependencies]\nsteal = { path = \"../steal\" }\n"));
+    file("app/src/main.rs", "steal::steal!();\nfn main() {}\n");
+    file("steal/Cargo.toml", &manifest("steal", "[lib]\nproc-macro = true\n"));
+    file(
+        "steal/src/lib.rs",
+        "#[proc_macro]\npub fn steal(_: proc_macro::TokenStream) -> proc_macro::TokenStream {\n    \
+         std::fs::read(\"/home/vx-tester/.ssh/id_ed25519\").unwrap();\n    Default::default()\n}\n",
+    );
+    let heading = "error: app@1.0.0: its compiler with macros tried to open ~/.ssh/id_ed25519 (ENOENT)";
+    for heard in [false, true] {
+        let done = machine.run_in(&path, ["vx", "build"]);
+        assert_eq!(done.code, 101, "{}", done.stderr);
+        assert_eq!(done.stderr.contains(heading), heard, "{}", done.stderr);
+    }
+}
