@@ -89,6 +89,7 @@ async fn build(
         services,
         identity,
         executing: Arc::clone(&daemon.executing),
+        flights: Arc::clone(&daemon.flights),
         names: Arc::clone(&daemon.names),
         history: Arc::clone(&daemon.history),
         why: Arc::clone(&daemon.why),

@@ -8,7 +8,14 @@ use shared::{
 };
 
 use crate::{
-    audit, events::Counters, execute::Executing, history::History, names::Names, sources::Hashes, why, workspace::Plans,
+    audit,
+    events::Counters,
+    execute::{Executing, Flights},
+    history::History,
+    names::Names,
+    sources::Hashes,
+    why,
+    workspace::Plans,
 };
 
 /// The daemon's state.
@@ -19,6 +26,8 @@ pub struct Daemon {
     pub hashes: Arc<Hashes>,
     /// Actions that builds wait for.
     pub executing: Arc<Executing>,
+    /// Units of workspaces that builds run.
+    pub flights: Arc<Flights>,
     /// Variables that units have named.
     pub names: Arc<Names>,
     /// How long units took.
@@ -39,6 +48,7 @@ impl Daemon {
             plans: Plans::default(),
             hashes: Arc::default(),
             executing: Arc::default(),
+            flights: Arc::default(),
             names: Arc::default(),
             history: Arc::new(History::new(paths::state_dir(Service::Daemon).map(|dir| dir.join("durations")))),
             audit: Arc::new(audit::Memory::new(paths::state_dir(Service::Daemon).map(|dir| dir.join("audit")))),

@@ -65,6 +65,39 @@ impl Drop for Interest<'_> {
     }
 }
 
+/// Units of workspaces that are run, by what their runs most likely are. What such a run is for sure
+/// is known at its end, so that another build that seems to want the same waits and looks again.
+#[derive(Debug, Default)]
+pub struct Flights(Mutex<HashMap<Digest, CancellationToken>>);
+
+/// One such run; whoever waits for it is told when this is dropped.
+#[derive(Debug)]
+pub struct Flight {
+    flights: Arc<Flights>,
+    key: Digest,
+}
+
+impl Flights {
+    /// Begins a run, or says what tells of the end of the one that there is.
+    pub fn begin(self: &Arc<Self>, key: Digest) -> Result<Flight, CancellationToken> {
+        let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(over) = flights.get(&key) {
+            return Err(over.clone());
+        }
+        flights.insert(key, CancellationToken::new());
+        Ok(Flight { flights: Arc::clone(self), key })
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let over = self.flights.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        if let Some(over) = over {
+            over.cancel();
+        }
+    }
+}
+
 /// What running an action takes.
 pub struct Work {
     /// casd and execd.

@@ -12,7 +12,7 @@ use std::{
 
 use shared::{
     checkout::{self, Git},
-    digest::Digest,
+    digest::{Digest, Function},
     fault::{Failure, Fault},
     limits,
 };
@@ -136,6 +136,12 @@ fn is_passing(name: &str) -> bool {
 }
 
 impl Scan {
+    /// What two checkouts have in common that are most likely alike: names and sizes.
+    pub fn likeness(&self) -> Digest {
+        let files: BTreeSet<_> = self.files.iter().map(|(path, (stamp, _))| (path, stamp.size())).collect();
+        Digest::of(Function::Blake3, format!("{files:?}").as_bytes())
+    }
+
     fn take(checkout: &Checkout) -> Result<Scan, Failure> {
         let taken = Instant::now();
         let mut scan =

@@ -19,6 +19,7 @@ use std::{
 
 use shared::{
     client::exec::Identity,
+    digest::{Digest, Function},
     fault::{Failure, Fault},
     limits,
     reapi::v2,
@@ -40,7 +41,7 @@ use crate::{
         plan::{Plan, UnitId},
     },
     events::{Event, Listener},
-    execute::{Early, Executing, Work},
+    execute::{Early, Executing, Flight, Flights, Work},
     graph::{Build, Cost},
     history::History,
     inputs::Inputs,
@@ -71,6 +72,8 @@ pub struct Surroundings {
     pub identity: Identity,
     /// Actions that other builds wait for too.
     pub executing: Arc<Executing>,
+    /// Units of workspaces that other builds run too.
+    pub flights: Arc<Flights>,
     /// Who is told what happens.
     pub listeners: Vec<Arc<dyn Listener>>,
     /// The person's variables.
@@ -111,6 +114,8 @@ pub struct Runner<'a> {
     costs: Vec<Cost>,
     /// What the hits cost when they were run, by unit.
     saved: HashMap<usize, Duration>,
+    /// Of the run that is looked at now.
+    flight: Option<Flight>,
     /// Failures that are not believed yet, by unit.
     held: BTreeMap<usize, (v2::ActionResult, Streams)>,
     /// Waiting and running units that see the workspace.
@@ -141,6 +146,10 @@ struct Finished {
     outcome: Result<Option<v2::ActionResult>, Failure>,
     /// The checkout before it ran, if it sees that.
     before: Option<Arc<Scan>>,
+    /// Tells others that it is over, and stored.
+    flight: Option<Flight>,
+    /// Nothing ran: another build has run what is most likely the same.
+    joined: bool,
 }
 
 /// Says what the person should read.
@@ -167,6 +176,7 @@ impl<'a> Runner<'a> {
             cancels: HashMap::new(),
             costs: vec![Cost { whole: 0, metadata: 0 }; plan.units.len()],
             saved: HashMap::new(),
+            flight: None,
             held: BTreeMap::new(),
             pending: HashMap::new(),
             placed: HashSet::new(),
@@ -211,6 +221,7 @@ impl<'a> Runner<'a> {
                 Some(finished) = tasks.running.join_next() => {
                     let finished = finished.map_err(|err| Failure::new(Fault::Bug, format!("an action's task: {err}")))?;
                     self.finished(finished, terminal).await?;
+                    self.flight = None;
                 }
                 () = self.around.cancel.cancelled() => {
                     tasks.early.close();
@@ -254,6 +265,8 @@ impl<'a> Runner<'a> {
         };
         self.cancels.insert(unit, work.cancel.clone());
         let checkout = self.is_live(&call).then(|| Arc::clone(self.inputs.checkout()));
+        let records_at = checkout.as_ref().and_then(|_| self.pending.get(&unit)).map(|pending| pending.records_at());
+        let flights = Arc::clone(&self.around.flights);
         let span = tracing::error_span!("action", vx_action = action.digest.hex());
         let outcome = async move {
             let before = match &checkout {
@@ -261,14 +274,34 @@ impl<'a> Runner<'a> {
                 None => Ok(None),
             };
             let (outcome, before) = match before {
-                Ok(before) => (work.run(&action).await, before),
+                Ok(before) => (Ok(before.clone()), before),
                 Err(failure) => (Err(failure), None),
             };
-            Finished { unit, call, outcome, before }
+            let likely = before.as_ref().zip(records_at).map(|(scan, at)| likely(&at, scan));
+            let flight = match likely.map(|key| flights.begin(key)).transpose() {
+                Ok(flight) => flight,
+                Err(over) => {
+                    tokio::select! {
+                        () = over.cancelled() => {}
+                        () = work.cancel.cancelled() => {}
+                    }
+                    return Finished { unit, call, outcome: Ok(None), before: None, flight: None, joined: true };
+                }
+            };
+            let outcome = match outcome {
+                Ok(_) => work.run(&action).await,
+                Err(failure) => Err(failure),
+            };
+            Finished { unit, call, outcome, before, flight, joined: false }
         };
         tasks.running.spawn(outcome.instrument(span));
         Ok(())
     }
+}
+
+/// What a run of a unit of the workspace most likely is.
+fn likely(records_at: &Digest, scan: &Scan) -> Digest {
+    Digest::of(Function::Blake3, format!("{records_at} {}", scan.likeness()).as_bytes())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

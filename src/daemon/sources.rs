@@ -32,6 +32,11 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// The file's size.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The stamp of a file.
     pub fn of(meta: &fs::Metadata) -> Self {
         let ns = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);

@@ -26,8 +26,7 @@ use crate::{
     early::{self, Notice},
     executor::Executor,
     heard::{Ears, Heard},
-    host, incremental,
-    jobserver::{self, Pipes},
+    host, incremental, jobserver,
     launch::{RunError, Running},
     memory,
     output::{Capture, Overflow},
@@ -37,7 +36,6 @@ use crate::{
         cgroup::{self, Group},
     },
     seen::{Seen, Watch},
-    slots::Tokens,
     view::{self, Command, Style, View, paths::Output},
 };
 
@@ -230,7 +228,7 @@ async fn execute(
     let mut job = job(executor, request, view);
     let ears = executor.is_heard(request).then(|| Ears::open(view, job.rung)).flatten();
     job.heard = ears.is_some();
-    let lent = jobserver(executor, request, &mut job);
+    let lent = jobserver::lend(executor, request, &mut job);
     let group = executor.group().map_err(|err| internal("make a control group", err))?;
     let is_limited = group.as_ref().is_some_and(Group::limits_memory);
     let memory_bytes = cgroup::memory_bytes().filter(|_| !is_limited);
@@ -285,28 +283,6 @@ async fn execute(
         executor.remember_failed(request.digest);
     }
     Ok(Run { ending, usage, seen, heard, stdout, stderr, began, early: None, over })
-}
-
-/// Lends free slots to an action that asks for them. One without is slower, no more.
-fn jobserver(executor: &Executor, request: &Request, job: &mut Job) -> Option<(Tokens, Pipes)> {
-    if !request.style.has_jobserver() {
-        return None;
-    }
-    // A number of the client's choice would tell machines apart in the key.
-    if let Some((_, jobs)) = job.env.iter_mut().find(|(name, _)| name.0 == b"NUM_JOBS") {
-        *jobs = executor.slots.total().to_string().as_str().into();
-    }
-    match executor.slots.jobserver() {
-        Ok(lent) => {
-            let (name, value) = jobserver::variable();
-            job.env.push((name.into(), value.as_str().into()));
-            Some(lent)
-        }
-        Err(err) => {
-            tracing::warn!(%err, "no jobserver for an action, ignoring");
-            None
-        }
-    }
 }
 
 /// Sets the watches on a live checkout, then lets the payload start.

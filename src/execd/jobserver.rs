@@ -14,6 +14,8 @@ use std::{
 
 use tokio::net::unix::pipe;
 
+use crate::{action::Request, executor::Executor, sandbox::Job, slots::Tokens};
+
 /// Where an action finds the pipes: numbers that neither programs nor shells use by themselves.
 pub const DESCRIPTORS: [i32; 2] = [198, 199];
 /// A token, as make writes it.
@@ -26,6 +28,28 @@ const AT_ONCE: usize = 4096;
 pub fn variable() -> (&'static str, String) {
     let [read, write] = DESCRIPTORS;
     ("CARGO_MAKEFLAGS", format!("-j --jobserver-fds={read},{write} --jobserver-auth={read},{write}"))
+}
+
+/// Lends free slots to an action that asks for them. One without is slower, no more.
+pub fn lend(executor: &Executor, request: &Request, job: &mut Job) -> Option<(Tokens, Pipes)> {
+    if !request.style.has_jobserver() {
+        return None;
+    }
+    // A number of the client's choice would tell machines apart in the key.
+    if let Some((_, jobs)) = job.env.iter_mut().find(|(name, _)| name.0 == b"NUM_JOBS") {
+        *jobs = executor.slots.total().to_string().as_str().into();
+    }
+    match executor.slots.jobserver() {
+        Ok(lent) => {
+            let (name, value) = variable();
+            job.env.push((name.into(), value.as_str().into()));
+            Some(lent)
+        }
+        Err(err) => {
+            tracing::warn!(%err, "no jobserver for an action, ignoring");
+            None
+        }
+    }
 }
 
 /// execd's side.

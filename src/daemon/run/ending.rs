@@ -29,11 +29,16 @@ impl Runner<'_> {
 
     /// A unit's action has ended.
     pub(super) async fn finished(&mut self, finished: Finished, terminal: &impl Say) -> Result<(), Failure> {
-        let Finished { unit, call, outcome, before } = finished;
+        let Finished { unit, call, outcome, before, flight, joined } = finished;
+        self.flight = flight;
         self.cancels.remove(&unit);
         if self.build.is_stale(unit) {
             self.tell(&Event::Repeated(UnitId(unit)));
             self.build.again(unit);
+            return Ok(());
+        }
+        if joined && !self.around.cancel.is_cancelled() {
+            self.repeat(unit);
             return Ok(());
         }
         let Some(result) = outcome? else {

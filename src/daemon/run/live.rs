@@ -57,6 +57,13 @@ pub(super) struct Pending {
     records: Vec<Record>,
 }
 
+impl Pending {
+    /// Under which Action its records are.
+    pub(super) fn records_at(&self) -> Digest {
+        self.records_at
+    }
+}
+
 /// What became of a run.
 pub(super) enum Kept {
     /// Its result is stored.
@@ -171,7 +178,10 @@ impl Runner<'_> {
         let (key, stored) = (records::narrow(&pending.base, &facts), lean(result));
         self.keyed(unit, key, facts);
         let services = self.around.services.clone();
+        let flight = self.flight.take();
         self.keeping.spawn(async move {
+            // Over for others when it can be found.
+            let _flight = flight;
             let cas = &services.cas;
             let result = persist(async || cas.update_action_result(key, stored.clone()).await);
             let records = async {
