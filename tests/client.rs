@@ -110,6 +110,37 @@ fn a_client_that_is_killed_cancels_too() {
 }
 
 #[test]
+fn what_runs_is_shown_on_a_terminal_that_can_show_it() {
+    let machine = Machine::with_vx(Who::Person);
+    let on_terminal = |salt: &str, variables: &str, words: &str| {
+        let sleep = "    std::thread::sleep(std::time::Duration::from_secs(1));";
+        let project = Project::write(&machine, salt, salt, sleep);
+        let line = format!("script -qec 'stty cols 40 rows 10; {variables} vx build {words}' /dev/null");
+        machine.run_in(&project.path, ["sh", "-c", &line]).ok()
+    };
+    let shown = on_terminal("shown", "TERM=xterm", "");
+    let painted: Vec<&str> = shown.split("\u{1b}[K").filter(|part| part.contains("    Building")).collect();
+    assert!(!painted.is_empty() && shown.contains("mid v1.0.0 (build scr"), "{shown:?}");
+    for line in painted {
+        let line = line.rsplit('\n').next().unwrap_or_default();
+        let (_, line) = line.rsplit_once("Building").expect("the head");
+        assert!("    Building".len() + line.replace("\u{1b}[0m", "").chars().count() < 40, "{line:?}");
+    }
+    assert!(shown.contains("\u{1b}[1m\u{1b}[92m    Finished"), "{shown:?}");
+    let plain = on_terminal("plain", "TERM=xterm NO_COLOR=1", "");
+    assert!(plain.contains("    Building ") && !plain.contains("\u{1b}[1m"), "{plain:?}");
+    for (salt, variables, words) in [
+        ("dumb", "TERM=dumb", ""),
+        ("never", "TERM=xterm CARGO_TERM_PROGRESS_WHEN=never", ""),
+        ("quiet", "TERM=xterm", "-q"),
+        ("ci", "TERM=xterm CI=1", "--color never"),
+    ] {
+        let said = on_terminal(salt, variables, words);
+        assert!(!said.contains("Building"), "{salt}: {said:?}");
+    }
+}
+
+#[test]
 fn the_client_makes_no_process() {
     let machine = Machine::with_vx(Who::Person);
     let project = Project::write(&machine, "traced", "", "");
