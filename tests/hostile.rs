@@ -169,7 +169,7 @@ fn every_attempt_ends_as_the_table_says() {
         let path = project(&machine, &format!("hostile-{rung}"), "all", &envs);
         let done = machine.run_in(&path, ["vx", "build"]);
         assert_eq!(done.code, 0, "{rung}: {}\n{}", done.stderr, machine.journal());
-        for line in done.stderr.lines().filter_map(|line| line.split_once("tried ")) {
+        for line in done.stderr.lines().filter_map(|line| line.split_once(": tried ")) {
             let (name, outcome) = line.1.split_once(' ').expect("a name and an outcome");
             let row = TABLE.iter().position(|(one, ..)| *one == name).expect("a name of the table");
             found[row][column] = outcome.trim().to_owned();
