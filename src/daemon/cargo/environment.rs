@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use super::mounts;
 
-/// Fixed for every call. Where a script asks for NUM_JOBS it gets the same number everywhere:
-/// the real bound is the executor's slots, and a machine's number would divide the keys.
+/// Fixed for every call.
 const FIXED: [(&str, &str); 3] = [("HOME", "/vx/home"), ("LANG", "C.UTF-8"), ("PATH", "")];
-/// See [`FIXED`].
+/// What an Action says of NUM_JOBS: a machine's own number would divide the keys. vx-execd puts its
+/// slots in the place of it.
 pub const NUM_JOBS: &str = "4";
 
 /// What rustc itself obeys.
