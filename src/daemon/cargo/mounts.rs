@@ -105,8 +105,9 @@ fn replace<'a>(text: &str, pairs: impl Iterator<Item = (&'a str, &'a str)> + Clo
 /// Whether a slash after `before` continues a path. It does not after a flag of one letter, as in
 /// `-L/usr/lib`, nor after a colour's escape sequence, which ends in a letter too.
 fn goes_on(before: &str) -> bool {
-    let colour = before.strip_suffix('m').and_then(|rest| rest.rsplit_once("\u{1b}["));
-    if colour.is_some_and(|(_, codes)| codes.chars().all(|one| one.is_ascii_digit() || one == ';')) {
+    let is_code = |one: char| one.is_ascii_digit() || one == ';';
+    let colour = before.strip_suffix('m').map(|rest| rest.trim_end_matches(is_code));
+    if colour.is_some_and(|rest| rest.ends_with("\u{1b}[")) {
         return false;
     }
     let in_name = |one: &char| one.is_alphanumeric() || matches!(one, '_' | '-' | '.' | '/');
