@@ -27,15 +27,21 @@ end
 complete -c vx -n "__fish_vx_needs_command" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_needs_command" -s V -l version -d 'Print version'
 complete -c vx -n "__fish_vx_needs_command" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
+complete -c vx -n "__fish_vx_needs_command" -f -a "b" -d 'Compile the packages of a workspace and what they depend on'
+complete -c vx -n "__fish_vx_needs_command" -f -a "check" -d 'Find the errors in the packages of a workspace without making programs of them'
+complete -c vx -n "__fish_vx_needs_command" -f -a "c" -d 'Find the errors in the packages of a workspace without making programs of them'
 complete -c vx -n "__fish_vx_needs_command" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
 complete -c vx -n "__fish_vx_needs_command" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
 complete -c vx -n "__fish_vx_needs_command" -f -a "ping" -d 'Ask whether the daemon is there'
 complete -c vx -n "__fish_vx_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c vx -n "__fish_vx_using_subcommand build" -s p -l package -d 'Package to build (see `cargo help pkgid`)' -r -f
-complete -c vx -n "__fish_vx_using_subcommand build" -l exclude -d 'Exclude packages from the build' -r -f
-complete -c vx -n "__fish_vx_using_subcommand build" -l bin -d 'Build only the specified binary' -r -f
+complete -c vx -n "__fish_vx_using_subcommand build" -s p -l package -d 'Only this package (see `cargo help pkgid`)' -r -f
+complete -c vx -n "__fish_vx_using_subcommand build" -l exclude -d 'Exclude packages' -r -f
+complete -c vx -n "__fish_vx_using_subcommand build" -l bin -d 'Only the specified binary' -r -f
+complete -c vx -n "__fish_vx_using_subcommand build" -l example -d 'Only the specified example' -r -f
+complete -c vx -n "__fish_vx_using_subcommand build" -l test -d 'Only the specified test target' -r -f
+complete -c vx -n "__fish_vx_using_subcommand build" -l bench -d 'Only the specified bench target' -r -f
 complete -c vx -n "__fish_vx_using_subcommand build" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
-complete -c vx -n "__fish_vx_using_subcommand build" -l profile -d 'Build with the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand build" -l profile -d 'With the specified profile' -r -f
 complete -c vx -n "__fish_vx_using_subcommand build" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand build" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand build" -l message-format -d 'Form of messages' -r -f -a "human\t''
@@ -47,25 +53,135 @@ json-render-diagnostics\t''"
 complete -c vx -n "__fish_vx_using_subcommand build" -l color -d 'Colours in what is said' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c vx -n "__fish_vx_using_subcommand build" -l workspace -l all -d 'Build all packages of the workspace'
-complete -c vx -n "__fish_vx_using_subcommand build" -l lib -d 'Build only this package\'s library'
-complete -c vx -n "__fish_vx_using_subcommand build" -l bins -d 'Build all binaries'
+complete -c vx -n "__fish_vx_using_subcommand build" -l workspace -l all -d 'All packages of the workspace'
+complete -c vx -n "__fish_vx_using_subcommand build" -l lib -d 'Only this package\'s library'
+complete -c vx -n "__fish_vx_using_subcommand build" -l bins -d 'All binaries'
+complete -c vx -n "__fish_vx_using_subcommand build" -l examples -d 'All examples'
+complete -c vx -n "__fish_vx_using_subcommand build" -l tests -d 'All targets that have `test = true` set'
+complete -c vx -n "__fish_vx_using_subcommand build" -l benches -d 'All targets that have `bench = true` set'
+complete -c vx -n "__fish_vx_using_subcommand build" -l all-targets -d 'All targets'
 complete -c vx -n "__fish_vx_using_subcommand build" -l all-features -d 'Activate all available features'
 complete -c vx -n "__fish_vx_using_subcommand build" -l no-default-features -d 'Do not activate the `default` feature'
-complete -c vx -n "__fish_vx_using_subcommand build" -s r -l release -d 'Build in release mode, with optimisations'
-complete -c vx -n "__fish_vx_using_subcommand build" -s q -l quiet -d 'Say nothing but warnings and errors'
-complete -c vx -n "__fish_vx_using_subcommand build" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
+complete -c vx -n "__fish_vx_using_subcommand build" -s r -l release -d 'In release mode, with optimisations'
 complete -c vx -n "__fish_vx_using_subcommand build" -l locked -d 'Assert that Cargo.lock stays as it is'
 complete -c vx -n "__fish_vx_using_subcommand build" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand build" -l frozen -d '--locked and --offline'
+complete -c vx -n "__fish_vx_using_subcommand build" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c vx -n "__fish_vx_using_subcommand build" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
 complete -c vx -n "__fish_vx_using_subcommand build" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand b" -s p -l package -d 'Only this package (see `cargo help pkgid`)' -r -f
+complete -c vx -n "__fish_vx_using_subcommand b" -l exclude -d 'Exclude packages' -r -f
+complete -c vx -n "__fish_vx_using_subcommand b" -l bin -d 'Only the specified binary' -r -f
+complete -c vx -n "__fish_vx_using_subcommand b" -l example -d 'Only the specified example' -r -f
+complete -c vx -n "__fish_vx_using_subcommand b" -l test -d 'Only the specified test target' -r -f
+complete -c vx -n "__fish_vx_using_subcommand b" -l bench -d 'Only the specified bench target' -r -f
+complete -c vx -n "__fish_vx_using_subcommand b" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
+complete -c vx -n "__fish_vx_using_subcommand b" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand b" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
+complete -c vx -n "__fish_vx_using_subcommand b" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand b" -l message-format -d 'Form of messages' -r -f -a "human\t''
+short\t''
+json\t''
+json-diagnostic-short\t''
+json-diagnostic-rendered-ansi\t''
+json-render-diagnostics\t''"
+complete -c vx -n "__fish_vx_using_subcommand b" -l color -d 'Colours in what is said' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vx -n "__fish_vx_using_subcommand b" -l workspace -l all -d 'All packages of the workspace'
+complete -c vx -n "__fish_vx_using_subcommand b" -l lib -d 'Only this package\'s library'
+complete -c vx -n "__fish_vx_using_subcommand b" -l bins -d 'All binaries'
+complete -c vx -n "__fish_vx_using_subcommand b" -l examples -d 'All examples'
+complete -c vx -n "__fish_vx_using_subcommand b" -l tests -d 'All targets that have `test = true` set'
+complete -c vx -n "__fish_vx_using_subcommand b" -l benches -d 'All targets that have `bench = true` set'
+complete -c vx -n "__fish_vx_using_subcommand b" -l all-targets -d 'All targets'
+complete -c vx -n "__fish_vx_using_subcommand b" -l all-features -d 'Activate all available features'
+complete -c vx -n "__fish_vx_using_subcommand b" -l no-default-features -d 'Do not activate the `default` feature'
+complete -c vx -n "__fish_vx_using_subcommand b" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand b" -l locked -d 'Assert that Cargo.lock stays as it is'
+complete -c vx -n "__fish_vx_using_subcommand b" -l offline -d 'Do not access the network'
+complete -c vx -n "__fish_vx_using_subcommand b" -l frozen -d '--locked and --offline'
+complete -c vx -n "__fish_vx_using_subcommand b" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c vx -n "__fish_vx_using_subcommand b" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
+complete -c vx -n "__fish_vx_using_subcommand b" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand check" -s p -l package -d 'Only this package (see `cargo help pkgid`)' -r -f
+complete -c vx -n "__fish_vx_using_subcommand check" -l exclude -d 'Exclude packages' -r -f
+complete -c vx -n "__fish_vx_using_subcommand check" -l bin -d 'Only the specified binary' -r -f
+complete -c vx -n "__fish_vx_using_subcommand check" -l example -d 'Only the specified example' -r -f
+complete -c vx -n "__fish_vx_using_subcommand check" -l test -d 'Only the specified test target' -r -f
+complete -c vx -n "__fish_vx_using_subcommand check" -l bench -d 'Only the specified bench target' -r -f
+complete -c vx -n "__fish_vx_using_subcommand check" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
+complete -c vx -n "__fish_vx_using_subcommand check" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand check" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
+complete -c vx -n "__fish_vx_using_subcommand check" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand check" -l message-format -d 'Form of messages' -r -f -a "human\t''
+short\t''
+json\t''
+json-diagnostic-short\t''
+json-diagnostic-rendered-ansi\t''
+json-render-diagnostics\t''"
+complete -c vx -n "__fish_vx_using_subcommand check" -l color -d 'Colours in what is said' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vx -n "__fish_vx_using_subcommand check" -l workspace -l all -d 'All packages of the workspace'
+complete -c vx -n "__fish_vx_using_subcommand check" -l lib -d 'Only this package\'s library'
+complete -c vx -n "__fish_vx_using_subcommand check" -l bins -d 'All binaries'
+complete -c vx -n "__fish_vx_using_subcommand check" -l examples -d 'All examples'
+complete -c vx -n "__fish_vx_using_subcommand check" -l tests -d 'All targets that have `test = true` set'
+complete -c vx -n "__fish_vx_using_subcommand check" -l benches -d 'All targets that have `bench = true` set'
+complete -c vx -n "__fish_vx_using_subcommand check" -l all-targets -d 'All targets'
+complete -c vx -n "__fish_vx_using_subcommand check" -l all-features -d 'Activate all available features'
+complete -c vx -n "__fish_vx_using_subcommand check" -l no-default-features -d 'Do not activate the `default` feature'
+complete -c vx -n "__fish_vx_using_subcommand check" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand check" -l locked -d 'Assert that Cargo.lock stays as it is'
+complete -c vx -n "__fish_vx_using_subcommand check" -l offline -d 'Do not access the network'
+complete -c vx -n "__fish_vx_using_subcommand check" -l frozen -d '--locked and --offline'
+complete -c vx -n "__fish_vx_using_subcommand check" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c vx -n "__fish_vx_using_subcommand check" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
+complete -c vx -n "__fish_vx_using_subcommand check" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand c" -s p -l package -d 'Only this package (see `cargo help pkgid`)' -r -f
+complete -c vx -n "__fish_vx_using_subcommand c" -l exclude -d 'Exclude packages' -r -f
+complete -c vx -n "__fish_vx_using_subcommand c" -l bin -d 'Only the specified binary' -r -f
+complete -c vx -n "__fish_vx_using_subcommand c" -l example -d 'Only the specified example' -r -f
+complete -c vx -n "__fish_vx_using_subcommand c" -l test -d 'Only the specified test target' -r -f
+complete -c vx -n "__fish_vx_using_subcommand c" -l bench -d 'Only the specified bench target' -r -f
+complete -c vx -n "__fish_vx_using_subcommand c" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
+complete -c vx -n "__fish_vx_using_subcommand c" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand c" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
+complete -c vx -n "__fish_vx_using_subcommand c" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand c" -l message-format -d 'Form of messages' -r -f -a "human\t''
+short\t''
+json\t''
+json-diagnostic-short\t''
+json-diagnostic-rendered-ansi\t''
+json-render-diagnostics\t''"
+complete -c vx -n "__fish_vx_using_subcommand c" -l color -d 'Colours in what is said' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vx -n "__fish_vx_using_subcommand c" -l workspace -l all -d 'All packages of the workspace'
+complete -c vx -n "__fish_vx_using_subcommand c" -l lib -d 'Only this package\'s library'
+complete -c vx -n "__fish_vx_using_subcommand c" -l bins -d 'All binaries'
+complete -c vx -n "__fish_vx_using_subcommand c" -l examples -d 'All examples'
+complete -c vx -n "__fish_vx_using_subcommand c" -l tests -d 'All targets that have `test = true` set'
+complete -c vx -n "__fish_vx_using_subcommand c" -l benches -d 'All targets that have `bench = true` set'
+complete -c vx -n "__fish_vx_using_subcommand c" -l all-targets -d 'All targets'
+complete -c vx -n "__fish_vx_using_subcommand c" -l all-features -d 'Activate all available features'
+complete -c vx -n "__fish_vx_using_subcommand c" -l no-default-features -d 'Do not activate the `default` feature'
+complete -c vx -n "__fish_vx_using_subcommand c" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand c" -l locked -d 'Assert that Cargo.lock stays as it is'
+complete -c vx -n "__fish_vx_using_subcommand c" -l offline -d 'Do not access the network'
+complete -c vx -n "__fish_vx_using_subcommand c" -l frozen -d '--locked and --offline'
+complete -c vx -n "__fish_vx_using_subcommand c" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c vx -n "__fish_vx_using_subcommand c" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
+complete -c vx -n "__fish_vx_using_subcommand c" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand why" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand why" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand audit" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand audit" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand ping" -s h -l help -d 'Print help'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build why audit ping help" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build why audit ping help" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build why audit ping help" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build why audit ping help" -f -a "ping" -d 'Ask whether the daemon is there'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build why audit ping help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check why audit ping help" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check why audit ping help" -f -a "check" -d 'Find the errors in the packages of a workspace without making programs of them'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check why audit ping help" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check why audit ping help" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check why audit ping help" -f -a "ping" -d 'Ask whether the daemon is there'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check why audit ping help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

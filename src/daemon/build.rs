@@ -1,4 +1,4 @@
-//! `vx build` from words to files: toolchain, plan, inputs, the build, the placing, the last line.
+//! `vx build` and `vx check` from words to files: toolchain, plan, inputs, the build, the placing, the last line.
 
 use std::{sync::Arc, time::Instant};
 
@@ -20,7 +20,7 @@ use crate::{
         plan::Plan,
         toolchain,
     },
-    cli::BuildArgs,
+    cli::Request,
     daemon::Daemon,
     events::Listener,
     inputs::Inputs,
@@ -35,15 +35,15 @@ use crate::{
 };
 
 /// Runs the word; the exit code.
-pub async fn run(daemon: &Daemon, config: &Config, mut session: Session, args: &BuildArgs) -> u8 {
+pub async fn run(daemon: &Daemon, config: &Config, mut session: Session, request: &Request) -> u8 {
     let began = Instant::now();
     daemon.counters.build();
-    let prepared = prepare(&mut session, args);
+    let prepared = prepare(&mut session, request);
     let session = &session;
     let outcome = tokio::select! {
         outcome = async {
             let (question, look) = prepared?;
-            build(daemon, config, session, args, question, &look, began).await
+            build(daemon, config, session, request, question, &look, began).await
         } => outcome,
         () = cancelled_late(session) => Ok(exit::INTERRUPTED),
     };
@@ -73,7 +73,7 @@ async fn build(
     daemon: &Daemon,
     config: &Config,
     session: &Session,
-    args: &BuildArgs,
+    request: &Request,
     question: Question,
     look: &Look,
     began: Instant,
@@ -96,7 +96,7 @@ async fn build(
         audit: Arc::clone(&daemon.audit),
         listeners: vec![Arc::clone(&daemon.counters) as Arc<dyn Listener>, Arc::clone(&terminal) as _],
         ambient: Ambient::new(session.environment.clone(), config.env.pass.clone()),
-        jobs: args.jobs(cores).map_err(|what| usage(&what))?,
+        jobs: request.jobs.jobs(cores).map_err(|what| usage(&what))?,
         rendering: look.format.rendering,
         cancel: session.cancel.clone(),
     };
@@ -158,18 +158,18 @@ fn usage(what: &str) -> NoPlan {
 }
 
 /// What is asked, and what the answer looks like: known before anything is done.
-fn prepare(session: &mut Session, args: &BuildArgs) -> Result<(Question, Look), NoPlan> {
+fn prepare(session: &mut Session, request: &Request) -> Result<(Question, Look), NoPlan> {
     let surface = Surface::of(session.output.screen());
     let environment = &session.environment;
-    let located = locate(&session.cwd, args.manifest_path.as_deref())?;
+    let located = locate(&session.cwd, request.manifest_path().map(|path| path.as_path()))?;
     let toolchain = toolchain::find(environment, &session.cwd, session.plus.as_deref())
         // As rustup, which cargo is not reached behind.
         .map_err(|failure| NoPlan::Failure(failure, exit::FAILED))?;
     let config = config::Config::load(&Disk::default(), &session.cwd, &toolchain.cargo_home, environment)
         .map_err(|err| usage(&err.to_string()))?;
-    let look = Look::resolve(args, &config, environment, surface).map_err(|what| usage(&what))?;
+    let look = Look::resolve(&request.output, &config, environment, surface).map_err(|what| usage(&what))?;
     session.output.colour = look.colour;
-    let selection = args.selection(&located.manifest);
+    let selection = request.selection(&located.manifest);
     let question = Question {
         located,
         cwd: session.cwd.clone(),

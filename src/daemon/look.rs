@@ -10,7 +10,7 @@ use crate::{
         messages::Format,
         term::{Term, When},
     },
-    cli::BuildArgs,
+    cli::groups::OutputArgs,
     output::Colour,
 };
 
@@ -50,7 +50,7 @@ impl Surface {
 impl Look {
     /// Resolves the choices, or says in cargo's words why they make no sense.
     pub fn resolve(
-        args: &BuildArgs,
+        args: &OutputArgs,
         config: &Config,
         environment: &BTreeMap<String, String>,
         surface: Surface,
@@ -72,7 +72,7 @@ impl Look {
     }
 }
 
-fn verbosity(args: &BuildArgs, term: &Term) -> Result<Verbosity, String> {
+fn verbosity(args: &OutputArgs, term: &Term) -> Result<Verbosity, String> {
     match (args.verbose, args.quiet) {
         (1.., true) => Err("cannot set both --verbose and --quiet".to_owned()),
         (2.., false) => Ok(Verbosity::VeryVerbose),
@@ -126,7 +126,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        args: BuildArgs,
+        args: OutputArgs,
     }
 
     fn look(line: &str, file: &str, variables: &[(&str, &str)], has_terminal: bool) -> Result<Look, String> {

@@ -34,6 +34,7 @@ use tracing::Instrument;
 
 use crate::{
     audit, build,
+    cargo::select::Intent,
     cli::{self, Word},
     daemon::Daemon,
     door::{Caller, ping_answer, read_start},
@@ -179,7 +180,7 @@ async fn run_word(
             return print(if answer.on_stdout { stdout } else { stderr }, answer.text, answer.exit).await;
         }
     };
-    let args = match word {
+    let request = match word {
         Word::Ping => return print(stdout, ping_answer(), exit::OK).await,
         Word::Audit(args) => {
             let cwd = PathBuf::from(OsString::from_vec(start.cwd.0));
@@ -195,7 +196,8 @@ async fn run_word(
                 Err(failure) => print(stderr, format!("error: {failure}\n"), exit::FAILED).await,
             };
         }
-        Word::Build(args) => args,
+        Word::Build(args) => args.request(Intent::Build),
+        Word::Check(args) => args.request(Intent::Check),
     };
     let environment: BTreeMap<String, String> = start
         .env
@@ -209,7 +211,7 @@ async fn run_word(
     let Ok(output) = Output::new(stdout, &stderr, client, colour) else { return exit::FAILED };
     let cwd = PathBuf::from(OsString::from_vec(start.cwd.0));
     let session = Session { run: start.run, plus, cwd, environment, output: output.clone(), stderr, cancel };
-    let code = build::run(&daemon, &config, session, &args).await;
+    let code = build::run(&daemon, &config, session, &request).await;
     output.flush().await;
     code
 }

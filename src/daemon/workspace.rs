@@ -27,6 +27,7 @@ use crate::{
         metadata::{Lock, Metadata},
         plan::{Plan, Sources},
         probe::{Probe, Rustc},
+        select::Intent,
         toolchain::Toolchain,
         unit_graph::UnitGraph,
     },
@@ -250,11 +251,11 @@ async fn ask(
     let rustc = parsed(Rustc::parse(&rustc_answer.stdout))?;
     let probes = probe(services, question, config, &rustc).await?;
     let selection = &question.selection;
-    let mut graph = hear(services, question, CargoKind::UnitGraph, selection.graph_args()).await?;
+    let mut graph = hear(services, question, graph_of(selection.intent), selection.graph_args()).await?;
     if !graph.is_ok() {
         fetch(services, question, stderr).await?;
         fetched = Fetched::Yes;
-        graph = hear(services, question, CargoKind::UnitGraph, selection.graph_args()).await?;
+        graph = hear(services, question, graph_of(selection.intent), selection.graph_args()).await?;
     }
     let graph = succeeded(graph)?;
     let mut metadata = hear(services, question, CargoKind::Metadata, selection.metadata_args(&rustc.host)).await?;
@@ -273,6 +274,16 @@ async fn ask(
         said: graph.stderr,
     };
     Ok((answers, fetched))
+}
+
+fn graph_of(intent: Intent) -> CargoKind {
+    match intent {
+        Intent::Build => CargoKind::UnitGraph,
+        Intent::Check => CargoKind::CheckGraph,
+        Intent::Test => CargoKind::TestGraph,
+        Intent::Bench => CargoKind::BenchGraph,
+        Intent::Doc => CargoKind::DocGraph,
+    }
 }
 
 async fn probe(
@@ -318,7 +329,7 @@ fn succeeded(heard: Heard) -> Result<Heard, NoPlan> {
 
 async fn hear(services: &Services, question: &Question, kind: CargoKind, args: Vec<String>) -> Result<Heard, NoPlan> {
     let mut run = run_of(question, kind, args);
-    if matches!(kind, CargoKind::UnitGraph | CargoKind::Metadata) {
+    if !matches!(kind, CargoKind::Probe) {
         run.env = question.coloured_environment();
     }
     let streams = [memory()?, memory()?];

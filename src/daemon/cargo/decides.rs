@@ -189,8 +189,9 @@ impl Question {
             .collect();
         let text = |name: &str| files::text(&self.located.root.join(name)).ok();
         let key = json!({
-            "vx-plan": 2,
+            "vx-plan": 3,
             "toolchain": self.toolchain_identity,
+            "intent": format!("{:?}", self.selection.intent),
             "words": self.selection.graph_args().iter().map(|word| names.to_fixed(word)).collect::<Vec<_>>(),
             "cwd": relative(&self.cwd),
             "manifest": relative(&self.located.manifest),

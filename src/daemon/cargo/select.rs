@@ -1,10 +1,27 @@
 //! The words that the person's selection becomes for cargo's own commands.
 
+/// What the targets are wanted for: which of cargo's commands decides about units.
+#[allow(dead_code, reason = "the words for the others come with what runs them")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Intent {
+    #[default]
+    Build,
+    /// Only whether they compile.
+    Check,
+    /// Test programs, and what they need.
+    Test,
+    /// Benchmarks likewise.
+    Bench,
+    /// Their documentation.
+    Doc,
+}
+
 /// Which profile is built.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ProfileChoice {
+    /// That of the word: `dev`, `test` or `bench`.
     #[default]
-    Dev,
+    Default,
     Release,
     Named(String),
 }
@@ -25,6 +42,7 @@ pub enum Network {
 /// What the person asked to build.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
+    pub intent: Intent,
     pub profile: ProfileChoice,
     pub packages: Vec<String>,
     /// `--workspace`.
@@ -48,6 +66,14 @@ pub enum TargetChoice {
     Lib,
     Bins,
     Bin(String),
+    Examples,
+    Example(String),
+    Tests,
+    Test(String),
+    Benches,
+    Bench(String),
+    /// `--all-targets`.
+    All,
 }
 
 /// `--all-features` and `--no-default-features`.
@@ -62,12 +88,12 @@ pub enum FeatureDefaults {
 }
 
 impl Selection {
-    /// For `cargo build --unit-graph`. Always offline: what is missing is fetched before, by the
+    /// For `cargo build --unit-graph`, or the intent's command in place of `build`. Always offline: what is missing is fetched before, by the
     /// one command that has the network.
     pub fn graph_args(&self) -> Vec<String> {
         let mut args = Vec::new();
         match &self.profile {
-            ProfileChoice::Dev => {}
+            ProfileChoice::Default => {}
             ProfileChoice::Release => args.push("--release".to_owned()),
             ProfileChoice::Named(name) => args.push(format!("--profile={name}")),
         }
@@ -81,6 +107,13 @@ impl Selection {
                 TargetChoice::Lib => "--lib".to_owned(),
                 TargetChoice::Bins => "--bins".to_owned(),
                 TargetChoice::Bin(name) => format!("--bin={name}"),
+                TargetChoice::Examples => "--examples".to_owned(),
+                TargetChoice::Example(name) => format!("--example={name}"),
+                TargetChoice::Tests => "--tests".to_owned(),
+                TargetChoice::Test(name) => format!("--test={name}"),
+                TargetChoice::Benches => "--benches".to_owned(),
+                TargetChoice::Bench(name) => format!("--bench={name}"),
+                TargetChoice::All => "--all-targets".to_owned(),
             });
         }
         self.common_args(&mut args);
@@ -134,10 +167,11 @@ mod tests {
     #[test]
     fn words_for_cargo() {
         let selection = Selection {
+            intent: Intent::Test,
             profile: ProfileChoice::Named("fast".to_owned()),
             packages: vec!["a".to_owned()],
             workspace: Some(Workspace { exclude: vec!["b".to_owned()] }),
-            targets: vec![TargetChoice::Bin("x".to_owned()), TargetChoice::Lib],
+            targets: vec![TargetChoice::Bin("x".to_owned()), TargetChoice::Lib, TargetChoice::Tests],
             features: vec!["f g".to_owned()],
             feature_defaults: FeatureDefaults::NoDefault,
             manifest_path: Some("m/Cargo.toml".to_owned()),
@@ -145,7 +179,7 @@ mod tests {
         };
         assert_eq!(
             selection.graph_args().join(" "),
-            "--profile=fast --package=a --workspace --exclude=b --bin=x --lib --features=f g --no-default-features \
+            "--profile=fast --package=a --workspace --exclude=b --bin=x --lib --tests --features=f g --no-default-features \
              --manifest-path=m/Cargo.toml --offline --locked"
         );
         assert_eq!(

@@ -1,192 +1,37 @@
-//! `vx build`: cargo's flags of the same name, as far as vx honours them.
+//! `vx build` and `vx check`: cargo's flags of the same names, as far as vx honours them.
 
-use std::path::PathBuf;
+use clap::Args;
 
-use clap::{ArgAction, Args, ValueHint};
-
-use crate::cargo::{
-    messages::{Format, JsonDiagnostics, Messages, Rendering},
-    select::{FeatureDefaults, Network, ProfileChoice, Selection, TargetChoice, Workspace},
+use super::{
+    groups::{FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, ProfileArgs},
+    request::Request,
+    targets::TargetArgs,
 };
+use crate::cargo::select::Intent;
 
-/// The values of `--message-format`.
-const FORMATS: [&str; 6] =
-    ["human", "short", "json", "json-diagnostic-short", "json-diagnostic-rendered-ansi", "json-render-diagnostics"];
-const JSON: Format = Format { rendering: Rendering::Full, messages: Messages::Json(JsonDiagnostics::Plain) };
-const TWO_FORMATS: &str = "cannot specify two kinds of `message-format` arguments";
-
-/// The flags of `vx build`.
+/// The flags of `vx build` and `vx check`.
 #[derive(Debug, Args)]
 pub struct BuildArgs {
-    /// Package to build (see `cargo help pkgid`)
-    #[arg(short, long, value_name = "SPEC", value_hint = ValueHint::Other)]
-    package: Vec<String>,
-    /// Build all packages of the workspace
-    #[arg(long, visible_alias = "all")]
-    workspace: bool,
-    /// Exclude packages from the build
-    #[arg(long, value_name = "SPEC", requires = "workspace", value_hint = ValueHint::Other)]
-    exclude: Vec<String>,
-    /// Build only this package's library
-    #[arg(long)]
-    lib: bool,
-    /// Build all binaries
-    #[arg(long)]
-    bins: bool,
-    /// Build only the specified binary
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
-    bin: Vec<String>,
-    /// Space- or comma-separated list of features to activate
-    #[arg(short = 'F', long, value_hint = ValueHint::Other)]
-    features: Vec<String>,
-    /// Activate all available features
-    #[arg(long)]
-    all_features: bool,
-    /// Do not activate the `default` feature
-    #[arg(long)]
-    no_default_features: bool,
-    /// Build in release mode, with optimisations
-    #[arg(short, long, conflicts_with = "profile")]
-    release: bool,
-    /// Build with the specified profile
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
-    profile: Option<String>,
-    /// How many actions may run at once; a negative number counts down from the number of cores
-    #[arg(short, long, value_name = "N", allow_hyphen_values = true, value_hint = ValueHint::Other)]
-    jobs: Option<i64>,
-    /// Path to Cargo.toml
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
-    pub manifest_path: Option<PathBuf>,
-    /// Form of messages
-    #[arg(long, value_name = "FMT", value_delimiter = ',', ignore_case = true, value_parser = FORMATS)]
-    message_format: Vec<String>,
-    /// Say nothing but warnings and errors
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// Say for each unit whether it was found or built; twice: show what build scripts print
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
-    /// Colours in what is said
-    #[arg(long, value_name = "WHEN", ignore_case = true, value_parser = ["auto", "always", "never"])]
-    pub color: Option<String>,
-    /// Assert that Cargo.lock stays as it is
-    #[arg(long)]
-    locked: bool,
-    /// Do not access the network
-    #[arg(long)]
-    offline: bool,
-    /// --locked and --offline
-    #[arg(long)]
-    frozen: bool,
+    #[command(flatten)]
+    packages: PackageArgs,
+    #[command(flatten)]
+    targets: TargetArgs,
+    #[command(flatten)]
+    features: FeatureArgs,
+    #[command(flatten)]
+    profile: ProfileArgs,
+    #[command(flatten)]
+    jobs: JobArgs,
+    #[command(flatten)]
+    manifest: ManifestArgs,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 impl BuildArgs {
-    /// What to build, in cargo's terms. `manifest` is the one that was found.
-    pub fn selection(&self, manifest: &std::path::Path) -> Selection {
-        Selection {
-            profile: match (&self.profile, self.release) {
-                (Some(name), _) => ProfileChoice::Named(name.clone()),
-                (None, true) => ProfileChoice::Release,
-                (None, false) => ProfileChoice::Dev,
-            },
-            packages: self.package.clone(),
-            workspace: self.workspace.then(|| Workspace { exclude: self.exclude.clone() }),
-            targets: self.targets(),
-            features: self.features.clone(),
-            feature_defaults: match (self.all_features, self.no_default_features) {
-                (false, false) => FeatureDefaults::Default,
-                (false, true) => FeatureDefaults::NoDefault,
-                (true, false) => FeatureDefaults::All,
-                (true, true) => FeatureDefaults::AllNoDefault,
-            },
-            manifest_path: self.manifest_path.as_ref().map(|_| manifest.to_string_lossy().into_owned()),
-            network: match (self.locked, self.offline) {
-                _ if self.frozen => Network::Frozen,
-                (true, true) => Network::Frozen,
-                (true, false) => Network::Locked,
-                (false, true) => Network::Offline,
-                (false, false) => Network::Allowed,
-            },
-        }
-    }
-
-    fn targets(&self) -> Vec<TargetChoice> {
-        let lib = self.lib.then_some(TargetChoice::Lib);
-        let bins = self.bins.then_some(TargetChoice::Bins);
-        lib.into_iter().chain(bins).chain(self.bin.iter().cloned().map(TargetChoice::Bin)).collect()
-    }
-
-    /// The form of messages, or cargo's words about two that exclude each other.
-    pub fn format(&self) -> Result<Format, String> {
-        let mut chosen: Option<Format> = None;
-        for word in &self.message_format {
-            let word = word.to_ascii_lowercase();
-            if let Some(detail) = word.strip_prefix("json-") {
-                let format = chosen.get_or_insert(JSON);
-                let Messages::Json(diagnostics) = &mut format.messages else { return Err(TWO_FORMATS.to_owned()) };
-                match detail {
-                    "diagnostic-short" => format.rendering = Rendering::Short,
-                    "render-diagnostics" => *diagnostics = JsonDiagnostics::Rendered,
-                    // Who reads them on a terminal gets the colours there.
-                    _ if *diagnostics == JsonDiagnostics::Plain => *diagnostics = JsonDiagnostics::Ansi,
-                    _ => {}
-                }
-                continue;
-            }
-            if chosen.is_some() {
-                return Err(TWO_FORMATS.to_owned());
-            }
-            chosen = Some(match word.as_str() {
-                "json" => JSON,
-                "short" => Format { rendering: Rendering::Short, messages: Messages::Human },
-                _ => Format::default(),
-            });
-        }
-        Ok(chosen.unwrap_or_default())
-    }
-
-    /// How many actions may run at once, or why that makes no sense.
-    pub fn jobs(&self, cores: usize) -> Result<usize, String> {
-        let signed = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        match self.jobs {
-            None => Ok(cores),
-            Some(0) => Err("jobs may not be 0".to_owned()),
-            Some(jobs) if jobs < 0 => Ok(usize::try_from((signed(cores) + jobs).max(1)).unwrap_or(1)),
-            Some(jobs) => Ok(usize::try_from(jobs).unwrap_or(cores)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: BuildArgs,
-    }
-
-    #[test]
-    fn forms_of_messages_add_up_or_exclude_each_other() {
-        let format = |words: &str| Line::parse_from(["vx", "--message-format", words]).args.format();
-        let json = |rendering, diagnostics| Ok(Format { rendering, messages: Messages::Json(diagnostics) });
-        assert_eq!(format("human"), Ok(Format::default()));
-        assert_eq!(format("Short"), Ok(Format { rendering: Rendering::Short, messages: Messages::Human }));
-        assert_eq!(format("json"), json(Rendering::Full, JsonDiagnostics::Plain));
-        assert_eq!(format("json-diagnostic-short"), json(Rendering::Short, JsonDiagnostics::Plain));
-        assert_eq!(
-            format("json,json-diagnostic-short,json-diagnostic-rendered-ansi"),
-            json(Rendering::Short, JsonDiagnostics::Ansi)
-        );
-        assert_eq!(
-            format("json-render-diagnostics,json-diagnostic-rendered-ansi"),
-            json(Rendering::Full, JsonDiagnostics::Rendered)
-        );
-        for wrong in ["json,short", "human,json-render-diagnostics", "json,json"] {
-            assert_eq!(format(wrong), Err(TWO_FORMATS.to_owned()), "{wrong}");
-        }
+    /// What is asked for by a word of this intent.
+    pub fn request(self, intent: Intent) -> Request {
+        let BuildArgs { packages, targets, features, profile, jobs, manifest, output } = self;
+        Request { intent, packages, targets, features, profile, manifest, jobs, output }
     }
 }

@@ -17,7 +17,11 @@ pub struct Words {
 #[derive(Debug, Subcommand)]
 pub enum Word {
     /// Compile the packages of a workspace and what they depend on
+    #[command(visible_alias = "b")]
     Build(Box<BuildArgs>),
+    /// Find the errors in the packages of a workspace without making programs of them
+    #[command(visible_alias = "c")]
+    Check(Box<BuildArgs>),
     /// Say why units of the last build were run, or that they were found
     Why(WhyArgs),
     /// Say what build scripts and macros opened, and what they tried and were refused
@@ -37,6 +41,9 @@ pub struct Answer {
     pub exit: u8,
 }
 
+/// Words of cargo's: used wrongly they exit as cargo does.
+const CARGO_WORDS: [&str; 4] = ["build", "b", "check", "c"];
+
 const STYLES: clap::builder::Styles = clap::builder::Styles::plain();
 
 /// A `+toolchain` in front, and the word.
@@ -53,7 +60,7 @@ pub fn parse(argv: &[std::ffi::OsString]) -> Result<Command, Answer> {
     let plus = argv.first().and_then(|first| first.to_str()?.strip_prefix('+')).map(str::to_owned);
     let rest = &argv[usize::from(plus.is_some())..];
     let words = [std::ffi::OsString::from("vx")].into_iter().chain(rest.iter().cloned());
-    let is_cargo_word = rest.first().is_some_and(|word| word == "build" || word == "b");
+    let is_cargo_word = rest.first().and_then(|word| word.to_str()).is_some_and(|word| CARGO_WORDS.contains(&word));
     match Words::try_parse_from(words) {
         Ok(words) => Ok((plus, words.word)),
         Err(err) => {

@@ -91,6 +91,14 @@ pub struct CargoRun {
 pub enum CargoKind {
     /// `cargo build --unit-graph`
     UnitGraph,
+    /// `cargo check --unit-graph`
+    CheckGraph,
+    /// `cargo test --unit-graph`
+    TestGraph,
+    /// `cargo bench --unit-graph`
+    BenchGraph,
+    /// `cargo doc --unit-graph`
+    DocGraph,
     /// `cargo metadata`
     Metadata,
     /// `cargo config get`

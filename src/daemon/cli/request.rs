@@ -1,0 +1,44 @@
+//! What a word that builds something comes to, whichever word it was.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    groups::{FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, ProfileArgs},
+    targets::TargetArgs,
+};
+use crate::cargo::select::{Intent, Selection};
+
+/// What is to be built, and how the person wants to hear of it.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    pub intent: Intent,
+    pub packages: PackageArgs,
+    pub targets: TargetArgs,
+    pub features: FeatureArgs,
+    pub profile: ProfileArgs,
+    pub manifest: ManifestArgs,
+    pub jobs: JobArgs,
+    pub output: OutputArgs,
+}
+
+impl Request {
+    /// `--manifest-path`.
+    pub fn manifest_path(&self) -> Option<&PathBuf> {
+        self.manifest.manifest_path.as_ref()
+    }
+
+    /// What to build, in cargo's terms. `manifest` is the one that was found.
+    pub fn selection(&self, manifest: &Path) -> Selection {
+        Selection {
+            intent: self.intent,
+            profile: self.profile.choice(),
+            packages: self.packages.package.clone(),
+            workspace: self.packages.workspace(),
+            targets: self.targets.choices(),
+            features: self.features.features.clone(),
+            feature_defaults: self.features.defaults(),
+            manifest_path: self.manifest.for_cargo(manifest),
+            network: self.manifest.network(),
+        }
+    }
+}

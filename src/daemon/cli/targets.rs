@@ -1,0 +1,63 @@
+//! Which targets of the packages, as far as a word of cargo's has them: all kinds for most words,
+//! none of what is only tested for `run` and `doc`.
+
+use clap::{Args, ValueHint};
+
+use crate::cargo::select::TargetChoice;
+
+/// The target words of `build`, `check`, `test`, `bench` and `clippy`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TargetArgs {
+    /// Only this package's library
+    #[arg(long)]
+    lib: bool,
+    /// All binaries
+    #[arg(long)]
+    bins: bool,
+    /// Only the specified binary
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
+    bin: Vec<String>,
+    /// All examples
+    #[arg(long)]
+    examples: bool,
+    /// Only the specified example
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
+    example: Vec<String>,
+    /// All targets that have `test = true` set
+    #[arg(long)]
+    tests: bool,
+    /// Only the specified test target
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
+    test: Vec<String>,
+    /// All targets that have `bench = true` set
+    #[arg(long)]
+    benches: bool,
+    /// Only the specified bench target
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
+    bench: Vec<String>,
+    /// All targets
+    #[arg(long)]
+    all_targets: bool,
+}
+
+impl TargetArgs {
+    /// What was chosen; nothing stands for the word's own choice.
+    pub fn choices(&self) -> Vec<TargetChoice> {
+        let flags = [
+            (self.lib, TargetChoice::Lib),
+            (self.bins, TargetChoice::Bins),
+            (self.examples, TargetChoice::Examples),
+            (self.tests, TargetChoice::Tests),
+            (self.benches, TargetChoice::Benches),
+            (self.all_targets, TargetChoice::All),
+        ];
+        let names = [
+            (&self.bin, TargetChoice::Bin as fn(String) -> TargetChoice),
+            (&self.example, TargetChoice::Example),
+            (&self.test, TargetChoice::Test),
+            (&self.bench, TargetChoice::Bench),
+        ];
+        let flags = flags.into_iter().filter_map(|(is_set, choice)| is_set.then_some(choice));
+        flags.chain(names.into_iter().flat_map(|(names, choice)| names.iter().cloned().map(choice))).collect()
+    }
+}
