@@ -25,17 +25,18 @@ use crate::{
     collect::{CollectError, Collector, Format, OutputFile, Outputs, Said},
     early::{self, Notice},
     executor::Executor,
-    heard::{Ears, Heard},
+    heard::Ears,
     host, incremental, jobserver,
     launch::{RunError, Running},
     memory,
+    observed::{Heard, Seen},
     output::{Capture, Overflow},
     refusal::Refusal,
     sandbox::{
         self, Ended, Identity, Job, Network, Status, Step, Usage,
         cgroup::{self, Group},
     },
-    seen::{Seen, Watch},
+    seen::Watch,
     view::{self, Command, Style, View, paths::Output},
 };
 
@@ -247,7 +248,7 @@ async fn execute(
     let ended = match started {
         Ok(mut running) => {
             if let Some(ears) = &ears {
-                running.hear(ears.listener.clone());
+                running.hear(ears.listener());
             }
             let watched = watched(executor, view, &mut running).await?;
             let ended = watch(&mut running, request.timeout, cancel, &overflow, memory_bytes).await;

@@ -8,25 +8,57 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2},
+    fs::{CWD, Mode, OFlags, mkdirat, openat},
     io::Errno,
 };
 
+/// Opens a folder that is only looked up from.
+#[cfg(target_os = "linux")]
+pub const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
+/// macOS has no descriptors for looking up alone.
+#[cfg(target_os = "macos")]
+pub const FOLDER: OFlags = OFlags::DIRECTORY;
+
 /// Opens the folder itself.
 pub fn root(dir: &Path) -> io::Result<OwnedFd> {
-    Ok(openat(CWD, dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(openat(CWD, dir, FOLDER | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// Opens what is at `path` below `root`; the empty path is the root itself.
+#[cfg(target_os = "linux")]
 pub fn open(root: impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    use rustix::fs::{ResolveFlags, openat2};
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
+/// Opens what is at `path` below `root`; the empty path is the root itself.
+#[cfg(target_os = "macos")]
+pub fn open(root: impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    step_by_step(root, path, flags)
+}
+
+/// The same without the kernel's rule: one component after the other.
+#[cfg(any(target_os = "macos", test))]
+fn step_by_step(root: impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let own = OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let mut here = openat(root, ".", FOLDER | own, Mode::empty())?;
+    let mut parts = path.components().peekable();
+    if parts.peek().is_none() {
+        return openat(&here, ".", flags | own, Mode::empty());
+    }
+    while let Some(part) = parts.next() {
+        let Component::Normal(name) = part else { return Err(Errno::XDEV) };
+        let last = parts.peek().is_none();
+        here = openat(&here, name, if last { flags } else { FOLDER } | own, Mode::empty())?;
+    }
+    Ok(here)
+}
+
 /// Makes every missing directory on the way to `path`, the last one included.
 pub fn make_directories(root: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
-    let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    let directory = FOLDER | OFlags::NOFOLLOW;
     let mut here = open(root, Path::new(""), directory)?;
     for part in path.components() {
         let Component::Normal(name) = part else { return Err(io::ErrorKind::InvalidInput.into()) };
@@ -60,8 +92,15 @@ mod tests {
         for path in ["link/x", "up/x", "../outside/x"] {
             assert!(make_directories(&root, Path::new(path)).is_err(), "{path}");
             assert!(open(&root, Path::new(path), OFlags::RDONLY).is_err(), "{path}");
+            assert!(step_by_step(&root, Path::new(path), OFlags::RDONLY).is_err(), "{path}");
+        }
+        for path in ["link", "/", "/link"] {
+            assert!(step_by_step(&root, Path::new(path), OFlags::RDONLY).is_err(), "{path}");
         }
         make_directories(&root, Path::new("a/b")).expect("two new folders");
+        for path in ["", "a", "a/b"] {
+            step_by_step(&root, Path::new(path), OFlags::RDONLY).expect("a folder");
+        }
         assert!(inside.join("a/b").is_dir() && fs::read_dir(&outside).expect("a folder").next().is_none());
     }
 }

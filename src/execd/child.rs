@@ -5,33 +5,30 @@
 //! What the first process then does is `sandbox`'s; asking for a run is `launch`'s.
 
 use std::{
-    io::{self, IoSliceMut},
-    mem::MaybeUninit,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
-        signal::{SigSet, Signal},
-        signalfd::{SfdFlags, SignalFd},
+        signal::Signal,
         wait::{WaitPidFlag, waitpid},
     },
     unistd::{ForkResult, Pid, setsid},
 };
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
 
-use crate::sandbox::{
-    Fail, Network, Report, Step, confine,
-    supervise::{self, Handles},
+use crate::{
+    kernel::{self, Signals},
+    packets,
+    sandbox::{
+        Fail, Network, Report, Step, confine,
+        supervise::{self, Handles},
+        sys,
+    },
 };
 use shared::config::Rung;
 
-/// Job, result, three streams, and perhaps a control group and a jobserver's two pipes.
-const REQUEST_FDS: usize = 8;
 /// The flags of the clone, and which of the optional descriptors come along.
 const REQUEST_BYTES: usize = 9;
 const WITH_CGROUP: u8 = 1;
@@ -65,15 +62,13 @@ pub struct Request<'a> {
 impl Spawner {
     /// Forks the spawner. To be called before any thread is started.
     pub fn start() -> io::Result<Spawner> {
-        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let (ours, theirs) = packets::pair()?;
         let parent = rustix::process::getpid();
         let pid = fork(|| {
-            let dies_with_parent =
-                rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-            if dies_with_parent.is_err() || rustix::process::getppid() != Some(parent) {
+            if kernel::end_with_parent().is_err() || rustix::process::getppid() != Some(parent) {
                 return 1;
             }
-            i32::from(ours_in_child(&theirs).and_then(|()| serve(&theirs)).is_err())
+            i32::from(sys::close_all_but(&theirs).and_then(|()| serve(&theirs)).is_err())
         })?;
         Ok(Spawner { requests: ours, pid })
     }
@@ -93,13 +88,7 @@ impl Spawner {
         let mut fds = vec![request.job, request.result, stdin, stdout, stderr];
         fds.extend(request.cgroup);
         fds.extend(request.jobserver.into_iter().flatten());
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(REQUEST_FDS))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        sendmsg(&self.requests, &[io::IoSlice::new(&packet)], &mut ancillary, SendFlags::NOSIGNAL)?;
-        Ok(())
+        packets::send(&self.requests, &packet, &fds)
     }
 }
 
@@ -119,6 +108,7 @@ fn leave(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+#[cfg(target_os = "linux")]
 fn clone_flags(rung: Rung, network: Network) -> u64 {
     let mut flags = 0;
     if rung >= Rung::Namespaces {
@@ -130,8 +120,19 @@ fn clone_flags(rung: Rung, network: Network) -> u64 {
     flags as u32 as u64
 }
 
-/// Clones with namespaces: `None` in the child, its pidfd in the parent.
-fn clone(flags: u64) -> io::Result<Option<OwnedFd>> {
+/// macOS has no namespaces.
+#[cfg(target_os = "macos")]
+fn clone_flags(_: Rung, _: Network) -> u64 {
+    0
+}
+
+/// A first process, as the spawner knows it: its number, and a handle where the kernel has such.
+type First = (u32, Option<OwnedFd>);
+
+/// Clones with namespaces: `None` in the child.
+#[cfg(target_os = "linux")]
+fn clone(flags: u64) -> io::Result<Option<First>> {
+    use std::os::fd::FromRawFd;
     let mut pidfd: i32 = -1;
     // SAFETY: all zeroes is a valid clone_args: no stack, no thread-local storage, no ids.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -147,46 +148,38 @@ fn clone(flags: u64) -> io::Result<Option<OwnedFd>> {
         // SAFETY: the same; the older call takes the place of the pidfd third.
         made = unsafe { libc::syscall(libc::SYS_clone, flags, 0_usize, &raw mut pidfd, 0_usize, 0_usize) };
     }
-    match made {
-        0 => Ok(None),
+    match u32::try_from(made) {
+        Ok(0) => Ok(None),
         // SAFETY: the kernel just made this descriptor for us.
-        pid if pid > 0 => Ok(Some(unsafe { OwnedFd::from_raw_fd(pidfd) })),
-        _ => Err(io::Error::last_os_error()),
+        Ok(pid) => Ok(Some((pid, Some(unsafe { OwnedFd::from_raw_fd(pidfd) })))),
+        Err(_) => Err(io::Error::last_os_error()),
     }
 }
 
-/// The spawner's own end: everything but its socket and the standard streams is closed, above all
-/// the listening sockets that execd was given.
-fn ours_in_child(keep: &OwnedFd) -> io::Result<()> {
-    let keep = keep.as_raw_fd() as libc::c_uint;
-    for (first, last) in [(3, keep.saturating_sub(1)), (keep + 1, libc::c_uint::MAX)] {
-        // SAFETY: this process has only just begun and uses none of these descriptors.
-        if first <= last && unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+/// Forks: `None` in the child.
+#[cfg(target_os = "macos")]
+fn clone(_: u64) -> io::Result<Option<First>> {
+    // SAFETY: the spawner has one thread; the child never returns into its frames.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(Some((child.as_raw().unsigned_abs(), None))),
+        ForkResult::Child => Ok(None),
     }
-    Ok(())
 }
 
 /// The spawner's life: one request, one clone; ends when execd does.
 fn serve(requests: &OwnedFd) -> io::Result<()> {
     // An own session: a Ctrl-C meant for execd is for execd to pass on.
     let _already_a_leader = setsid();
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    let _best_effort = rustix::thread::set_name(c"vx-execd-spawn");
-    let _made_once = confine::compile();
-    let mut mask = SigSet::empty();
-    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-        mask.add(signal);
-    }
-    mask.thread_block()?;
-    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    kernel::adopt_orphans()?;
+    kernel::set_name(c"vx-execd-spawn");
+    confine::prepare();
+    let signals = Signals::of(&[Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])?;
     loop {
         let mut fds =
             [PollFd::new(requests.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         let _interrupted = poll(&mut fds, PollTimeout::NONE);
         let [request, _] = fds;
-        while let Ok(Some(_)) = signals.read_signal() {}
+        signals.clear();
         while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status.pid().is_some()) {}
         if request.any() != Some(true) {
             continue;
@@ -201,24 +194,12 @@ fn serve(requests: &OwnedFd) -> io::Result<()> {
 /// One packet, or `None` when execd is gone. A packet that is no request is dropped with its
 /// descriptors, which execd sees as a closed result socket.
 fn receive(requests: &OwnedFd) -> io::Result<Option<(u64, Option<Handles>)>> {
-    let mut packet = [0_u8; REQUEST_BYTES];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(REQUEST_FDS))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let got = recvmsg(requests, &mut [IoSliceMut::new(&mut packet)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-    let mut fds = Vec::new();
-    for message in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(received) = message {
-            fds.extend(received);
-        }
-    }
-    if got.bytes == 0 {
-        return Ok(None);
-    }
-    let whole = got.bytes == packet.len() && !got.flags.contains(ReturnFlags::CTRUNC);
+    let Some(packets::Packet { bytes, fds }) = packets::receive(requests)? else { return Ok(None) };
+    let Ok(packet) = <[u8; REQUEST_BYTES]>::try_from(bytes) else { return Ok(Some((0, None))) };
     let [flags @ .., with] = packet;
     let mut fds = fds.into_iter();
     let handles = match (fds.next(), fds.next(), fds.next(), fds.next(), fds.next()) {
-        (Some(job), Some(result), Some(stdin), Some(stdout), Some(stderr)) if whole => {
+        (Some(job), Some(result), Some(stdin), Some(stdout), Some(stderr)) => {
             let cgroup = if with & WITH_CGROUP == 0 { None } else { fds.next() };
             let jobserver = if with & WITH_JOBSERVER == 0 { None } else { fds.next().zip(fds.next()) };
             let jobserver = jobserver.map(|(tokens, returned)| [tokens, returned]);
@@ -229,11 +210,11 @@ fn receive(requests: &OwnedFd) -> io::Result<Option<(u64, Option<Handles>)>> {
     Ok(Some((u64::from_ne_bytes(flags), handles)))
 }
 
-fn begin(flags: u64, handles: Option<Handles>, requests: &OwnedFd, signals: &SignalFd) {
+fn begin(flags: u64, handles: Option<Handles>, requests: &OwnedFd, signals: &Signals) {
     let Some(handles) = handles else { return };
     match clone(flags) {
         Ok(None) => {
-            let tied = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+            let tied = kernel::end_with_parent();
             let _already_a_leader = setsid();
             // The first process must not hold the spawner's socket open.
             for fd in [requests.as_raw_fd(), signals.as_fd().as_raw_fd()] {
@@ -243,7 +224,7 @@ fn begin(flags: u64, handles: Option<Handles>, requests: &OwnedFd, signals: &Sig
             }
             leave(if tied.is_ok() { supervise::first(handles) } else { 1 })
         }
-        Ok(Some(pidfd)) => started(&handles.result, &pidfd),
+        Ok(Some(first)) => started(&handles.result, &first),
         Err(err) => {
             let names = if flags == 0 { "for the action" } else { "user, mount, pid, ipc, uts, network" };
             supervise::send(&handles.result, &Report::Failed(Fail::new(Step::Clone, names, err)));
@@ -251,13 +232,9 @@ fn begin(flags: u64, handles: Option<Handles>, requests: &OwnedFd, signals: &Sig
     }
 }
 
-fn started(result: &OwnedFd, pidfd: &OwnedFd) {
-    let fds = [pidfd.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if let (true, Ok(bytes)) =
-        (ancillary.push(SendAncillaryMessage::ScmRights(&fds)), serde_json::to_vec(&Report::Started))
-    {
-        let _execd_is_gone = sendmsg(result, &[io::IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL);
+fn started(result: &OwnedFd, (pid, handle): &First) {
+    if let Ok(bytes) = serde_json::to_vec(&Report::Started(*pid)) {
+        let fds: Vec<_> = handle.iter().map(AsFd::as_fd).collect();
+        let _execd_is_gone = packets::send(result, &bytes, &fds);
     }
 }

@@ -20,6 +20,7 @@ use shared::{config::Rung, limits, reapi::record::Attempt};
 
 use crate::{
     host,
+    observed::Heard,
     sandbox::{
         Mount,
         notify::{self, Call},
@@ -35,21 +36,12 @@ const OWN: [&str; 6] = ["/proc", "/dev", "/tmp", "/vx", "/sys", "/usr"];
 const NOISE: [&str; 4] = ["/run/nscd", "/var/run/nscd", "/run/systemd/userdb", "/dev/log"];
 const PAGE: u64 = 4096;
 
-/// What one action tried.
-#[derive(Clone, Debug, Default)]
-pub struct Heard {
-    /// What it did not get, each once, in order.
-    pub tried: Vec<Attempt>,
-    /// Why something may be lacking.
-    pub unheard: Option<String>,
-}
-
 /// A thread that listens to one action.
 #[derive(Debug)]
 pub struct Ears {
     heard: Arc<Mutex<Heard>>,
     /// Where the action's end of it goes, when it has one.
-    pub listener: mpsc::Sender<OwnedFd>,
+    listener: mpsc::Sender<OwnedFd>,
 }
 
 /// What decides whether a path is in the view.
@@ -99,6 +91,11 @@ impl Ears {
         };
         let started = std::thread::Builder::new().name("vx-execd-heard".to_owned()).spawn(listen);
         started.is_ok().then_some(Ears { heard, listener })
+    }
+
+    /// Where the action's end of it goes, when it has one.
+    pub fn listener(&self) -> mpsc::Sender<OwnedFd> {
+        self.listener.clone()
     }
 
     /// After the last of its processes: what it tried.

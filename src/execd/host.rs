@@ -47,7 +47,7 @@ impl Host {
     pub fn prepare(dir: &Path) -> io::Result<Host> {
         let host = Host { etc: dir.to_owned() };
         fs::create_dir_all(dir)?;
-        for (name, text) in [("passwd", PASSWD), ("group", GROUP), ("hosts", HOSTS), ("nsswitch.conf", NSSWITCH)] {
+        for (name, text) in MADE_ETC.into_iter().zip([PASSWD, GROUP, HOSTS, NSSWITCH]) {
             fs::write(dir.join(name), text)?;
         }
         // Read-only once it is shown, so the places to mount on are made here.

@@ -18,7 +18,7 @@ use shared::{
     limits,
 };
 
-use crate::{action::Request, executor::Executor, folder, view::View};
+use crate::{action::Request, executor::Executor, folder, kernel, view::View};
 
 /// Where a run finds it.
 pub const AT: &str = "/vx/incremental";
@@ -91,7 +91,7 @@ impl Laid {
 impl Incremental {
     /// Opens the folder. After an unclean boot what is there is dropped.
     pub fn open(dir: &Path, budget: u64) -> io::Result<Arc<Incremental>> {
-        let boot = boot_id();
+        let boot = kernel::boot_id();
         let state = fs::read_to_string(dir.join(STATE)).unwrap_or_default();
         if dir.exists() && state != CLEAN && (state != boot || boot.is_empty()) {
             folder::empty(dir)?;
@@ -270,11 +270,6 @@ fn size(dir: &Path, depth: usize) -> io::Result<u64> {
         bytes += if kind.is_dir() { size(&entry.path(), depth)? } else { entry.metadata()?.len() };
     }
     Ok(bytes)
-}
-
-/// Without one (no /proc) every start counts as a new boot.
-fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 #[cfg(test)]

@@ -2,19 +2,11 @@
 //! or process, written back at its end. Two pipes, so that what comes back comes to execd and not
 //! to whoever of the same action reads next. How many tokens there are is `slots`'.
 
-use std::{
-    fs::OpenOptions,
-    io,
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::fs::OpenOptionsExt,
-    },
-    sync::Arc,
-};
+use std::{io, os::fd::OwnedFd, sync::Arc};
 
 use tokio::net::unix::pipe;
 
-use crate::{action::Request, executor::Executor, sandbox::Job, slots::Tokens};
+use crate::{action::Request, executor::Executor, kernel::Pipe, sandbox::Job, slots::Tokens};
 
 /// Where an action finds the pipes: numbers that neither programs nor shells use by themselves.
 pub const DESCRIPTORS: [i32; 2] = [198, 199];
@@ -74,17 +66,11 @@ pub struct Pipes {
 impl Purse {
     /// An empty one.
     pub fn open() -> io::Result<(Purse, Pipes)> {
-        let (tokens, give) = io::pipe()?;
+        let Pipe { reader, peeker, writer } = Pipe::open()?;
         let (returned, back) = io::pipe()?;
-        let (tokens, give) = (OwnedFd::from(tokens), OwnedFd::from(give));
         let returned = Arc::new(pipe::Receiver::from_owned_fd(returned.into())?);
-        rustix::io::ioctl_fionbio(&give, true)?;
-        // Opened anew: not to block is a property of what is shared by all copies of a descriptor,
-        // and an action's reads have to block.
-        let path = format!("/proc/self/fd/{}", tokens.as_raw_fd());
-        let reclaim = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
-        let purse = Purse { give, reclaim: reclaim.into(), returned, lent: 0 };
-        Ok((purse, Pipes { tokens, returned: back.into() }))
+        let purse = Purse { give: writer, reclaim: peeker, returned, lent: 0 };
+        Ok((purse, Pipes { tokens: reader, returned: back.into() }))
     }
 
     /// Where tokens come back: readable when there are some.

@@ -2,10 +2,8 @@
 //! ends it when asked. No decision about what runs or where is made here.
 
 use std::{
-    fs::File,
-    io::{self, IoSliceMut, Write},
-    mem::MaybeUninit,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    io::{self, Write},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -14,19 +12,12 @@ use std::{
     time::Duration,
 };
 
-use rustix::{
-    fs::{MemfdFlags, memfd_create},
-    net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType,
-        recvmsg, socketpair,
-    },
-    process::{Signal, pidfd_send_signal},
-};
 use tokio::{io::Interest, net::UnixDatagram};
 
 use crate::{
     child::{Request, Spawner},
     jobserver::Pipes,
+    kernel, packets,
     sandbox::{
         Ended, Fail, Job, Report,
         supervise::{END, GO},
@@ -35,8 +26,6 @@ use crate::{
 
 /// How long a first process may take to sweep before it is killed itself.
 const SWEEP: Duration = Duration::from_secs(5);
-/// The largest report: a failed step with a path.
-const REPORT_BYTES: usize = 16 << 10;
 
 /// Why a run brought no end of its own.
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +50,9 @@ pub struct Launcher {
 /// One run in progress. Dropping it ends the run.
 #[derive(Debug)]
 pub struct Running {
-    /// A sequenced-packet socket; tokio's type for datagrams drives it, reading is our own.
+    /// Tokio's type for datagrams drives it, reading is `packets`'.
     result: UnixDatagram,
+    /// The handle of the first process, where the kernel has such.
     first: Option<OwnedFd>,
     ended: bool,
     /// Where the end that hears of the payload's calls goes.
@@ -85,9 +75,8 @@ impl Launcher {
         cgroup: Option<BorrowedFd<'_>>,
         jobserver: Option<&Pipes>,
     ) -> Result<Running, RunError> {
-        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-            .map_err(io::Error::from)?;
-        let mut text = File::from(memfd_create("vx-job", MemfdFlags::CLOEXEC).map_err(io::Error::from)?);
+        let (ours, theirs) = packets::pair()?;
+        let mut text = kernel::nameless_file()?;
         text.write_all(&serde_json::to_vec(job).map_err(io::Error::from)?)?;
         rustix::io::ioctl_fionbio(&ours, true).map_err(io::Error::from)?;
         let result = theirs.as_fd();
@@ -109,16 +98,13 @@ impl Running {
     pub async fn wait(&mut self) -> Result<Ended, RunError> {
         loop {
             let (report, fd) = self.next().await?;
-            match (&report, fd) {
-                // Where nobody listens the end is closed, and calls are answered by the kernel.
-                (Some(Report::Heard), Some(listener)) => {
-                    let _nobody_listens = self.ears.take().map(|ears| ears.send(listener));
-                }
-                (_, Some(first)) => self.began(first),
-                (_, None) => {}
-            }
             match report {
-                Some(Report::Started | Report::Laid | Report::Heard) => {}
+                Some(Report::Started(pid)) => self.began(pid, fd),
+                // Where nobody listens the end is closed, and calls are answered by the kernel.
+                Some(Report::Heard) => {
+                    let _nobody_listens = self.ears.take().zip(fd).map(|(ears, listener)| ears.send(listener));
+                }
+                Some(Report::Laid) => {}
                 Some(Report::Ended(ended)) => {
                     self.ended = true;
                     return Ok(ended);
@@ -139,7 +125,7 @@ impl Running {
     pub async fn laid(&mut self) -> Result<OwnedFd, RunError> {
         loop {
             match self.next().await? {
-                (Some(Report::Started), Some(first)) => self.began(first),
+                (Some(Report::Started(pid)), first) => self.began(pid, first),
                 (Some(Report::Laid), Some(place)) => return Ok(place),
                 (Some(Report::Failed(fail)), _) => {
                     self.settle().await;
@@ -163,22 +149,19 @@ impl Running {
         Arc::clone(&self.pid)
     }
 
-    fn began(&mut self, first: OwnedFd) {
-        let number = first.as_raw_fd();
-        let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
-        let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<u32>().ok());
-        self.pid.store(pid.unwrap_or(0), Ordering::Relaxed);
-        self.first = Some(first);
+    fn began(&mut self, pid: u32, first: Option<OwnedFd>) {
+        self.pid.store(pid, Ordering::Relaxed);
+        self.first = first;
     }
 
     /// Lets the payload start.
     pub fn go(&self) {
-        let _gone_already = rustix::net::send(&self.result, GO, SendFlags::NOSIGNAL);
+        let _gone_already = packets::send(&self.result, GO, &[]);
     }
 
     /// Ends the payload and everything below it, and waits until that is done.
     pub async fn end(&mut self) -> Result<Ended, RunError> {
-        let _gone_already = rustix::net::send(&self.result, END, SendFlags::NOSIGNAL);
+        let _gone_already = packets::send(&self.result, END, &[]);
         match tokio::time::timeout(SWEEP, self.wait()).await {
             Ok(ended) => ended,
             Err(_) => {
@@ -202,9 +185,7 @@ impl Running {
     }
 
     fn kill(&self) {
-        if let Some(first) = &self.first {
-            let _gone_already = pidfd_send_signal(first, Signal::KILL);
-        }
+        kernel::kill(self.pid.load(Ordering::Relaxed), self.first.as_ref());
     }
 }
 
@@ -212,28 +193,14 @@ impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended {
             // Closing the socket says the same; the signal is for a first process that is stuck.
-            let _gone_already = rustix::net::send(&self.result, END, SendFlags::NOSIGNAL);
+            let _gone_already = packets::send(&self.result, END, &[]);
         }
     }
 }
 
 /// One packet: its report, or `None` when the other side is closed.
 fn receive(socket: &UnixDatagram) -> io::Result<(Option<Report>, Option<OwnedFd>)> {
-    let mut bytes = vec![0_u8; REPORT_BYTES];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let got = match recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-        // The other side died with our "end" unread.
-        Err(rustix::io::Errno::CONNRESET) => return Ok((None, None)),
-        other => other?,
-    };
-    let pidfd = ancillary.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    if got.bytes == 0 {
-        return Ok((None, pidfd));
-    }
-    let report = serde_json::from_slice(&bytes[..got.bytes]).map_err(io::Error::from)?;
-    Ok((Some(report), pidfd))
+    let Some(mut packet) = packets::receive(socket)? else { return Ok((None, None)) };
+    let report = serde_json::from_slice(&packet.bytes).map_err(io::Error::from)?;
+    Ok((Some(report), packet.fds.pop()))
 }

@@ -9,15 +9,25 @@ mod control;
 mod early;
 mod executor;
 mod folder;
+#[cfg_attr(target_os = "macos", path = "macos/heard.rs")]
 mod heard;
 mod host;
 mod incremental;
 mod jobserver;
+#[cfg_attr(target_os = "macos", path = "macos/kernel.rs")]
+mod kernel;
 mod launch;
+#[cfg(any(target_os = "macos", test))]
+mod macos;
+#[cfg_attr(target_os = "macos", path = "macos/memory.rs")]
 mod memory;
+mod observed;
 mod output;
+#[cfg_attr(target_os = "macos", path = "macos/packets.rs")]
+mod packets;
 mod refusal;
 mod sandbox;
+#[cfg_attr(target_os = "macos", path = "macos/seen.rs")]
 mod seen;
 mod serve;
 mod slots;

@@ -3,7 +3,7 @@
 //! names no process; that a mount belongs to one action alone is what tells whose open it was.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     io,
     mem::MaybeUninit,
     os::fd::{AsRawFd, OwnedFd},
@@ -18,19 +18,10 @@ use rustix::{
 };
 use shared::limits;
 
+use crate::observed::Seen;
+
 /// Watches taken away between two looks at the queue: each leaves an event in it.
 const REMOVED_AT_ONCE: usize = 1000;
-
-/// What one action was seen to open.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Files, below the checkout's root.
-    pub opened: BTreeSet<String>,
-    /// Folders whose names were read, below the checkout's root; empty for the root.
-    pub listed: BTreeSet<String>,
-    /// Why something may be lacking here.
-    pub unseen: Option<String>,
-}
 
 /// All watches of this executor; cheap to clone.
 #[derive(Clone, Debug)]
@@ -139,33 +130,27 @@ impl Table {
                 match event.file_name().map(|name| name.to_str()) {
                     _ if flags.contains(ReadFlags::IGNORED) => {}
                     Some(Err(_)) => seen.lack("a name that is not UTF-8 was opened"),
-                    Some(Ok(name)) => seen.event(flags, &join(folder, name)),
-                    None => seen.event(flags, folder),
+                    Some(Ok(name)) => note(seen, flags, &join(folder, name)),
+                    None => note(seen, flags, folder),
                 }
             }
         }
     }
 }
 
-impl Seen {
-    fn event(&mut self, flags: ReadFlags, path: &str) {
-        let set = match (flags.contains(ReadFlags::ISDIR), flags) {
-            (false, flags) if flags.contains(ReadFlags::OPEN) => &mut self.opened,
-            // Opening a folder shows nothing of it; reading it does.
-            (true, flags) if flags.contains(ReadFlags::ACCESS) => &mut self.listed,
-            _ => return,
-        };
-        if !set.contains(path) {
-            set.insert(path.to_owned());
-        }
-        if set.len() > limits::SEEN_PATHS {
-            set.clear();
-            self.lack(&format!("it opened more than {} files", limits::SEEN_PATHS));
-        }
+fn note(seen: &mut Seen, flags: ReadFlags, path: &str) {
+    let set = match (flags.contains(ReadFlags::ISDIR), flags) {
+        (false, flags) if flags.contains(ReadFlags::OPEN) => &mut seen.opened,
+        // Opening a folder shows nothing of it; reading it does.
+        (true, flags) if flags.contains(ReadFlags::ACCESS) => &mut seen.listed,
+        _ => return,
+    };
+    if !set.contains(path) {
+        set.insert(path.to_owned());
     }
-
-    fn lack(&mut self, why: &str) {
-        self.unseen.get_or_insert_with(|| why.to_owned());
+    if set.len() > limits::SEEN_PATHS {
+        set.clear();
+        seen.lack(&format!("it opened more than {} files", limits::SEEN_PATHS));
     }
 }
 

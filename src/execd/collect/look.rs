@@ -18,7 +18,7 @@ use shared::{
 
 use super::{CollectError, Said, io_at};
 use crate::{
-    beneath,
+    beneath, kernel,
     view::{
         Place,
         paths::{Kind, Output},
@@ -75,7 +75,7 @@ pub fn look_at(places: &[Place], output: &Output) -> Result<Option<Found>, Colle
     let root = beneath::root(&place.dir).map_err(&fail)?;
     let (parent, name) = (path.parent().unwrap_or(Path::new("")), path.file_name());
     // No such folder, or a link on the way: nothing of this action is there.
-    let Ok(parent) = beneath::open(&root, parent, OFlags::PATH | OFlags::DIRECTORY) else { return Ok(None) };
+    let Ok(parent) = beneath::open(&root, parent, beneath::FOLDER) else { return Ok(None) };
     let name = Path::new(name.unwrap_or(".".as_ref()));
     let Ok(stat) = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) else { return Ok(None) };
     let kind = FileType::from_raw_mode(stat.st_mode);
@@ -101,7 +101,7 @@ fn unlike(output: &Output, expected: &'static str) -> CollectError {
 fn leaf(place: usize, path: &Path, stat: &rustix::fs::Stat) -> Leaf {
     let (size, executable) = (u64::try_from(stat.st_size).unwrap_or(0), stat.st_mode & 0o100 != 0);
     let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
-    let of_disk = Properties { mtime: Some((stat.st_mtime, nanos)), unix_mode: Some(stat.st_mode & 0o777) };
+    let of_disk = Properties { mtime: Some((stat.st_mtime, nanos)), unix_mode: Some(kernel::mode(stat) & 0o777) };
     Leaf { file: path.to_owned(), place, size, executable, of_disk }
 }
 

@@ -14,7 +14,9 @@ use seccompiler::{
     sock_filter,
 };
 
-use super::{Access, Fail, Job, Mount, Root, Step, sockets, sys};
+use shared::config::Rung;
+
+use super::{Access, Fail, Job, Mount, Root, Step, linux::LANDLOCK_ABI, sockets, sys};
 
 /// Sets resource limits and the file creation mask.
 pub fn limits(job: &Job) -> Result<(), Fail> {
@@ -37,6 +39,20 @@ pub fn privileges() -> Result<(), Fail> {
     let none = CapabilitySet::empty();
     let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
     rustix::thread::set_capabilities(None, sets).map_err(fail)
+}
+
+/// What of the kernel a rung needs, where it can be asked without trying.
+pub fn offered(rung: Rung) -> Result<(), String> {
+    match sys::landlock_abi() {
+        _ if rung == Rung::Namespaces => Ok(()),
+        0 => Err(
+            "the kernel has no Landlock, or it is off or refused (lsm= on the kernel's command line, a container's \
+              seccomp profile)"
+                .to_owned(),
+        ),
+        abi if abi < LANDLOCK_ABI => Err(format!("Landlock version {abi} of the kernel is below {LANDLOCK_ABI}")),
+        _ => Ok(()),
+    }
 }
 
 /// Landlock over the view: a second wall behind the mounts. Reading is open, since the view holds
@@ -85,7 +101,7 @@ fn wall(job: &Job) -> Result<(), Wall> {
     Ok(())
 }
 
-/// Applies the filter that [`compile`] made.
+/// Applies the filter that [`prepare`] made.
 pub fn filter() -> Result<(), Fail> {
     compile().iter().try_for_each(apply)
 }
@@ -104,8 +120,13 @@ fn apply(program: &BpfProgram) -> Result<(), Fail> {
         .map_err(|err| Fail::new(Step::Filter, err, io::Error::from_raw_os_error(libc::EINVAL)))
 }
 
-/// The filter's programs, made once in the spawner and inherited by every payload.
-pub fn compile() -> &'static [BpfProgram] {
+/// In the spawner: makes once what every payload inherits.
+pub fn prepare() {
+    let _made = compile();
+}
+
+/// The filter's programs.
+fn compile() -> &'static [BpfProgram] {
     static PROGRAMS: OnceLock<Vec<BpfProgram>> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let refusals = refusals().unwrap_or_default();

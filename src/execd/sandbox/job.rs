@@ -140,8 +140,8 @@ pub enum Network {
 /// What the first process or the payload says, one packet each.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Report {
-    /// The first process exists; its pidfd comes along.
-    Started,
+    /// The first process exists, with this number; a handle of it comes along where there are such.
+    Started(u32),
     /// The view is there; the place to watch comes along, and nothing starts before execd says so.
     Laid,
     /// The payload's opens and connects wait for an answer through the descriptor that comes along.

@@ -8,6 +8,7 @@ use landlock::{
     ABI, Access as _, AccessFs, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
     Scope,
 };
+use nix::unistd::Pid;
 
 use super::{Access, Fail, Job, Mount, Network, Sandbox, Step, confine, none};
 
@@ -38,8 +39,8 @@ impl Sandbox for Landlock {
         confine::filter()
     }
 
-    fn sweep(&self) {
-        none::Process.sweep();
+    fn sweep(&self, payload: Pid) {
+        none::Process.sweep(payload);
     }
 }
 

@@ -63,7 +63,7 @@ impl Sandbox for Namespaces {
     }
 
     /// The first process is pid 1 of its namespace, so "everybody" is exactly the action.
-    fn sweep(&self) {
+    fn sweep(&self, _payload: Pid) {
         let _nobody_left = kill(Pid::from_raw(-1), Signal::SIGKILL);
     }
 }

@@ -2,24 +2,33 @@
 //! has to do with it (the trait [`Sandbox`]). How a rung does it is in its own file; who starts
 //! processes is `child`; SANDBOX.md is the promise in words.
 
+#[cfg_attr(target_os = "macos", path = "../macos/cgroup.rs")]
 pub mod cgroup;
+#[cfg_attr(target_os = "macos", path = "../macos/confine.rs")]
 pub mod confine;
 pub mod job;
+#[cfg(target_os = "linux")]
 pub mod landlock;
+#[cfg(target_os = "linux")]
 pub mod linux;
 pub mod none;
+#[cfg_attr(target_os = "macos", path = "../macos/notify.rs")]
 pub mod notify;
+#[cfg(target_os = "linux")]
 pub mod overlay;
 pub mod probe;
+#[cfg(target_os = "linux")]
 pub mod sockets;
 pub mod supervise;
+#[cfg_attr(target_os = "macos", path = "../macos/sys.rs")]
 pub mod sys;
 
 pub use job::{Access, Ended, Fail, Identity, Job, Layer, Live, Mount, Network, Report, Root, Status, Step, Usage};
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;
 
+use nix::unistd::Pid;
 use shared::config::Rung;
 
 /// One rung of the ladder, as the processes of an action meet it. All three run inside the
@@ -30,15 +39,17 @@ pub trait Sandbox {
     /// In the payload, last before its program is loaded: gives up what it may not have.
     fn confine(&self, job: &Job) -> Result<(), Fail>;
     /// In the first process, when the payload has ended or is to end: kills whatever is left.
-    fn sweep(&self);
+    fn sweep(&self, payload: Pid);
 }
 
 /// The implementation of a rung.
 pub fn of(rung: Rung) -> &'static dyn Sandbox {
     match rung {
+        #[cfg(target_os = "linux")]
         Rung::Namespaces | Rung::Full => &linux::Namespaces,
+        #[cfg(target_os = "linux")]
         Rung::Landlock => &landlock::Landlock,
-        Rung::Process => &none::Process,
+        _ => &none::Process,
     }
 }
 

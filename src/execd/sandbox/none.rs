@@ -1,7 +1,7 @@
 //! Rung `process`: no isolation of what can be read, only a clean environment, an own session,
 //! inputs in a real folder, and an end that takes every descendant along.
 
-use std::{fs, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use nix::{
     sys::{
@@ -12,6 +12,7 @@ use nix::{
 };
 
 use super::{Fail, Job, Root, Sandbox, Step, confine};
+use crate::kernel;
 
 /// Rounds of killing before giving up on a payload that forks faster than it can be killed.
 const ROUNDS: usize = 10_000;
@@ -21,8 +22,7 @@ pub struct Process;
 
 impl Sandbox for Process {
     fn enter(&self, job: &Job) -> Result<(), Fail> {
-        let subreaper = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-        subreaper.map_err(|err| Fail::new(Step::Clone, "as subreaper", err))?;
+        kernel::adopt_orphans().map_err(|err| Fail::new(Step::Clone, "as subreaper", err))?;
         match job.root {
             Root::Host => Ok(()),
             _ => Err(Fail::new(Step::Mount, "a root of its own without namespaces", nix::errno::Errno::EINVAL)),
@@ -34,15 +34,14 @@ impl Sandbox for Process {
         confine::privileges()
     }
 
-    /// Kills children until none is left; grandchildren become children by then, because the
-    /// first process is their subreaper.
-    fn sweep(&self) {
+    /// Kills what the kernel finds until nothing is left.
+    fn sweep(&self, payload: Pid) {
         for round in 0..ROUNDS {
-            let children = children();
-            if children.is_empty() {
+            let left = kernel::left_of(payload);
+            if left.is_empty() {
                 return;
             }
-            for pid in children {
+            for pid in left {
                 let _gone_already = kill(pid, Signal::SIGKILL);
             }
             while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status.pid().is_some()) {}
@@ -51,9 +50,4 @@ impl Sandbox for Process {
             }
         }
     }
-}
-
-fn children() -> Vec<Pid> {
-    let text = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
-    text.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect()
 }

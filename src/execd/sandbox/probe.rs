@@ -10,7 +10,7 @@ use std::{
 
 use shared::config::Rung;
 
-use super::{Fail, Identity, Job, Mount, Network, Root, Status, Step, cgroup::Delegation, linux::LANDLOCK_ABI, sys};
+use super::{Fail, Identity, Job, Mount, Network, Root, Status, Step, cgroup::Delegation, confine};
 use crate::{
     host::{self, Host, Names},
     launch::{Launcher, RunError},
@@ -47,17 +47,7 @@ async fn reaches(
     root: &Path,
     delegation: &Result<Delegation, String>,
 ) -> Result<(), String> {
-    let abi = sys::landlock_abi();
-    if rung != Rung::Namespaces && abi < LANDLOCK_ABI {
-        return Err(match abi {
-            0 => {
-                "the kernel has no Landlock, or it is off or refused (lsm= on the kernel's command line, a container's \
-                  seccomp profile)"
-                    .to_owned()
-            }
-            abi => format!("Landlock version {abi} of the kernel is below {LANDLOCK_ABI}"),
-        });
-    }
+    confine::offered(rung)?;
     let group = if rung == Rung::Full {
         let delegation = delegation.as_ref().map_err(Clone::clone)?;
         Some(delegation.group().map_err(|err| format!("make a control group: {err}"))?)

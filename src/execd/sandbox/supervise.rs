@@ -7,7 +7,6 @@ use std::{
     ffi::{CString, OsStr},
     fs::File,
     io::{self, Read, Seek},
-    mem::MaybeUninit,
     os::{
         fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -19,25 +18,24 @@ use std::{
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sched::{CloneFlags, unshare},
     sys::{
         resource::{UsageWho, getrusage},
         signal::{SigSet, SigmaskHow, Signal, sigprocmask},
-        signalfd::{SfdFlags, SignalFd},
         time::TimeValLike,
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::{Pid, execve, setsid},
 };
-use rustix::{
-    fs::{CWD, Mode, OFlags, openat},
-    net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
-};
+use rustix::net::RecvFlags;
 
 use shared::config::Rung;
 
 use super::{Ended, Fail, Job, Report, Sandbox, Status, Step, Usage, notify, of, sys};
-use crate::{child, jobserver};
+use crate::{
+    beneath, child, jobserver,
+    kernel::{self, Signals},
+    packets,
+};
 
 /// The descriptors of one run, as the spawner received them.
 pub struct Handles {
@@ -86,7 +84,7 @@ pub fn first(handles: Handles) -> i32 {
 /// Sends one packet; execd being gone is not worth a word here.
 pub fn send(result: &OwnedFd, report: &Report) {
     if let Ok(bytes) = serde_json::to_vec(report) {
-        let _nobody_listens = rustix::net::send(result, &bytes, SendFlags::NOSIGNAL);
+        let _nobody_listens = packets::send(result, &bytes, &[]);
     }
 }
 
@@ -103,45 +101,37 @@ fn set_up(job: &Job, sandbox: &dyn Sandbox, cgroup: Option<OwnedFd>) -> Result<(
         let fail = |err: io::Error| Fail::new(Step::Cgroup, "of this action", err);
         rustix::io::write(&procs, b"0").map_err(|err| fail(err.into()))?;
         if job.rung >= Rung::Namespaces {
-            unshare(CloneFlags::CLONE_NEWCGROUP).map_err(|err| fail(err.into()))?;
+            kernel::hide_control_groups().map_err(fail)?;
         }
     }
     // Better a payload than execd when memory runs out; a kernel without the file changes nothing.
     let _best_effort = std::fs::write("/proc/self/oom_score_adj", "300");
     sandbox.enter(job)?;
     // After the maps: a process that cannot be dumped does not own its /proc files.
-    let _best_effort = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    kernel::hide();
     Ok(())
 }
 
 /// Hands execd the place that it is to watch, and waits for its word; without it nothing starts.
 fn be_watched(job: &Job, result: &OwnedFd) -> Result<bool, Fail> {
     let Some(at) = &job.watched else { return Ok(true) };
-    let fail = |err| Fail::new(Step::Watch, at.as_os().to_string_lossy(), io::Error::from(err));
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let place = openat(CWD, at.as_os(), flags, Mode::empty()).map_err(fail)?;
+    let fail = |err| Fail::new(Step::Watch, at.as_os().to_string_lossy(), err);
+    let place = beneath::root(Path::new(at.as_os())).map_err(fail)?;
     hand(result, &Report::Laid, &place).map_err(fail)?;
-    let mut packet = [0_u8; 16];
-    let (_, length) = rustix::net::recv(result, &mut packet, RecvFlags::empty()).map_err(fail)?;
-    Ok(packet[..length] == *GO)
+    let packet = packets::receive(result).map_err(fail)?;
+    Ok(packet.is_some_and(|packet| packet.bytes == GO))
 }
 
 /// One packet with a descriptor.
-fn hand(result: &OwnedFd, report: &Report, fd: &OwnedFd) -> Result<(), rustix::io::Errno> {
-    let fds = [fd.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let bytes = serde_json::to_vec(report).unwrap_or_default();
-    ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-    sendmsg(result, &[io::IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
-    Ok(())
+fn hand(result: &OwnedFd, report: &Report, fd: &OwnedFd) -> io::Result<()> {
+    packets::send(result, &serde_json::to_vec(report).unwrap_or_default(), &[fd.as_fd()])
 }
 
 /// Hands execd the end by which it hears of opens and connects. Where another listener stands
 /// above this one, or the kernel has none, nothing is heard.
 fn be_heard(result: &OwnedFd) -> Result<(), Fail> {
     let Ok(listener) = notify::install() else { return Ok(()) };
-    hand(result, &Report::Heard, &listener).map_err(|err| Fail::new(Step::Watch, "of its calls", io::Error::from(err)))
+    hand(result, &Report::Heard, &listener).map_err(|err| Fail::new(Step::Watch, "of its calls", err))
 }
 
 fn start(job: &Job, sandbox: &dyn Sandbox, result: &OwnedFd, inherited: &Inherited) -> Result<Pid, Fail> {
@@ -159,8 +149,7 @@ fn payload(job: &Job, sandbox: &dyn Sandbox, inherited: &Inherited, result: &Own
     sys::default_signals();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(fail)?;
     setsid().map_err(fail)?;
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-        .map_err(|err| Fail::new(Step::Program, "tied to its first process", err))?;
+    kernel::end_with_parent().map_err(|err| Fail::new(Step::Program, "tied to its first process", err))?;
     let [stdin, stdout, stderr] = &inherited.streams;
     let streams = nix::unistd::dup2_stdin(stdin)
         .and_then(|()| nix::unistd::dup2_stdout(stdout))
@@ -203,25 +192,18 @@ fn load(job: &Job) -> Result<Infallible, Fail> {
 
 /// Reaps until the payload has ended or is to end, then takes everything down.
 fn watch(payload: Pid, sandbox: &dyn Sandbox, result: &OwnedFd) -> Status {
-    let status = match children_signal() {
+    let status = match Signals::of(&[Signal::SIGCHLD]) {
         Ok(signals) => until_end(payload, &signals, result),
         // Without the signal, waiting in the call itself still ends; only "end" is not heard then,
         // and execd kills the first process instead.
         Err(_) => block(payload),
     };
-    sandbox.sweep();
+    sandbox.sweep(payload);
     while waitpid(None, None).is_ok() {}
     status
 }
 
-fn children_signal() -> nix::Result<SignalFd> {
-    let mut mask = SigSet::empty();
-    mask.add(Signal::SIGCHLD);
-    mask.thread_block()?;
-    SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-}
-
-fn until_end(payload: Pid, signals: &SignalFd, result: &OwnedFd) -> Status {
+fn until_end(payload: Pid, signals: &Signals, result: &OwnedFd) -> Status {
     loop {
         // Before the first wait too: the payload may have ended before the signal was blocked.
         if let Some(status) = reap(payload) {
@@ -230,7 +212,7 @@ fn until_end(payload: Pid, signals: &SignalFd, result: &OwnedFd) -> Status {
         let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(result.as_fd(), PollFlags::POLLIN)];
         let _interrupted = poll(&mut fds, PollTimeout::NONE);
         let [_, from_execd] = fds;
-        while let Ok(Some(_)) = signals.read_signal() {}
+        signals.clear();
         if from_execd.any() == Some(true) {
             let mut packet = [0_u8; 16];
             let _its_closing_means_the_same = rustix::net::recv(result, &mut packet, RecvFlags::DONTWAIT);
@@ -268,6 +250,6 @@ fn usage() -> Usage {
     let cpu_us = used.user_time().num_microseconds() + used.system_time().num_microseconds();
     Usage {
         cpu: Duration::from_micros(u64::try_from(cpu_us).unwrap_or(0)),
-        max_rss_bytes: u64::try_from(used.max_rss()).unwrap_or(0) * 1024,
+        max_rss_bytes: u64::try_from(used.max_rss()).unwrap_or(0) * kernel::RSS_BYTES,
     }
 }

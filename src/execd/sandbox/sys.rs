@@ -78,6 +78,19 @@ pub fn attach_tree(tree: impl AsFd, at: impl AsFd) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_move_mount, tree, EMPTY.as_ptr(), at, EMPTY.as_ptr(), flags) }).map(drop)
 }
 
+/// Closes every descriptor but `keep` and the standard streams: what a spawner does first, above all
+/// with the listening sockets that execd was given.
+pub fn close_all_but(keep: &OwnedFd) -> io::Result<()> {
+    let keep = keep.as_raw_fd() as libc::c_uint;
+    for (first, last) in [(3, keep.saturating_sub(1)), (keep + 1, libc::c_uint::MAX)] {
+        // SAFETY: only a process that has just begun calls it, and uses none of these descriptors.
+        if first <= last && unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// Marks every descriptor from `first` on as close-on-exec.
 pub fn close_on_exec_from(first: libc::c_uint) -> io::Result<()> {
     // SAFETY: marks descriptors only; nothing is closed while its owner still runs.

@@ -20,8 +20,8 @@ use crate::{
     action::{Done, Request, Stream},
     collect::{OutputDirectory, OutputFile, Outputs},
     executor::Executor,
+    observed::Seen,
     refusal::Refusal,
-    seen::Seen,
     view::paths::Kind,
 };
 

@@ -9,7 +9,7 @@ use std::{
 
 use shared::digest::{Digest, Function};
 
-use crate::folder;
+use crate::{folder, kernel};
 
 /// Says on which boot the cache was last written to, or that it was closed in order.
 const STATE: &str = "state";
@@ -132,9 +132,9 @@ impl Table {
 
 /// Opens the cache's folder and reads what is there.
 pub fn open(dir: &Path) -> io::Result<Table> {
-    let boot = boot_id();
+    let boot = kernel::boot_id();
     let state = fs::read_to_string(dir.join(STATE)).unwrap_or_default();
-    if dir.exists() && state != CLEAN && state != boot {
+    if dir.exists() && state != CLEAN && (state != boot || boot.is_empty()) {
         tracing::info!("the machine went down while inputs were staged; staging them anew");
         for folder in ["d", "f", "x"] {
             let from = dir.join(folder);
@@ -161,15 +161,10 @@ pub fn open(dir: &Path) -> io::Result<Table> {
 
 /// Marks the cache as whole on disk.
 pub fn close(dir: &Path) -> io::Result<()> {
-    rustix::fs::syncfs(fs::File::open(dir)?)?;
+    kernel::sync_all(&fs::File::open(dir)?)?;
     let state = fs::File::create(dir.join(STATE))?;
     io::Write::write_all(&mut &state, CLEAN.as_bytes())?;
     state.sync_all()
-}
-
-/// Without one (no /proc) every start counts as a new boot.
-fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 //! changed tool changes every key. Which files count is decided here; reading them quickly is
 //! `memory`'s, knowing without looking that nothing changed `watch`'s.
 
+#[cfg_attr(target_os = "macos", path = "../macos/host_tools.rs")]
 mod host_tools;
 mod memory;
+#[cfg_attr(target_os = "macos", path = "../macos/watch.rs")]
 mod watch;
 
 use std::{

@@ -17,8 +17,8 @@ use shared::{
 use super::ViewError;
 use crate::{
     host,
+    observed::Seen,
     sandbox::{Access, Layer, Live, Mount},
-    seen::Seen,
     stage::StageError,
 };
 

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::{
+    observed::Seen,
     sandbox::{Layer, Live},
-    seen::{Seen, Watcher},
+    seen::Watcher,
 };
 
 /// A job that shows `folder` at /vx/ws.

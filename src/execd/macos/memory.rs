@@ -1,0 +1,30 @@
+//! `memory` for macOS.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::sleep;
+
+use crate::macos::processes;
+
+/// Between two looks. Within it a fast program fills some gigabytes, for which the limit leaves room.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Returns when the processes below `first` hold more than `limit_bytes` together.
+pub async fn exceeded(first: Arc<AtomicU32>, limit_bytes: u64) {
+    loop {
+        sleep(PAUSE).await;
+        let Some(first) = i32::try_from(first.load(Ordering::Relaxed)).ok().filter(|first| *first > 0) else {
+            continue;
+        };
+        let held = move || processes::below(&[first]).into_iter().map(processes::held).sum::<u64>();
+        if tokio::task::spawn_blocking(held).await.is_ok_and(|held| held > limit_bytes) {
+            return;
+        }
+    }
+}
