@@ -17,7 +17,7 @@ use record::{Project, Recording};
 /// Builds, renders, compares, and says how many of how many calls are equal.
 fn assert_same(project: &Project, words: &[&str], least: usize) {
     let recording = Recording::of(project, words);
-    let outcome = compare::all(project, &recording);
+    let outcome = compare::all(project, &recording, words);
     println!("{} {words:?}: {} of {} calls equal", project.name, outcome.equal, outcome.total);
     assert!(
         outcome.differences.is_empty(),
@@ -47,6 +47,26 @@ fn fd_find() {
 #[test]
 fn hyperfine() {
     assert_same(&Project::from_registry("hyperfine", "1.20.0"), &[], 90);
+}
+
+#[test]
+fn ripgrep_checked() {
+    assert_same(&Project::from_registry("ripgrep", "15.2.0"), &["check"], 50);
+}
+
+#[test]
+fn fd_find_tests() {
+    assert_same(&Project::from_registry("fd-find", "10.5.0"), &["test"], 60);
+}
+
+#[test]
+fn fixture_with_all_targets() {
+    let words = ["--workspace", "--exclude", "uses-dy", "--all-targets"];
+    assert_same(&fixture::project(), &words, 25);
+    assert_same(&fixture::project(), &[&["check"], words.as_slice()].concat(), 25);
+    assert_same(&fixture::project(), &["check", "-p", "app", "--tests", "--release"], 15);
+    assert_same(&fixture::project(), &["test", "-p", "app", "-p", "macros"], 15);
+    assert_same(&fixture::project(), &["bench", "-p", "app"], 15);
 }
 
 #[test]

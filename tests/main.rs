@@ -15,6 +15,7 @@ mod hostile;
 mod incremental;
 mod install;
 mod jobserver;
+mod kinds;
 mod kit;
 mod ladder;
 mod launchd;

@@ -29,6 +29,7 @@ use crate::{
         plan::{Kind, Plan, Sources},
         probe::{Probe, Rustc},
         rustc, script,
+        select::Selection,
         unit_graph::UnitGraph,
     },
 };
@@ -55,6 +56,7 @@ fn plan(fixture: &Fixture, graph: &RawValue) -> Plan {
     let rustc = Rustc::parse(&fixture.rustc).expect("what rustc says");
     Plan::new(Sources {
         graph: UnitGraph::parse(graph.get().as_bytes()).expect("what cargo says"),
+        selection: &Selection::default(),
         metadata: &Metadata::parse(fixture.metadata.get().as_bytes()).expect("what cargo says"),
         lock: &Lock::parse(&fixture.lock).expect("a lock file"),
         config: &config,

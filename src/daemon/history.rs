@@ -148,7 +148,8 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
 /// The unit itself, and what it most likely is in another version or with other features.
 fn keys(plan: &Plan, unit: &Unit) -> [u64; 2] {
     let name = &plan.package(unit).name;
-    let like = format!("{name} {:?} {} {}", unit.kind, unit.target.name, unit.profile.name);
+    let way = if unit.is_check() { " check" } else { "" };
+    let like = format!("{name} {:?} {} {}{way}", unit.kind, unit.target.name, unit.profile.name);
     let own = u64::from_str_radix(&unit.hash, 16).unwrap_or(0);
     let like = Digest::of(Function::Blake3, like.as_bytes());
     [own, u64::from_str_radix(&like.hex()[..16], 16).unwrap_or(0)]
@@ -158,10 +159,12 @@ fn keys(plan: &Plan, unit: &Unit) -> [u64; 2] {
 fn guess(unit: &Unit) -> Cost {
     let ms = |whole: u64, metadata: u64| Cost { whole: whole * 1000, metadata: metadata * 1000 };
     match unit.kind {
-        Kind::Lib if !unit.target.needs_objects() => ms(600, 400),
-        Kind::Lib | Kind::ProcMacro | Kind::Bin | Kind::Example => ms(900, 900),
+        _ if unit.is_check() => ms(400, 400),
+        Kind::Lib if !unit.needs_objects() => ms(600, 400),
+        Kind::Lib | Kind::ProcMacro | Kind::Bin | Kind::Example | Kind::Test => ms(900, 900),
         Kind::BuildScriptCompile => ms(400, 400),
         Kind::BuildScriptRun => ms(50, 50),
+        Kind::Doctest => ms(0, 0),
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
         dep_info::DepInfo,
         files::text,
         messages::Messages,
-        place::{LOCK, Placement, dep_info, macros, placements},
+        place::{self, LOCK, Placement, dep_info, macros, placements},
         plan::{Plan, UnitId},
     },
     out_dirs,
@@ -65,7 +65,12 @@ pub async fn place(
     if messages != Messages::Human {
         placed.extend(macros(plan));
     }
-    if placed.is_empty() {
+    if place::wants_scratch(plan) {
+        make_target(&plan.target_dir)
+            .and_then(|()| own_folder(&plan.target_dir.join(place::SCRATCH)))
+            .map_err(|err| failed(&plan.target_dir, &err))?;
+    }
+    if placed.is_empty() && messages == Messages::Human {
         return Ok(());
     }
     let read = dep_infos(services, plan, runner).await?;

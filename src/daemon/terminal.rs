@@ -45,7 +45,8 @@ struct Name {
     label: String,
     short: String,
     package: String,
-    compiles: bool,
+    /// cargo's word for what is done with its package.
+    doing: Option<&'static str>,
 }
 
 /// A unit's way through the build.
@@ -97,7 +98,7 @@ impl Terminal {
             label: unit.label.clone(),
             short: short(plan.package(unit), unit),
             package: described(plan.package(unit)),
-            compiles: unit.kind != Kind::BuildScriptRun,
+            doing: doing(unit),
         };
         let state = Progressed { units: vec![State::default(); plan.units.len()], ..Progressed::default() };
         Terminal {
@@ -180,9 +181,9 @@ impl Terminal {
     fn started(&self, state: &mut Progressed, unit: usize, now: Duration) {
         state.units[unit] = State::Runs(now);
         let name = &self.names[unit];
-        let is_new = name.compiles && state.announced.insert(name.package.clone());
-        if is_new && self.look.verbosity != Verbosity::Quiet {
-            self.line("Compiling", &name.package);
+        let Some(doing) = name.doing else { return };
+        if state.announced.insert(name.package.clone()) && self.look.verbosity != Verbosity::Quiet {
+            self.line(doing, &name.package);
         }
     }
 
@@ -247,6 +248,15 @@ fn described(package: &Package) -> String {
     }
 }
 
+/// What cargo says it does with a unit's package, unless it is silent about it.
+fn doing(unit: &Unit) -> Option<&'static str> {
+    match unit.kind {
+        Kind::BuildScriptRun | Kind::Doctest => None,
+        _ if unit.is_check() => Some("Checking"),
+        _ => Some("Compiling"),
+    }
+}
+
 /// A unit in as few words as tell it from others.
 fn short(package: &Package, unit: &Unit) -> String {
     match unit.kind {
@@ -254,6 +264,7 @@ fn short(package: &Package, unit: &Unit) -> String {
         Kind::BuildScriptRun => format!("{} script's run", package.name),
         Kind::Lib | Kind::ProcMacro => package.name.clone(),
         Kind::Bin | Kind::Example => unit.target.name.clone(),
+        Kind::Test | Kind::Doctest => format!("{} {}", package.name, unit.described()),
     }
 }
 

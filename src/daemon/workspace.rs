@@ -203,6 +203,7 @@ fn build_plan(question: &Question, config: &Config, disk: &Disk, answers: &Answe
     let lock = files::text(&question.located.root.join(LOCK_FILE)).unwrap_or_default();
     let sources = Sources {
         graph: parsed(UnitGraph::parse(answers.graph.as_bytes()))?,
+        selection: &question.selection,
         metadata: &parsed(Metadata::parse(answers.metadata.as_bytes()))?,
         lock: &parsed(Lock::parse(&lock))?,
         config,

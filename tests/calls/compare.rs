@@ -15,9 +15,10 @@ use super::{
         mounts::Mounts,
         plan::{Kind, Plan, Sources, Unit},
         rustc, script,
+        select::{Intent, Selection, TargetChoice},
         unit_graph::UnitGraph,
     },
-    record::{Project, Recording, Started, sysroot},
+    record::{self, Project, Recording, Started, sysroot},
 };
 
 /// How the comparison ended.
@@ -53,17 +54,22 @@ const NOT_COMPARED: [(&str, &str); 13] = [
 ];
 
 /// Plans and renders everything and looks for each call among the recorded ones, and the reverse.
-pub fn all(project: &Project, recording: &Recording) -> Outcome {
-    let plan = plan(project, recording);
+pub fn all(project: &Project, recording: &Recording, words: &[&str]) -> Outcome {
+    let plan = plan(project, recording, words);
     let places = places(recording);
-    let mut calls = recorded(&recording.calls, &plan, &places);
-    let mut runs = recorded(&recording.runs, &plan, &places);
+    let is_check = record::command(words).0 == "check";
+    let forms = |started: &[Started]| {
+        let mut forms = recorded(started, &plan, &places);
+        forms.iter_mut().filter(|_| is_check).for_each(|(form, _)| without_plugins(form));
+        forms
+    };
+    let (mut calls, mut runs) = (forms(&recording.calls), forms(&recording.runs));
     let ambient = Ambient::new(BTreeMap::new(), Vec::new());
     let mut said = Said::new();
     let mut outcome = Outcome { equal: 0, total: 0, differences: Vec::new() };
     for id in plan.order.clone() {
         let unit = plan.unit(id);
-        if unit.stands_in.is_some() {
+        if !unit.has_call() {
             continue;
         }
         outcome.total += 1;
@@ -73,7 +79,10 @@ pub fn all(project: &Project, recording: &Recording) -> Outcome {
             false => rustc::render(&plan, unit, &said, &ambient, &[]),
         };
         let call = call.expect("the unit renders");
-        let form = form_of(&call);
+        let mut form = form_of(&call);
+        if is_check {
+            without_plugins(&mut form);
+        }
         let among = if is_run { &mut runs } else { &mut calls };
         let found = among.iter().position(|(one, _)| *one == form);
         match found {
@@ -92,12 +101,13 @@ pub fn all(project: &Project, recording: &Recording) -> Outcome {
     outcome
 }
 
-fn plan(project: &Project, recording: &Recording) -> Plan {
+fn plan(project: &Project, recording: &Recording, words: &[&str]) -> Plan {
     let disk = Disk::default();
     let config = Config::load(&disk, &project.root, &project.cargo_home, &project.variables).expect("a configuration");
     let lock = std::fs::read_to_string(project.root.join("Cargo.lock")).expect("a lock file");
     let plan = Plan::new(Sources {
         graph: UnitGraph::parse(&recording.graph).expect("a graph"),
+        selection: &selection(words),
         metadata: &Metadata::parse(&recording.metadata).expect("metadata"),
         lock: &Lock::parse(&lock).expect("a lock"),
         config: &config,
@@ -110,6 +120,27 @@ fn plan(project: &Project, recording: &Recording) -> Plan {
     plan.expect("a plan")
 }
 
+/// What the words ask for, as far as it decides about units.
+fn selection(words: &[&str]) -> Selection {
+    let (command, rest) = record::command(words);
+    let intent = match command {
+        "check" => Intent::Check,
+        "test" => Intent::Test,
+        "bench" => Intent::Bench,
+        _ => Intent::Build,
+    };
+    let target = |word: &&str| match *word {
+        "--lib" => Some(TargetChoice::Lib),
+        "--bins" => Some(TargetChoice::Bins),
+        "--examples" => Some(TargetChoice::Examples),
+        "--tests" => Some(TargetChoice::Tests),
+        "--benches" => Some(TargetChoice::Benches),
+        "--all-targets" => Some(TargetChoice::All),
+        _ => None,
+    };
+    Selection { intent, targets: rest.iter().filter_map(target).collect(), ..Selection::default() }
+}
+
 /// cargo's folders inside its target folder, and the mounts that take their place.
 fn places(recording: &Recording) -> Mounts {
     let profiles = std::fs::read_dir(&recording.target).expect("a target folder").flatten();
@@ -118,7 +149,8 @@ fn places(recording: &Recording) -> Mounts {
         [("build", "/vx/build"), ("deps", "/vx/deps")]
             .map(|(name, fixed)| (format!("{folder}/{name}"), fixed.to_owned()))
     });
-    Mounts::new(pairs.collect())
+    let target = (recording.target.display().to_string(), "/vx/target".to_owned());
+    Mounts::new(pairs.chain([target]).collect())
 }
 
 /// The recorded processes in the common form; a call made twice counts once.
@@ -136,6 +168,14 @@ fn recorded(started: &[Started], plan: &Plan, places: &Mounts) -> Vec<(Form, Sta
         forms.push((common(fixed(&one.cwd), args, env.collect()), one.clone()));
     }
     forms
+}
+
+/// `cargo check` forgets the folders of libraries that macros load; for vx a macro is the same
+/// whatever is made with it, and is found in the store by both.
+fn without_plugins(form: &mut Form) {
+    if let Some(path) = form.env.get_mut("LD_LIBRARY_PATH") {
+        *path = path.split(':').filter(|part| !part.starts_with("/vx/build/")).collect::<Vec<_>>().join(":");
+    }
 }
 
 fn form_of(call: &Call) -> Form {
@@ -165,13 +205,15 @@ fn common(cwd: String, args: Vec<String>, mut env: BTreeMap<String, String>) -> 
     for (name, _) in NOT_COMPARED {
         env.remove(name);
     }
+    // The recorder's shell hands on no variable that it could not have itself.
+    env.retain(|name, _| !name.contains('-'));
     for (name, value) in &mut env {
         *value = match name.as_str() {
             // The same everywhere, so that it does not divide keys.
             "NUM_JOBS" => "*".to_owned(),
             // cargo puts the folder of finished binaries in front of deps; actions have none.
             "LD_LIBRARY_PATH" => {
-                let parts = value.split(':').filter(|part| part.starts_with("/vx/"));
+                let parts = value.split(':').filter(|part| part.starts_with("/vx/") && !part.starts_with("/vx/target"));
                 parts.map(masked).collect::<Vec<_>>().join(":")
             }
             _ => masked(value),

@@ -18,6 +18,14 @@ const FILES: &[(&str, &str)] = &[
     ("ws/app/src/lib.rs", "pub fn answer() -> u32 { deep::answer() }\n"),
     ("ws/app/src/main.rs", "fn main() { println!(\"{} {}\", app::answer(), macros::zero!()) }\n"),
     ("ws/app/src/bin/other-one.rs", "fn main() { println!(\"{}\", env!(\"FROM_SCRIPT\")) }\n"),
+    (
+        "ws/app/tests/it.rs",
+        "#[test]\nfn it() { assert!(env!(\"CARGO_BIN_EXE_app\").len() > 1 && app::answer() > 0) }\n",
+    ),
+    ("ws/app/tests/own.rs", "fn main() { println!(\"{}\", outside::answer()) }\n"),
+    ("ws/app/benches/own.rs", "fn main() {}\n"),
+    ("ws/app/examples/ex-one.rs", "fn main() { println!(\"{}\", outside::answer()) }\n"),
+    ("ws/app/examples/ex-lib.rs", "pub fn answer() -> u32 { app::answer() }\n"),
     ("ws/nested/deep/Cargo.toml", DEEP),
     (
         "ws/nested/deep/src/lib.rs",
@@ -149,8 +157,23 @@ deep = { path = "../nested/deep", package = "deep-package" }
 macros = { path = "../macros" }
 over = { path = "../over", optional = true }
 
+[dev-dependencies]
+outside = { path = "../../outside" }
+
 [build-dependencies]
 deep = { path = "../nested/deep", package = "deep-package" }
+
+[[test]]
+name = "own"
+harness = false
+
+[[bench]]
+name = "own"
+harness = false
+
+[[example]]
+name = "ex-lib"
+crate-type = ["dylib", "rlib"]
 
 [lints]
 workspace = true

@@ -155,24 +155,30 @@ fn archive(folder: &str) -> Option<PathBuf> {
 }
 
 impl Recording {
-    /// Builds with cargo where that has not been done yet, and reads what was recorded.
+    /// Builds with cargo where that has not been done yet, and reads what was recorded. The first of
+    /// the words is cargo's command, if it is not `build`.
     pub fn of(project: &Project, words: &[&str]) -> Recording {
+        let (command, rest) = command(words);
         let version = project.command(&sysroot().join("bin/rustc")).args(Rustc::ARGS).output().expect("rustc runs");
         let rustc = Rustc::parse(&String::from_utf8_lossy(&version.stdout)).expect("a version");
         // Another compiler makes other calls: a folder for each.
         let words_name = words.join("").replace(['-', '='], "");
+        let words_name = if command == "build" { words_name } else { format!("-{words_name}") };
         let folder =
             base().join(format!("{}{words_name}-{}{}", project.name.replace(' ', "_"), rustc.version, project.stamp));
         let (target, records) = (folder.join("target"), folder.join("records"));
         fs::create_dir_all(&records).expect("a folder");
         let wrapper = write_wrapper(&folder, &records);
         let mut build = project.cargo();
-        build.arg("build").args(words).arg("-q").env("CARGO_TARGET_DIR", &target).env("RUSTC_WRAPPER", wrapper);
+        build.arg(command).args(rest);
+        // What is compiled is not to be run.
+        build.args(matches!(command, "test" | "bench").then_some("--no-run"));
+        build.arg("-q").env("CARGO_TARGET_DIR", &target).env("RUSTC_WRAPPER", wrapper);
         let done = build.output().expect("cargo runs");
         assert!(done.status.success(), "cargo builds {}: {}", project.name, String::from_utf8_lossy(&done.stderr));
         fs::create_dir_all(base().join("query")).expect("a folder");
         let mut graph = project.cargo();
-        graph.args(["build", "--unit-graph", "-Zunstable-options"]).args(words);
+        graph.args([command, "--unit-graph", "-Zunstable-options"]).args(rest);
         graph.env("__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS", "nightly");
         let mut metadata = project.cargo();
         metadata.args(["metadata", "--format-version", "1", "--filter-platform", &rustc.host]);
@@ -185,6 +191,14 @@ impl Recording {
             done.stdout
         });
         Recording { calls: read(&records, "call."), runs: read(&records, "run."), target, graph, metadata, rustc }
+    }
+}
+
+/// cargo's command, and the words behind it.
+pub fn command<'a>(words: &'a [&'a str]) -> (&'a str, &'a [&'a str]) {
+    match words {
+        [command @ ("check" | "test" | "bench"), rest @ ..] => (command, rest),
+        rest => ("build", rest),
     }
 }
 

@@ -24,7 +24,7 @@ pub fn said<'a>(plan: &'a Plan, said: &'a Said, unit: &Unit, run: UnitId) -> Res
 pub fn of_compile(plan: &Plan, unit: &Unit, scripts: &Said) -> Result<Needs, RenderError> {
     let mut needs = Needs { packages: vec![unit.package], ..Needs::default() };
     let mut walk = Walk { plan, files: BTreeSet::new(), seen: HashSet::new(), loads_macros: false };
-    let want = if unit.target.needs_objects() { Want::Code } else { Want::Metadata };
+    let want = if unit.needs_objects() { Want::Code } else { Want::Metadata };
     walk.dependencies(unit, want);
     needs.reads_freely = walk.loads_macros;
     needs.files = walk.files.into_iter().collect();
@@ -154,7 +154,7 @@ fn wanted(unit: &Unit, output: &Output, want: Want) -> bool {
     match want {
         Want::Shared => output.role == Role::Dylib,
         // A library that is more than an rlib leaves no metadata file.
-        Want::Metadata if !unit.target.needs_objects() => output.role == Role::Metadata,
+        Want::Metadata if !unit.needs_objects() => output.role == Role::Metadata,
         Want::Metadata | Want::Code => output.role.is_linkable(),
     }
 }

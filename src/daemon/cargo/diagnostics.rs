@@ -267,7 +267,7 @@ pub enum Failure<'a> {
 
 /// cargo's name of a unit in messages: `` `pkg` (bin "x") ``.
 pub fn named(package: &Package, unit: &Unit) -> String {
-    format!("`{}` ({})", package.name, unit.target.described())
+    format!("`{}` ({})", package.name, unit.described())
 }
 
 fn generated(package: &Package, unit: &Unit, tally: &Tally) -> String {
@@ -276,7 +276,8 @@ fn generated(package: &Package, unit: &Unit, tally: &Tally) -> String {
     text.push_str(&counted(" (", tally.duplicates, "duplicate", ")"));
     let can_fix = package.source.is_path() && unit.kind != Kind::BuildScriptCompile;
     if can_fix && tally.errors == 0 && tally.fixable > 0 {
-        let command = format!("cargo fix --{} -p {}", unit.target.described(), package.name);
+        let tests = if unit.is_test_of_other() { " --tests" } else { "" };
+        let command = format!("cargo fix --{} -p {}{tests}", unit.target.described(), package.name);
         let _ = write!(text, " (run `{command}` to apply");
         text.push_str(&counted(" ", tally.fixable, "suggestion", ")"));
     }

@@ -3,7 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{config_tree::Node, unit_graph::Target};
+use super::{
+    config_tree::Node,
+    unit::{Kind, Unit},
+    unit_graph::Target,
+};
 
 /// Why a script's output is refused; worded as cargo words it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,11 +27,15 @@ pub enum LinkArg {
 }
 
 impl LinkArg {
-    /// Whether it applies to a target that is built, not tested.
-    pub fn applies_to(&self, target: &Target) -> bool {
+    /// Whether it applies to a unit's call.
+    pub fn applies_to(&self, unit: &Unit) -> bool {
+        self.applies(&unit.target, unit.kind)
+    }
+
+    fn applies(&self, target: &Target, kind: Kind) -> bool {
         match self {
             LinkArg::All => true,
-            LinkArg::Cdylib => target.is_cdylib(),
+            LinkArg::Cdylib => kind != Kind::Test && target.is_cdylib(),
             LinkArg::Bins => target.is_bin(),
             LinkArg::Bin(name) => target.is_bin() && target.name == *name,
             LinkArg::Tests => target.is_test(),

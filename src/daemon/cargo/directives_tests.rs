@@ -49,7 +49,11 @@ fn link_args_need_their_targets() {
     let stdout = "cargo:rustc-link-arg=-a\ncargo:rustc-link-arg-bins=-b\ncargo:rustc-link-arg-bin=x=-c=d\ncargo:rustc-cdylib-link-arg=-e\n";
     let said = said_by(stdout, &bins, None).expect("directives");
     let of = |target: &Target| -> Vec<&str> {
-        said.link_args.iter().filter(|(which, _)| which.applies_to(target)).map(|(_, arg)| arg.as_str()).collect()
+        said.link_args
+            .iter()
+            .filter(|(which, _)| which.applies(target, Kind::Lib))
+            .map(|(_, arg)| arg.as_str())
+            .collect()
     };
     assert_eq!(of(&bins[0]), ["-a", "-b", "-c=d"]);
     assert_eq!(of(&bins[1]), ["-a", "-e"]);

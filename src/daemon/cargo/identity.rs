@@ -35,6 +35,9 @@ pub fn of(plan: &Plan, id: UnitId) -> String {
     fields.add(&format!("{:?} {} {}", profile.codegen_units, profile.debug_assertions, profile.overflow_checks));
     fields.add(&format!("{} {:?}", profile.rpath, unit.lto));
     fields.add_list(&plan.rustflags);
+    if unit.is_check() {
+        fields.add("check");
+    }
     for dependency in &unit.dependencies {
         fields.add_all([&dependency.extern_name, &plan.unit(dependency.unit).hash]);
     }

@@ -31,6 +31,26 @@ struct Manifest {
     package: Option<Package>,
     #[serde(default)]
     profile: BTreeMap<String, Profile>,
+    lib: Option<Target>,
+    #[serde(default)]
+    bin: Vec<Target>,
+    #[serde(default)]
+    example: Vec<Target>,
+    #[serde(default)]
+    test: Vec<Target>,
+    #[serde(default)]
+    bench: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: Option<String>,
+    #[serde(default = "yes")]
+    harness: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize)]
@@ -78,6 +98,21 @@ pub fn profile_inherits(files: &dyn Files, root: &Path, profile: &str) -> Result
     let path = root.join("Cargo.toml");
     let mut manifest = parse(&path, &read(files, &path)?.unwrap_or_default())?;
     Ok(manifest.profile.remove(profile).and_then(|profile| profile.inherits))
+}
+
+/// The targets of the manifest at `path` with `harness = false`, as kind and name.
+pub fn without_harness(files: &dyn Files, path: &Path) -> Result<Vec<(String, Option<String>)>, ManifestError> {
+    let text = read(files, path)?.unwrap_or_default();
+    if !text.contains("harness") {
+        return Ok(Vec::new());
+    }
+    let Manifest { lib, bin, example, test, bench, .. } = parse(path, &text)?;
+    let lib = lib.into_iter().collect();
+    let kinds = [("lib", lib), ("bin", bin), ("example", example), ("test", test), ("bench", bench)];
+    let targets = kinds.into_iter().flat_map(|(kind, targets): (_, Vec<Target>)| {
+        targets.into_iter().filter(|one| !one.harness).map(move |one| (kind.to_owned(), one.name))
+    });
+    Ok(targets.collect())
 }
 
 fn read(files: &dyn Files, path: &Path) -> Result<Option<String>, ManifestError> {
@@ -162,6 +197,14 @@ mod tests {
                 "cfg(x)"
             ]
         );
+    }
+
+    #[test]
+    fn targets_that_test_themselves() {
+        let text = "[lib]\nharness = false\n[[test]]\nname = 'a'\nharness = false\n[[test]]\nname = 'b'\n[[bench]]\nname = 'a'\n";
+        let files: BTreeMap<PathBuf, String> = [(PathBuf::from("/w/Cargo.toml"), text.to_owned())].into();
+        let found = without_harness(&files, Path::new("/w/Cargo.toml")).expect("a manifest");
+        assert_eq!(found, [("lib".to_owned(), None), ("test".to_owned(), Some("a".to_owned()))]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{
     MANIFEST,
     directives::Directives,
     place,
-    plan::{Plan, Unit},
+    plan::{Kind, Plan, Unit},
     unit_graph::{Debuginfo, Target},
 };
 
@@ -137,7 +137,6 @@ pub fn artifact(plan: &Plan, unit: &Unit, fresh: Fresh) -> String {
     let package = plan.package(unit);
     let profile = &unit.profile;
     let files = place::reported(plan, unit);
-    let is_program = unit.target.is_bin() || unit.target.is_exe_example();
     line(&Artifact {
         reason: "compiler-artifact",
         package_id: &package.id,
@@ -148,10 +147,10 @@ pub fn artifact(plan: &Plan, unit: &Unit, fresh: Fresh) -> String {
             debuginfo: &profile.debuginfo,
             debug_assertions: profile.debug_assertions,
             overflow_checks: profile.overflow_checks,
-            test: false,
+            test: unit.kind == Kind::Test,
         },
         features: &unit.features,
-        executable: files.first().filter(|_| is_program).cloned(),
+        executable: files.first().filter(|_| unit.is_program()).cloned(),
         filenames: files,
         fresh: fresh == Fresh::Yes,
     })

@@ -16,6 +16,7 @@ pub mod diagnostics;
 pub mod directives;
 pub mod environment;
 pub mod files;
+mod flavour;
 mod identity;
 mod lines;
 mod links;
@@ -38,6 +39,7 @@ pub mod script;
 pub mod select;
 pub mod term;
 pub mod toolchain;
+pub mod unit;
 pub mod unit_graph;
 mod unshown;
 

@@ -19,6 +19,8 @@ pub const OUT: &str = "/vx/out";
 pub const INCREMENTAL: &str = "/vx/incremental";
 /// Compiled scripts, and their OUT_DIRs as `NAME-HASH/out`.
 pub const BUILD: &str = "/vx/build";
+/// Stands for the person's target folder, which no call sees, where one is told of it.
+pub const TARGET: &str = "/vx/target";
 /// The Rust toolchain.
 pub const TOOLCHAIN: &str = "/vx/toolchain";
 
@@ -47,6 +49,15 @@ impl Mounts {
     /// The same, where texts for the person say `real` for `fixed`.
     pub fn showing(mut self, real: &Path, fixed: &str) -> Self {
         self.by_shown.push((real.to_string_lossy().into_owned(), fixed.to_owned()));
+        self
+    }
+
+    /// The same, where `fixed` stands for a folder that is never replaced on the way in: nothing of it
+    /// is an input.
+    pub fn naming(mut self, real: &Path, fixed: &str) -> Self {
+        let pair = (real.to_string_lossy().into_owned(), fixed.to_owned());
+        self.by_fixed.push(pair.clone());
+        self.by_shown.push(pair);
         self
     }
 

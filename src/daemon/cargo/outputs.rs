@@ -3,7 +3,7 @@
 use super::{
     call::{Output, RenderError, Role},
     mounts,
-    plan::{Plan, Unit},
+    plan::{Kind, Plan, Unit},
 };
 
 /// The files of a compiler call, in cargo's order: by crate type, metadata, then the rest.
@@ -16,19 +16,20 @@ pub fn of(plan: &Plan, unit: &Unit) -> Result<Vec<Output>, RenderError> {
             outputs.push(Output { name, path, role });
         }
     };
-    for crate_type in &unit.target.crate_types {
+    let types = crate_types(unit);
+    for crate_type in &types {
         let (prefix, suffix) = plan
             .probe
             .file(crate_type)
-            .ok_or_else(|| RenderError::CrateType { unit: unit.label.clone(), crate_type: crate_type.clone() })?;
+            .ok_or_else(|| RenderError::CrateType { unit: unit.label.clone(), crate_type: (*crate_type).to_owned() })?;
         add(format!("{prefix}{stem}{suffix}"), role(crate_type));
     }
-    if !unit.target.needs_objects() {
+    if !unit.needs_objects() {
         add(format!("lib{stem}.rmeta"), Role::Metadata);
     }
     if unit.profile.split_debuginfo.as_deref() == Some("packed") {
-        let linked = |one: &&String| matches!(one.as_str(), "bin" | "dylib" | "cdylib" | "proc-macro");
-        for crate_type in unit.target.crate_types.iter().filter(linked) {
+        let linked = |one: &&&str| matches!(**one, "bin" | "dylib" | "cdylib" | "proc-macro");
+        for crate_type in types.iter().filter(linked) {
             if let Some((prefix, suffix)) = plan.probe.file(crate_type) {
                 add(format!("{prefix}{stem}{suffix}.dwp"), Role::DebugInfo);
             }
@@ -38,11 +39,20 @@ pub fn of(plan: &Plan, unit: &Unit) -> Result<Vec<Output>, RenderError> {
     Ok(outputs)
 }
 
+/// The types of the files that it leaves: of one that is only checked none.
+fn crate_types(unit: &Unit) -> Vec<&str> {
+    match (unit.is_check(), unit.kind) {
+        (true, _) => Vec::new(),
+        (false, Kind::Test) => vec!["bin"],
+        (false, _) => unit.target.crate_types.iter().map(String::as_str).collect(),
+    }
+}
+
 /// What tells files of one crate name apart. Shared libraries of path packages have none: their
 /// names are what other programs load them by.
 pub fn extra_filename(plan: &Plan, unit: &Unit) -> Option<String> {
     let shared = unit.target.is_lib() && (unit.target.has_type("dylib") || unit.target.has_type("cdylib"));
-    let plain = shared && plan.package(unit).source.is_path();
+    let plain = shared && !unit.is_check() && unit.kind != Kind::Test && plan.package(unit).source.is_path();
     (!plain).then(|| format!("-{}", unit.hash))
 }
 

@@ -61,6 +61,8 @@ pub struct Package {
     pub targets: Vec<Target>,
     /// All declared features, sorted.
     pub features: Vec<String>,
+    /// Targets that are tested by a program of their own, as kind and name.
+    pub without_harness: Vec<(String, Option<String>)>,
     /// Arguments from `[lints]`.
     pub lints: Vec<String>,
     /// `CARGO_PKG_*` and the like: the same for every unit of the package.
@@ -74,6 +76,15 @@ impl Package {
             true => format!("{} v{} ({})", self.name, self.version, self.real.display()),
             false => format!("{} v{}", self.name, self.version),
         }
+    }
+
+    /// Whether rustc makes the program that runs a target's tests.
+    pub fn has_harness(&self, target: &Target) -> bool {
+        let kind = if target.is_lib() { "lib" } else { target.kind.first().map_or("", String::as_str) };
+        let is_named = |(one, name): &(String, Option<String>)| {
+            one == kind && (kind == "lib" || name.as_deref() == Some(target.name.as_str()))
+        };
+        !self.without_harness.iter().any(is_named)
     }
 
     /// The crate name of its library.
@@ -99,8 +110,17 @@ pub struct Surroundings<'a> {
     pub outside: &'a [&'a str],
 }
 
+/// What only its manifest says.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// Arguments from `[lints]`.
+    pub lints: Vec<String>,
+    /// Targets with `harness = false`.
+    pub without_harness: Vec<(String, Option<String>)>,
+}
+
 /// Builds a package from what `cargo metadata` says.
-pub fn place(package: &MetadataPackage, lints: Vec<String>, around: &Surroundings<'_>) -> Package {
+pub fn place(package: &MetadataPackage, said: Said, around: &Surroundings<'_>) -> Package {
     let manifest = Path::new(&package.manifest_path);
     let real = manifest.parent().unwrap_or(manifest).to_owned();
     let (source, mount, input) = locate(package, &real, around);
@@ -117,7 +137,8 @@ pub fn place(package: &MetadataPackage, lints: Vec<String>, around: &Surrounding
         rust_version: package.rust_version.clone(),
         targets: package.targets.clone(),
         features: package.features.keys().cloned().collect(),
-        lints,
+        without_harness: said.without_harness,
+        lints: said.lints,
         variables,
     }
 }
@@ -212,7 +233,7 @@ mod tests {
             lock: &lock.expect("a lock file"),
             outside: &["/elsewhere/a/Cargo.toml", "/elsewhere/p/Cargo.toml"],
         };
-        place(&package, Vec::new(), &around)
+        place(&package, Said::default(), &around)
     }
 
     #[test]

@@ -48,6 +48,10 @@ pub fn placements(plan: &Plan) -> Vec<Placement> {
         if matches!(unit.kind, Kind::BuildScriptCompile | Kind::BuildScriptRun) {
             continue;
         }
+        if unit.kind == Kind::Test {
+            placed.extend(test_program(unit));
+            continue;
+        }
         let folder = profile_folder(&unit.profile.name);
         let folder = if unit.kind == Kind::Example { format!("{folder}/examples") } else { folder.to_owned() };
         for output in &unit.outputs {
@@ -66,9 +70,45 @@ pub fn placements(plan: &Plan) -> Vec<Placement> {
     placed
 }
 
+/// A program of tests: where cargo has it, since cargo never gives it another name.
+fn test_program(unit: &Unit) -> impl Iterator<Item = Placement> + '_ {
+    let folder = intermediate(unit);
+    let wanted = unit.outputs.iter().filter(|output| !matches!(output.role, Role::Metadata | Role::DepInfo));
+    wanted.map(move |output| Placement {
+        unit: unit.id,
+        output: output.name.clone(),
+        path: format!("{folder}/{}", output.name),
+        dep_info: None,
+        role: output.role,
+    })
+}
+
+/// Where cargo keeps what a compiler call leaves.
+fn intermediate(unit: &Unit) -> String {
+    let folder = profile_folder(&unit.profile.name);
+    format!("{folder}/{}", if unit.target.is_example() { "examples" } else { "deps" })
+}
+
+/// Where the program of a package stands for the tests of that package, below the target folder.
+pub fn of_program(plan: &Plan, test: &Unit, name: &str) -> String {
+    let suffix = plan.probe.file("bin").map_or("", |(_, suffix)| suffix);
+    format!("{}/{name}{suffix}", profile_folder(&test.profile.name))
+}
+
+/// Whether tests may look for a folder to write to.
+pub fn wants_scratch(plan: &Plan) -> bool {
+    plan.units.iter().any(|unit| unit.target.is_test() || unit.target.is_bench())
+}
+
+/// The folder that tests may write to, below the target folder.
+pub const SCRATCH: &str = "tmp";
+
 /// Whether what a unit leaves is placed for a program that reads messages.
 pub fn is_placed(unit: &Unit) -> bool {
-    unit.kind == Kind::ProcMacro || unit.outputs.iter().any(|output| is_lifted(unit, output))
+    let is_macro = unit.kind == Kind::ProcMacro && !unit.is_check();
+    is_macro
+        || (unit.kind == Kind::Test && !unit.is_check())
+        || unit.outputs.iter().any(|output| is_lifted(unit, output))
 }
 
 /// The macros that are not among those, where [`reported`] names them: editors load them.
@@ -89,7 +129,7 @@ pub fn macros(plan: &Plan) -> Vec<Placement> {
 /// Whether it gets out of the folders of intermediate files.
 fn is_lifted(unit: &Unit, output: &Output) -> bool {
     let wanted = unit.is_root || unit.kind == Kind::Bin || output.role == Role::Dylib;
-    wanted && !matches!(output.role, Role::Metadata | Role::DepInfo)
+    wanted && unit.kind != Kind::Test && !matches!(output.role, Role::Metadata | Role::DepInfo)
 }
 
 /// The files of a unit as cargo names them in its messages: where the person has them, and those
@@ -99,9 +139,8 @@ pub fn reported(plan: &Plan, unit: &Unit) -> Vec<String> {
     let path = |output: &Output| match unit.kind {
         Kind::BuildScriptCompile => folder.join("build").join(unit.folder(plan)).join(&unit.target.name),
         Kind::Example if is_lifted(unit, output) => folder.join("examples").join(plain_name(plan, unit, &output.name)),
-        Kind::Example => folder.join("examples").join(&output.name),
         _ if is_lifted(unit, output) => folder.join(plain_name(plan, unit, &output.name)),
-        _ => folder.join("deps").join(&output.name),
+        _ => plan.target_dir.join(intermediate(unit)).join(&output.name),
     };
     let named = unit.outputs.iter().filter(|output| !matches!(output.role, Role::DepInfo));
     named.map(|output| path(output).to_string_lossy().into_owned()).collect()

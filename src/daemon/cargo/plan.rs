@@ -7,14 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use super::unit::{Dependency, Kind, Unit, UnitId};
 use super::{
-    call::{Output, RenderError},
+    call::RenderError,
     config::{Config, ConfigError},
-    directives::{self, DirectiveError, Directives},
+    directives::{self, DirectiveError},
     files::Files,
-    identity,
+    flavour, identity,
     links::{self, Links},
-    lto::{self, Lto},
+    lto,
     manifest::{self, ManifestError},
     metadata::{Lock, Metadata, MetadataPackage},
     mounts::{self, Mounts},
@@ -22,7 +23,9 @@ use super::{
     package::{self, Package, Source, Surroundings},
     place,
     probe::{Probe, Rustc},
-    unit_graph::{GraphUnit, Mode, Profile, Target, UnitGraph},
+    select::Selection,
+    unit,
+    unit_graph::{GraphUnit, Mode, UnitGraph},
 };
 
 /// Why there is no plan.
@@ -44,67 +47,6 @@ pub enum PlanError {
     Unsupported { package: String, what: String },
     #[error("plan the build: profile `{0}` inherits in a circle")]
     ProfileCircle(String),
-}
-
-/// A unit's place in its plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct UnitId(pub usize);
-
-/// What a unit makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    Lib,
-    ProcMacro,
-    Bin,
-    Example,
-    BuildScriptCompile,
-    BuildScriptRun,
-}
-
-/// An edge, with the name that the dependent's code uses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dependency {
-    pub unit: UnitId,
-    pub extern_name: String,
-}
-
-/// One call to make.
-#[derive(Debug, Clone)]
-pub struct Unit {
-    pub id: UnitId,
-    /// 16 hexadecimal digits, the same in every checkout; `-C metadata` and file names hold it.
-    pub hash: String,
-    /// `ripgrep v15.2.0 (bin "rg")`.
-    pub label: String,
-    pub kind: Kind,
-    /// Index into [`Plan::packages`].
-    pub package: usize,
-    pub target: Target,
-    pub profile: Profile,
-    pub features: Vec<String>,
-    pub dependencies: Vec<Dependency>,
-    /// Asked for by the person, not only needed.
-    pub is_root: bool,
-    /// Of a package that is selected: cargo's "primary".
-    pub is_primary: bool,
-    pub lto: Lto,
-    pub links: Links,
-    /// What its compiler call leaves; empty for script runs.
-    pub outputs: Vec<Output>,
-    /// What configuration says in place of running this script.
-    pub stands_in: Option<Directives>,
-}
-
-impl Unit {
-    /// `NAME-HASH`: its folder under /vx/build.
-    pub fn folder(&self, plan: &Plan) -> String {
-        format!("{}-{}", plan.packages[self.package].name, self.hash)
-    }
-
-    /// Where its script's OUT_DIR is, for script runs.
-    pub fn out_dir(&self, plan: &Plan) -> String {
-        format!("{}/{}/out", mounts::BUILD, self.folder(plan))
-    }
 }
 
 /// Everything that calls are rendered from.
@@ -133,6 +75,8 @@ pub struct Plan {
 /// What a plan is made of.
 pub struct Sources<'a> {
     pub graph: UnitGraph,
+    /// What the graph was asked for.
+    pub selection: &'a Selection,
     pub metadata: &'a Metadata,
     pub lock: &'a Lock,
     pub config: &'a Config,
@@ -156,7 +100,9 @@ impl Plan {
         let target_dir = sources.config.target_dir(&root);
         let profile = sources.graph.units.first().map_or("dev", |unit| unit.profile.name.as_str());
         let builds = target_dir.join(place::profile_folder(profile)).join("build");
-        let mounts = mounts(&packages, &root, sources.toolchain).showing(&builds, mounts::BUILD);
+        let mounts = mounts(&packages, &root, sources.toolchain)
+            .showing(&builds, mounts::BUILD)
+            .naming(&target_dir, mounts::TARGET);
         let fixed = |text: String| mounts.to_fixed(&text);
         let host = &sources.rustc.host;
         let flags = sources.config.rustflags(host, Some(&sources.probe.cfg))?;
@@ -182,7 +128,8 @@ impl Plan {
     fn add_units(&mut self, sources: &Sources<'_>, index: &HashMap<&str, usize>) -> Result<(), PlanError> {
         let graph = &sources.graph;
         let lto = lto::walk(graph);
-        let selected: HashSet<&str> = graph.roots.iter().map(|root| graph.units[*root].pkg_id.as_str()).collect();
+        let flavours = flavour::of_all(graph, sources.selection);
+        let selected = selected(graph);
         for (id, unit) in graph.units.iter().enumerate() {
             let package = index[unit.pkg_id.as_str()];
             let links = self.packages[package].links.as_deref();
@@ -194,11 +141,12 @@ impl Plan {
                 Some((table, key)) if unit.mode == Mode::RunCustomBuild => Some(directives::from_table(table, &key)?),
                 _ => None,
             };
-            self.units.push(Unit {
+            let mut one = Unit {
                 id: UnitId(id),
                 hash: String::new(),
-                label: label(unit, &self.packages[package]),
-                kind: kind(unit),
+                label: String::new(),
+                kind: unit::kind(unit, flavours[id]),
+                mode: unit.mode,
                 package,
                 target: unit.target.clone(),
                 profile: unit.profile.clone(),
@@ -214,11 +162,13 @@ impl Plan {
                 links: Links::default(),
                 outputs: Vec::new(),
                 stands_in,
-            });
+            };
+            one.label = label(&one, &self.packages[package]);
+            self.units.push(one);
         }
         for id in self.order.clone() {
             self.units[id.0].hash = identity::of(self, id);
-            if self.unit(id).kind != Kind::BuildScriptRun {
+            if !matches!(self.unit(id).kind, Kind::BuildScriptRun | Kind::Doctest) {
                 self.units[id.0].outputs = outputs::of(self, self.unit(id))?;
             }
         }
@@ -245,7 +195,7 @@ impl Plan {
 fn check_supported(unit: &GraphUnit) -> Result<(), PlanError> {
     let refuse = |what: String| Err(PlanError::Unsupported { package: unit.pkg_id.clone(), what });
     match unit.mode {
-        Mode::Build | Mode::RunCustomBuild => {}
+        Mode::Build | Mode::Check | Mode::Test | Mode::Doctest | Mode::RunCustomBuild => {}
         mode => return refuse(format!("mode {mode:?}")),
     }
     if let Some(platform) = &unit.platform {
@@ -257,20 +207,19 @@ fn check_supported(unit: &GraphUnit) -> Result<(), PlanError> {
     Ok(())
 }
 
-fn kind(unit: &GraphUnit) -> Kind {
-    match unit.mode {
-        Mode::RunCustomBuild => Kind::BuildScriptRun,
-        _ if unit.target.is_custom_build() => Kind::BuildScriptCompile,
-        _ if unit.target.is_proc_macro() => Kind::ProcMacro,
-        _ if unit.target.is_lib() => Kind::Lib,
-        _ if unit.target.is_bin() => Kind::Bin,
-        _ => Kind::Example,
-    }
+fn label(unit: &Unit, package: &Package) -> String {
+    let way = match unit.mode {
+        Mode::RunCustomBuild => " run",
+        Mode::Check => " check",
+        Mode::Doctest => " doctest",
+        _ => "",
+    };
+    format!("{} v{} ({}{way})", package.name, package.version, unit.described())
 }
 
-fn label(unit: &GraphUnit, package: &Package) -> String {
-    let run = if unit.mode == Mode::RunCustomBuild { " run" } else { "" };
-    format!("{} v{} ({}{run})", package.name, package.version, unit.target.described())
+/// The packages that were asked for, by cargo's ids.
+fn selected(graph: &UnitGraph) -> HashSet<&str> {
+    graph.roots.iter().map(|root| graph.units[*root].pkg_id.as_str()).collect()
 }
 
 /// The packages of the graph, and where each cargo id stands among them.
@@ -291,12 +240,18 @@ fn packages<'a>(sources: &'a Sources<'_>, root: &Path) -> Result<(Vec<Package>, 
     let outside: Vec<&str> = outside.iter().map(|package| package.manifest_path.as_str()).collect();
     let around =
         Surroundings { workspace_root: root, cargo_home: sources.cargo_home, lock: sources.lock, outside: &outside };
+    let selected = selected(&sources.graph);
     let mut placed: Vec<Package> = Vec::with_capacity(used.len());
     let mut index = HashMap::with_capacity(used.len());
     let mut taken = HashSet::new();
     for package in used {
-        let lints = manifest::lints(sources.files, Path::new(&package.manifest_path))?;
-        let one = package::place(package, lints, &around);
+        let manifest = Path::new(&package.manifest_path);
+        let without_harness = match selected.contains(package.id.as_str()) {
+            true => manifest::without_harness(sources.files, manifest)?,
+            false => Vec::new(),
+        };
+        let said = package::Said { lints: manifest::lints(sources.files, manifest)?, without_harness };
+        let one = package::place(package, said, &around);
         if !taken.insert(one.mount.clone()) {
             return Err(PlanError::TwoSources(one.name, one.version));
         }

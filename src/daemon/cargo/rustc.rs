@@ -8,13 +8,16 @@ use super::{
     closure::{self, Said, said},
     environment::Ambient,
     mounts::{self, DEPS},
-    outputs,
+    outputs, place,
     plan::{Kind, Plan, Unit},
 };
 
 /// What rustc reports, and in which form. No --diagnostic-width: it would put the terminal into
 /// the key.
 const JSON: &str = "--json=diagnostic-rendered-ansi,artifacts,future-incompat";
+
+/// Mounts whose real places are the person's own.
+const PLACES: [&str; 3] = [mounts::WORKSPACE, mounts::OUTSIDE, mounts::TARGET];
 
 /// Renders the call that compiles `unit`. `scripts` holds what the script runs it hears of have
 /// said; `named` are variables that its dep-info named in earlier runs.
@@ -61,7 +64,7 @@ pub fn shorten(call: &mut Call) {
 
 /// Whether a variable's value says where one of the person's own crates lies.
 pub fn is_placed(plan: &Plan, unit: &Unit, value: &str) -> bool {
-    plan.package(unit).source.is_path() && [mounts::WORKSPACE, mounts::OUTSIDE].iter().any(|one| value.contains(one))
+    plan.package(unit).source.is_path() && PLACES.iter().any(|one| value.contains(one))
 }
 
 /// A crate that has been seen to name such a variable gets the person's own folder in it, and sees
@@ -99,10 +102,14 @@ fn base_args(unit: &Unit, source: &str) -> Vec<String> {
         "--error-format=json".to_owned(),
         JSON.to_owned(),
     ];
-    for crate_type in &unit.target.crate_types {
+    for crate_type in unit.target.crate_types.iter().filter(|_| unit.kind != Kind::Test) {
         args.extend(["--crate-type".to_owned(), crate_type.clone()]);
     }
-    let emit = if unit.target.needs_objects() { "dep-info,link" } else { "dep-info,metadata,link" };
+    let emit = match (unit.is_check(), unit.needs_objects()) {
+        (true, _) => "dep-info,metadata",
+        (false, true) => "dep-info,link",
+        (false, false) => "dep-info,metadata,link",
+    };
     args.push(format!("--emit={emit}"));
     args
 }
@@ -110,7 +117,8 @@ fn base_args(unit: &Unit, source: &str) -> Vec<String> {
 fn codegen_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
     let profile = &unit.profile;
     let mut codegen = |flag: String| args.extend(["-C".to_owned(), flag]);
-    if unit.kind == Kind::ProcMacro || (unit.target.has_type("dylib") && !unit.is_primary) {
+    let is_dylib = unit.kind != Kind::Test && unit.target.has_type("dylib");
+    if unit.target.is_proc_macro() || (is_dylib && !unit.is_primary) {
         codegen("prefer-dynamic".to_owned());
     }
     if profile.opt_level != "0" {
@@ -137,6 +145,11 @@ fn codegen_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
     args.extend_from_slice(&package.lints);
     for flag in check_flags(unit) {
         args.extend(["-C".to_owned(), flag.to_owned()]);
+    }
+    match unit.kind {
+        Kind::Test if package.has_harness(&unit.target) => args.push("--test".to_owned()),
+        Kind::Test => args.extend(["--cfg", "test"].map(str::to_owned)),
+        _ => {}
     }
 }
 
@@ -200,7 +213,8 @@ fn dependency_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
         if on.kind == Kind::BuildScriptRun || !on.target.is_linkable() {
             continue;
         }
-        let by_metadata = !unit.target.needs_objects() && !on.target.needs_objects();
+        let is_built = !unit.is_check() && !unit.needs_objects();
+        let by_metadata = on.is_check() || (is_built && !on.needs_objects());
         for output in &on.outputs {
             let named = if by_metadata { output.role == Role::Metadata } else { output.role.is_linkable() };
             if named {
@@ -208,7 +222,7 @@ fn dependency_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
             }
         }
     }
-    if unit.kind == Kind::ProcMacro {
+    if unit.target.is_proc_macro() {
         args.extend(["--extern", "proc_macro"].map(str::to_owned));
     }
 }
@@ -236,7 +250,7 @@ fn script_args(plan: &Plan, unit: &Unit, scripts: &Said, args: &mut Vec<String>)
             args.extend(heard.libraries.iter().flat_map(|name| ["-l".to_owned(), name.clone()]));
         }
         for (which, arg) in &heard.link_args {
-            if which.applies_to(&unit.target) && (is_own || *which == super::directives::LinkArg::Cdylib) {
+            if which.applies_to(unit) && (is_own || *which == super::directives::LinkArg::Cdylib) {
                 args.extend(["-C".to_owned(), format!("link-arg={arg}")]);
             }
         }
@@ -278,6 +292,9 @@ fn environment(
     if unit.is_primary {
         env.insert("CARGO_PRIMARY_PACKAGE".to_owned(), "1".to_owned());
     }
+    if unit.target.is_test() || unit.target.is_bench() {
+        env.extend(test_environment(plan, unit));
+    }
     for run in &unit.links.own {
         env.extend(said(plan, scripts, unit, *run)?.env.iter().cloned());
     }
@@ -285,6 +302,21 @@ fn environment(
         env.entry(name).or_insert(value);
     }
     Ok(env)
+}
+
+/// Where tests find their package's programs, and a folder to write to.
+fn test_environment(plan: &Plan, unit: &Unit) -> Vec<(String, String)> {
+    let mut env = vec![("CARGO_TARGET_TMPDIR".to_owned(), format!("{}/tmp", mounts::TARGET))];
+    for program in plan.package(unit).targets.iter().filter(|target| target.is_bin()) {
+        let name = &program.name;
+        let path = match unit.is_check() {
+            // As cargo: nothing is made, and the variable has to be there.
+            true => format!("placeholder:{name}"),
+            false => format!("{}/{}", mounts::TARGET, place::of_program(plan, unit, name)),
+        };
+        env.push((format!("CARGO_BIN_EXE_{name}"), path));
+    }
+    env
 }
 
 /// What rustc and scripts share: the package's variables, the loader's path with the OUT_DIRs of

@@ -36,8 +36,8 @@ impl Runner<'_> {
             }
             let mut asked = Vec::with_capacity(ready.len());
             for unit in ready {
-                if self.plan.units[unit].stands_in.is_some() {
-                    // Configuration says what this script would say.
+                if !self.plan.units[unit].has_call() {
+                    // Configuration says what a script would say, or it is made where it is run.
                     self.outcomes[unit] = Some(Outcome::default());
                     self.build.finish(unit);
                     continue;

@@ -15,13 +15,13 @@ pub fn of_all(plan: &Plan) -> Vec<Vec<Need>> {
 
 fn of(plan: &Plan, unit: &Unit) -> Vec<Need> {
     let direct = unit.dependencies.iter().map(|one| one.unit);
-    if unit.kind != Kind::BuildScriptRun && unit.target.needs_objects() {
+    if unit.kind != Kind::BuildScriptRun && unit.needs_objects() {
         return code_below(plan, unit).into_iter().map(|id| need(id, Strength::All)).collect();
     }
     let strength = |id: UnitId| {
         let on = plan.unit(id);
         let is_library = unit.kind != Kind::BuildScriptRun && on.kind == Kind::Lib;
-        if is_library && !on.target.needs_objects() { Strength::Metadata } else { Strength::All }
+        if is_library && !on.needs_objects() { Strength::Metadata } else { Strength::All }
     };
     let needs: BTreeSet<Need> = direct.map(|id| need(id, strength(id))).collect();
     needs.into_iter().collect()
@@ -39,7 +39,7 @@ fn code_below(plan: &Plan, unit: &Unit) -> BTreeSet<UnitId> {
     while let Some(unit) = open.pop() {
         for dependency in &unit.dependencies {
             let on = plan.unit(dependency.unit);
-            if all.insert(dependency.unit) && on.kind == Kind::Lib && !on.target.needs_objects() {
+            if all.insert(dependency.unit) && on.kind == Kind::Lib && !on.needs_objects() {
                 open.push(on);
             }
         }
