@@ -9,6 +9,7 @@ mod checklist;
 mod client;
 mod control;
 mod crash;
+mod exceptions;
 mod failpoints;
 mod full_disk;
 mod hostile;

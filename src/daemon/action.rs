@@ -68,7 +68,8 @@ pub fn build(
         command_digest: Some(digest_to_proto(&command_digest)),
         input_root_digest: Some(digest_to_proto(&built.root)),
         platform: Some(platform),
-        do_not_cache: live.is_some(),
+        // What it writes elsewhere is in no result.
+        do_not_cache: live.is_some() || call.granted.writes_outside(),
         ..Default::default()
     }
     .encode_to_vec();
@@ -92,6 +93,7 @@ fn platform(identity: &Identity, call: &Call, live: Option<&Checkout>) -> v2::Pl
         properties.push((property::RUNG, "process"));
     }
     properties.extend(places.iter().map(|place| (property::PLACE, place.as_str())));
+    properties.extend(call.granted.0.iter().map(|(name, value)| (*name, value.as_str())));
     let early = call.outputs.iter().find(|output| output.role == Role::Metadata);
     let early = early.map(|output| call.relative(&output.path));
     properties.extend(early.iter().map(|path| (property::EARLY, path.as_str())));

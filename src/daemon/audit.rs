@@ -2,6 +2,7 @@
 //! workspace, printed by `vx audit`, and in part a warning. What runs hear is execd's; whether a
 //! result may be kept has nothing to do with it.
 
+mod wants;
 mod word;
 
 use std::{
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     digest::{Digest, Function},
     limits,
-    reapi::record::{Attempt, RunRecord},
+    reapi::record::{Attempt, GRANTED, RunRecord},
 };
 pub use word::answer;
 
@@ -48,6 +49,9 @@ pub struct Entry {
     /// What was tried and refused.
     #[serde(default)]
     pub tried: Vec<Tried>,
+    /// What exceptions of vx.toml gave it.
+    #[serde(default)]
+    pub granted: Vec<String>,
     /// Why either may lack something.
     #[serde(default)]
     pub lacks: Vec<String>,
@@ -67,6 +71,8 @@ pub struct Workspace {
     format: u32,
     /// By `NAME vVERSION (build script)` or `(compiler with macros)`.
     pub entries: BTreeMap<String, Entry>,
+    #[serde(default)]
+    wants: wants::Wants,
 }
 
 /// The files, one a workspace.
@@ -84,7 +90,12 @@ impl Entry {
             Tried { kind, what, answer }
         };
         let lacks = [&record.unseen, &record.unheard].into_iter().filter(|why| !why.is_empty()).cloned();
-        Entry { opened: record.opened.clone(), tried: record.tried.iter().map(tried).collect(), lacks: lacks.collect() }
+        Entry {
+            opened: record.opened.clone(),
+            tried: record.tried.iter().map(tried).collect(),
+            granted: record.granted.clone(),
+            lacks: lacks.collect(),
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -98,7 +109,12 @@ impl Entry {
 
     /// What may have made a run fail: the telling ones, else whatever was refused.
     pub fn suspicion(&self) -> Option<String> {
-        self.warning().or_else(|| named(self.tried.iter()))
+        self.warning().or_else(|| named(self.tried.iter().filter(|tried| tried.answer != GRANTED)))
+    }
+
+    /// Whether it tried or used anything of interest.
+    pub fn wants_anything(&self) -> bool {
+        !wants::of(self).is_empty()
     }
 }
 
@@ -108,6 +124,7 @@ impl Tried {
         // By the text: a name may go on with an ending.
         let below = |folder: &str| self.what.starts_with(folder);
         match self.what.starts_with("~/") {
+            _ if self.answer == GRANTED => false,
             _ if self.kind == "connect" => true,
             true => !HARMLESS.iter().any(|folder| below(folder)),
             false => TELLING.iter().any(|folder| below(folder)),
@@ -144,12 +161,13 @@ impl Memory {
         read.filter(|workspace: &Workspace| workspace.format == FORMAT).unwrap_or_default()
     }
 
-    /// Takes in what a build has heard. Of results that were found, what was opened is not in the
+    /// Takes in what a build has heard; says what of it is news. Of results that were found, what was opened is not in the
     /// result any more: what is known of that stays.
-    pub fn learn(&self, root: &Path, entries: BTreeMap<String, Entry>) -> io::Result<()> {
-        let (Some(folder), Some(file)) = (&self.folder, self.file(root)) else { return Ok(()) };
+    pub fn learn(&self, root: &Path, entries: BTreeMap<String, Entry>) -> io::Result<Vec<String>> {
+        let (Some(folder), Some(file)) = (&self.folder, self.file(root)) else { return Ok(Vec::new()) };
         let mut workspace = self.workspace(root);
-        let before = workspace.entries.clone();
+        let before = (workspace.entries.clone(), workspace.wants.clone());
+        let news = wants::learn(&mut workspace.wants, &entries);
         for (name, mut entry) in entries {
             if let Some(known) = workspace.entries.get(&name).filter(|_| entry.opened.is_empty()) {
                 entry.opened.clone_from(&known.opened);
@@ -162,13 +180,14 @@ impl Memory {
         while workspace.entries.len() > limits::WHY_UNITS {
             workspace.entries.pop_first();
         }
-        if workspace.entries == before {
-            return Ok(());
+        if (&workspace.entries, &workspace.wants) == (&before.0, &before.1) {
+            return Ok(news);
         }
         fs::create_dir_all(folder)?;
         let beside = file.with_extension("new");
         fs::write(&beside, serde_json::to_vec(&Workspace { format: FORMAT, ..workspace })?)?;
-        fs::rename(&beside, &file)
+        fs::rename(&beside, &file)?;
+        Ok(news)
     }
 
     fn file(&self, root: &Path) -> Option<PathBuf> {

@@ -23,6 +23,7 @@ use crate::{
     cli::Request,
     daemon::Daemon,
     events::Listener,
+    exceptions::Exceptions,
     inputs::Inputs,
     look::{Look, Surface},
     output::Colour,
@@ -85,7 +86,9 @@ async fn build(
     let verbosity = look.verbosity;
     let terminal = Arc::new(Terminal::new(session.output.clone(), look.clone(), &plan, began));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let exceptions = Exceptions::gather(&config.sandbox.exception, &plan, &daemon.hashes).await?;
     let around = Surroundings {
+        exceptions,
         services,
         identity,
         executing: Arc::clone(&daemon.executing),
@@ -115,6 +118,7 @@ async fn build(
         Verdict::Cancelled => Ok(exit::INTERRUPTED),
         Verdict::Failed => {
             terminal.finished(messages, Success::No).await;
+            terminal.warn().await;
             Ok(exit::CARGO_FAILED)
         }
         Verdict::Built => {
@@ -122,6 +126,7 @@ async fn build(
             terminal.finished(messages, if placed.is_ok() { Success::Yes } else { Success::No }).await;
             placed?;
             terminal.close().await;
+            terminal.warn().await;
             Ok(exit::OK)
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use shared::{
-    config::ConfigError,
+    config::{ConfigError, Exception},
     control::{Controlled, Value},
     service::Parts,
 };
@@ -27,11 +27,24 @@ impl Control {
     }
 }
 
+fn listed(exceptions: &[Exception]) -> Vec<String> {
+    let line = |one: &Exception| {
+        let (part, grants) = (one.part.words(), one.grants());
+        format!("{} {} ({part}): {grants}: {}", one.package, one.version, one.reason)
+    };
+    exceptions.iter().map(line).collect()
+}
+
 impl Controlled for Control {
     fn status(&self) -> Vec<(&'static str, Value)> {
         let state = if self.parts.shutdown.is_requested() { "draining" } else { "serving" };
         let mut status = vec![("state", Value::from(state))];
         status.extend(self.daemon.counters.values().map(|(name, value)| (name, Value::U64(value))));
+        // Only where there are any: nobody wants to read that there are none.
+        let exceptions = self.daemon.config().map(|config| listed(&config.sandbox.exception)).unwrap_or_default();
+        if !exceptions.is_empty() {
+            status.push(("exceptions", Value::List(exceptions)));
+        }
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(err) = self.daemon.config().err().or(refused) {
             status.push(("config_error", Value::Str(err.to_string())));

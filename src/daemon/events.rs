@@ -26,6 +26,8 @@ pub enum Event {
     Repeated(UnitId),
     /// A unit was run and failed.
     Failed(UnitId),
+    /// A script or macro that is new, or of another version, wants more than before; in one sentence.
+    Wants(String),
     /// Everything is there; the last event of a build that worked.
     Over(Figures),
 }
@@ -113,7 +115,7 @@ impl Listener for Counters {
                 end();
                 add(&self.failed);
             }
-            Event::Missed(..) | Event::Over(_) => {}
+            Event::Missed(..) | Event::Wants(_) | Event::Over(_) => {}
         }
     }
 }

@@ -13,6 +13,7 @@ mod daemon;
 mod door;
 mod embedded;
 mod events;
+mod exceptions;
 mod execute;
 #[cfg(test)]
 mod golden;

@@ -41,6 +41,7 @@ use crate::{
         plan::{Plan, UnitId},
     },
     events::{Event, Listener},
+    exceptions::Exceptions,
     execute::{Early, Executing, Flight, Flights, Work},
     graph::{Build, Cost},
     history::History,
@@ -78,6 +79,8 @@ pub struct Surroundings {
     pub listeners: Vec<Arc<dyn Listener>>,
     /// The person's variables.
     pub ambient: Ambient,
+    /// What vx.toml grants to units of this plan.
+    pub exceptions: Exceptions,
     /// Variables that units have named.
     pub names: Arc<Names>,
     /// How long units took.
@@ -235,7 +238,7 @@ impl<'a> Runner<'a> {
         while self.keeping.join_next().await.is_some() {}
         self.keep_history();
         self.keep_reasons();
-        self.keep_audit();
+        self.keep_audit().await;
         if self.build.has_failed() {
             return Ok(Verdict::Failed);
         }

@@ -68,6 +68,8 @@ struct Progressed {
     /// Why units run, by unit.
     reasons: HashMap<usize, Reason>,
     figures: Figures,
+    /// What is new about what scripts want.
+    wants: Vec<String>,
     /// Messages about files that are not placed yet.
     later: String,
     failures: usize,
@@ -118,6 +120,14 @@ impl Terminal {
         if messages != Messages::Human {
             let later = if success == Success::Yes { later } else { String::new() };
             self.output.out(later + messages::build_finished(success)).await;
+        }
+    }
+
+    /// What is new about what scripts want: last, where it is read, and however a build ended.
+    pub async fn warn(&self) {
+        let wants = std::mem::take(&mut self.lock().wants);
+        for news in wants {
+            self.output.warning(&format!("{news}; `vx audit` tells all")).await;
         }
     }
 
@@ -222,6 +232,7 @@ impl Listener for Terminal {
                 state.failures += 1;
                 state.goes_on = state.failures == 1 && state.running().next().is_some();
             }
+            Event::Wants(news) => state.wants.push(news.clone()),
             Event::Over(figures) => state.figures = figures.clone(),
         }
     }

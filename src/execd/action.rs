@@ -33,7 +33,7 @@ use crate::{
     output::{Capture, Overflow},
     refusal::Refusal,
     sandbox::{
-        self, Ended, Identity, Job, Network, Status, Step, Usage,
+        self, Ended, Identity, Job, Status, Step, Usage,
         cgroup::{self, Group},
     },
     seen::Watch,
@@ -91,6 +91,8 @@ pub struct Done {
     pub seen: Option<Seen>,
     /// What it tried and did not get.
     pub heard: Heard,
+    /// What exceptions gave it.
+    pub granted: Vec<String>,
 }
 
 /// A standard stream, as it was stored.
@@ -184,7 +186,8 @@ pub async fn run(
     let Run { ending, usage, seen, heard, began, early, over, .. } = run;
     let times = Times { queued, worker, fetched, began, early, over, uploaded: SystemTime::now() };
     failpoint::reach(Point::Captured);
-    Ok(Done { ending, stdout, stderr, outputs, times, usage, rung, view: view.class, seen, heard })
+    let granted = view.granted.words();
+    Ok(Done { ending, stdout, stderr, outputs, times, usage, rung, view: view.class, seen, heard, granted })
 }
 
 /// The future's outcome, or `None` when the action is cancelled before.
@@ -340,7 +343,7 @@ fn job(executor: &Executor, request: &Request, view: &View) -> Job {
             .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
             .collect(),
         cwd: host::text(&view.cwd),
-        network: Network::None,
+        network: view.granted.network,
         file_bytes: FILE_BYTES,
         // Beside control groups too, since theirs may come without the controller.
         processes: sandbox::processes(rung),

@@ -16,16 +16,20 @@ use std::{
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use shared::{config::Rung, limits, reapi::record::Attempt};
+use shared::{
+    config::Rung,
+    limits,
+    reapi::record::{Attempt, GRANTED},
+};
 
 use crate::{
     host,
     observed::Heard,
     sandbox::{
-        Mount,
+        Mount, Network,
         notify::{self, Call},
     },
-    view::View,
+    view::{View, granted::Granted},
 };
 
 /// The home that actions are given.
@@ -50,6 +54,7 @@ struct Scene {
     /// The action's own home, and the person's.
     home: PathBuf,
     real_home: Option<PathBuf>,
+    granted: Granted,
     refusal: &'static str,
     known: HashSet<Vec<u8>>,
     calls: usize,
@@ -78,6 +83,7 @@ impl Ears {
             shown: shown.filter(|path| *path != home && path != Path::new("/etc")).chain(own).chain(etc).collect(),
             home,
             real_home: shared::paths::home(),
+            granted: view.granted.clone(),
             refusal: if isolated { "ENOENT" } else { "EACCES" },
             known: HashSet::new(),
             calls: 0,
@@ -156,8 +162,8 @@ impl Scene {
             libc::SYS_openat | libc::SYS_openat2 => self.open(call.pid, first as i32, second),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_open => self.open(call.pid, libc::AT_FDCWD, first),
-            libc::SYS_connect => connect(call.pid, second, third),
-            libc::SYS_sendto => connect(call.pid, fifth, sixth),
+            libc::SYS_connect => connect(call.pid, second, third, &self.granted),
+            libc::SYS_sendto => connect(call.pid, fifth, sixth, &self.granted),
             _ => None,
         }
     }
@@ -182,8 +188,20 @@ impl Scene {
             };
             plain(&fs::read_link(base).ok()?.join(named))
         };
+        if self.granted.holds(&absolute) {
+            let what = self.named(&absolute);
+            return Some(Attempt { kind: "open".to_owned(), what, answer: GRANTED.to_owned() });
+        }
         let what = self.outside(&absolute)?;
         Some(Attempt { kind: "open".to_owned(), what, answer: self.refusal.to_owned() })
+    }
+
+    /// A path as its person writes it.
+    fn named(&self, path: &Path) -> String {
+        match self.real_home.as_ref().and_then(|home| path.strip_prefix(home).ok()) {
+            Some(below) => format!("~/{}", below.display()),
+            None => path.display().to_string(),
+        }
     }
 
     /// The path as its person knows it, where it is there and not in the view.
@@ -206,21 +224,22 @@ impl Scene {
 }
 
 /// A connect to anybody but the C library's usual helpers.
-fn connect(pid: u32, address: u64, length: u64) -> Option<Attempt> {
+fn connect(pid: u32, address: u64, length: u64, granted: &Granted) -> Option<Attempt> {
     let mut bytes = [0_u8; 128];
     let length = usize::try_from(length).ok()?.min(bytes.len());
     let read = notify::memory(pid, address, &mut bytes[..length]).ok()?;
     let bytes = &bytes[..read];
     let (family, rest) = bytes.split_at_checked(2)?;
     let number = |at: usize| Some(u16::from_be_bytes([*rest.get(at)?, *rest.get(at + 1)?]));
+    let network = if granted.network == Network::Host { GRANTED } else { "ENETUNREACH" };
     let (what, answer) = match i32::from(u16::from_ne_bytes([family[0], family[1]])) {
         libc::AF_INET => {
             let host: [u8; 4] = rest.get(2..6)?.try_into().ok()?;
-            (SocketAddr::from((Ipv4Addr::from(host), number(0)?)).to_string(), "ENETUNREACH")
+            (SocketAddr::from((Ipv4Addr::from(host), number(0)?)).to_string(), network)
         }
         libc::AF_INET6 => {
             let host: [u8; 16] = rest.get(6..22)?.try_into().ok()?;
-            (SocketAddr::from((Ipv6Addr::from(host), number(0)?)).to_string(), "ENETUNREACH")
+            (SocketAddr::from((Ipv6Addr::from(host), number(0)?)).to_string(), network)
         }
         libc::AF_UNIX => {
             let (mark, name) = match rest.split_first()? {
@@ -232,7 +251,12 @@ fn connect(pid: u32, address: u64, length: u64) -> Option<Attempt> {
             if NOISE.iter().any(|noise| name.starts_with(noise)) {
                 return None;
             }
-            (name, if mark.is_empty() { "ENOENT" } else { "ECONNREFUSED" })
+            let answer = match mark {
+                "" if granted.holds(Path::new(&name)) => GRANTED,
+                "" => "ENOENT",
+                _ => "ECONNREFUSED",
+            };
+            (name, answer)
         }
         _ => return None,
     };

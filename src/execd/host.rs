@@ -92,6 +92,16 @@ impl Host {
     }
 }
 
+/// Whether a path lies in the folders of programs and libraries.
+pub fn is_shown(path: &Path) -> bool {
+    SHOWN.iter().any(|folder| path.starts_with(folder))
+}
+
+/// Whether something can be mounted there: of /etc only what may be shown of the host's.
+pub fn has_place(path: &Path) -> bool {
+    SHOWN_ETC.iter().chain(SHOWN_ETC_NETWORK).any(|name| path == Path::new("/etc").join(name))
+}
+
 /// A read-only bind.
 pub fn read_only(from: &Path, at: &Path) -> Mount {
     Mount::Bind { from: text(from), at: text(at), access: Access::ReadOnly }

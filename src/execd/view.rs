@@ -4,6 +4,7 @@
 
 mod fixed;
 mod foreign;
+pub mod granted;
 pub mod ground;
 pub mod live;
 pub mod paths;
@@ -21,6 +22,7 @@ use crate::{
     stage::{Lease, Stage, StageError},
     toolchain::Toolchains,
 };
+use granted::Granted;
 use ground::{Claim, Ground};
 use paths::Output;
 use words::Words;
@@ -65,6 +67,8 @@ pub enum Style {
         places: Vec<(PathBuf, PathBuf)>,
         /// The person's own workspace, shown as it is.
         live: Option<live::Asked>,
+        /// What exceptions give it.
+        granted: Box<Granted>,
     },
 }
 
@@ -114,6 +118,8 @@ pub struct View {
     pub class: &'static str,
     /// A live checkout in it, to be watched.
     pub live: Option<live::Shown>,
+    /// What exceptions give it.
+    pub granted: Granted,
     /// How its words and what it says are changed.
     pub words: Words,
     /// Variables that it gets where the command does not set them.
@@ -142,6 +148,7 @@ impl View {
             places,
             class: "fixed",
             live: None,
+            granted: Granted::default(),
             words: Words::default(),
             env: Vec::new(),
             _leases: Vec::new(),
@@ -169,11 +176,13 @@ impl Style {
         matches!(self, Style::Fixed { .. })
     }
 
-    /// Whether it shows a folder of the person's as it is, so that its result is not to be stored:
-    /// without namespaces a second place of inputs is the first place itself.
+    /// Whether it shows a folder of the person's as it is, or writes to one, so that its result is
+    /// not to be stored: without namespaces a second place of inputs is the first place itself.
     pub fn shows_live(&self, rung: Rung) -> bool {
         match self {
-            Style::Fixed { live, places, .. } => live.is_some() || (rung < Rung::Namespaces && !places.is_empty()),
+            Style::Fixed { live, places, granted, .. } => {
+                live.is_some() || !granted.write.is_empty() || (rung < Rung::Namespaces && !places.is_empty())
+            }
             _ => false,
         }
     }
@@ -197,9 +206,13 @@ impl Style {
         };
         let (mut root, mut key, mut jobserver, mut places) = (false, false, false, Vec::new());
         let (mut toolchain, mut host, mut early, mut incremental) = (None, None, None, None);
-        let (mut live, mut live_target) = (None, None);
+        let (mut live, mut live_target, mut granted) = (None, None, Box::<Granted>::default());
         let (mut view, mut wanted) = ("fixed", "");
         for property in properties {
+            if let Some(taken) = granted.take(property.0, property.1) {
+                taken?;
+                continue;
+            }
             match property {
                 (ROOT, "input") => root = true,
                 (KEY, _) => key = true,
@@ -224,15 +237,16 @@ impl Style {
         }
         let live = live.map(|folder| live::asked(folder, live_target)).transpose()?;
         match (root, key) {
-            (true, true) => Ok(Style::Fixed { toolchain, host, jobserver, incremental, early, places, live }),
+            (true, true) => Ok(Style::Fixed { toolchain, host, jobserver, incremental, early, places, live, granted }),
             _ if jobserver
                 || [&toolchain, &host, &early, &incremental].into_iter().any(Option::is_some)
                 || !places.is_empty()
-                || live.is_some() =>
+                || live.is_some()
+                || !granted.is_empty() =>
             {
                 Err(ViewError::Invalid(
-                    "vx-toolchain, vx-host, vx-early, vx-incremental, vx-jobserver, vx-place and vx-live go with \
-                     vx-root=input and vx-key"
+                    "vx-toolchain, vx-host, vx-early, vx-incremental, vx-jobserver, vx-place, vx-live and what \
+                     exceptions grant go with vx-root=input and vx-key"
                         .to_owned(),
                 ))
             }
@@ -268,20 +282,18 @@ pub async fn make(
 ) -> Result<View, ViewError> {
     match style {
         Style::Foreign => foreign::tree(sources, command, root, rung).await,
-        Style::Fixed { toolchain, host, places, live, .. } if rung < Rung::Namespaces => {
-            let (toolchain, host) = (toolchain.as_deref(), host.as_deref());
-            let shown = fixed::Shown { toolchain, host, places, live: live.as_ref() };
-            real::make(sources, shown, command, root, rung).await
-        }
         Style::ForeignRoot if rung < Rung::Namespaces => Err(ViewError::Precondition(format!(
             "an Action with vx-root=input and without vx-key needs namespaces, and this executor reached only rung {} \
              (vxctl status says why)",
             rung.name()
         ))),
         Style::ForeignRoot => foreign::root(sources, command, root).await,
-        Style::Fixed { toolchain, host, places, live, .. } => {
+        Style::Fixed { toolchain, host, places, live, granted, .. } => {
             let (toolchain, host) = (toolchain.as_deref(), host.as_deref());
-            let shown = fixed::Shown { toolchain, host, places, live: live.as_ref() };
+            let shown = fixed::Shown { toolchain, host, places, live: live.as_ref(), granted, rung };
+            if rung < Rung::Namespaces {
+                return real::make(sources, shown, command, root).await;
+            }
             fixed::make(sources, shown, command, root).await
         }
     }

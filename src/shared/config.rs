@@ -10,7 +10,11 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::limits::CAS_LEASE;
+use crate::limits::{CAS_LEASE, EXCEPTIONS};
+
+mod exception;
+
+pub use exception::{Exception, Network, Part};
 
 /// The whole file. Every key has a default, so an empty or absent file is valid.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -79,6 +83,9 @@ pub struct Exec {
 pub struct Sandbox {
     /// The lowest rung on which actions may run.
     pub minimum: Rung,
+    /// What single packages may have beyond what actions get.
+    #[serde(deserialize_with = "exceptions")]
+    pub exception: Vec<Exception>,
 }
 
 /// `[env]`
@@ -257,6 +264,14 @@ impl Config {
             ConfigError { file: file.to_owned(), line, column, hint: did_you_mean(&message), message }
         })
     }
+}
+
+fn exceptions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Exception>, D::Error> {
+    let read = Vec::<Exception>::deserialize(deserializer)?;
+    if read.len() > EXCEPTIONS {
+        return Err(D::Error::custom(format!("more than {EXCEPTIONS} exceptions")));
+    }
+    Ok(read)
 }
 
 /// A port that another machine can reach would let its people run programs here.

@@ -10,6 +10,7 @@
 //! | `state` | s | all | `serving`, or `draining` when it was told to leave |
 //! | `config_error` | s | all | what is wrong with vx.toml while an older or default one is in use |
 //! | `log_dropped` | t | all | lines of the log that nobody took in time, since the start |
+//! | `exceptions` | as | daemon | what vx.toml grants to single packages, and why; only where it does |
 //! | `sessions` | t | daemon | clients connected with a session |
 //! | `actions` | t | daemon, exec | actions that run now |
 //! | `hits`, `misses` | t | daemon, cas | action-cache look-ups since the start |

@@ -112,3 +112,5 @@ pub const LOG_FLUSH: Duration = Duration::from_millis(500);
 pub const CAS_LEASE: Duration = Duration::from_secs(60 * 60);
 /// Corrupt blobs that a verification names; the rest is counted.
 pub const CORRUPT_NAMED: usize = 1000;
+/// Exceptions in vx.toml; who has more has no sandbox.
+pub const EXCEPTIONS: usize = 256;

@@ -110,6 +110,9 @@ fn notes(row: &Row) -> Vec<String> {
     {
         notes.push(format!("sandbox {rung}, not {why}"));
     }
+    if let Some(Value::List(exceptions)) = report.status.get("exceptions") {
+        notes.extend(exceptions.iter().map(|exception| format!("exception in vx.toml: {exception}")));
+    }
     if let Some(Value::Str(tcp)) = report.status.get("tcp") {
         notes.push(format!("TCP: {tcp}"));
     }

@@ -2,7 +2,10 @@
 
 use std::{fmt::Write as _, path::Path, sync::Arc};
 
-use shared::fault::{Failure, Fault};
+use shared::{
+    fault::{Failure, Fault},
+    reapi::record::GRANTED,
+};
 
 use super::{Entry, Memory};
 use crate::{cargo::locate::locate, cli::AuditArgs};
@@ -43,8 +46,12 @@ fn tell(name: &str, entry: &Entry) -> String {
     for path in &entry.opened {
         let _ = writeln!(text, "  opened  {path}");
     }
+    for granted in &entry.granted {
+        let _ = writeln!(text, "  granted {granted}");
+    }
     for tried in &entry.tried {
-        let _ = writeln!(text, "  refused {}", tried.words());
+        let verb = if tried.answer == GRANTED { "used   " } else { "refused" };
+        let _ = writeln!(text, "  {verb} {}", tried.words());
     }
     for why in &entry.lacks {
         let _ = writeln!(text, "  there may be more: {why}");

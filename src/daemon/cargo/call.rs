@@ -1,7 +1,9 @@
 //! A rendered call: what to run, what it must see, what it leaves. How a call becomes an Action
 //! is not decided here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::reapi::property;
 
 use super::plan::UnitId;
 
@@ -35,7 +37,20 @@ pub struct Call {
     /// Mounts that it sees at the person's own places too, since it names them; such a call is good
     /// for one checkout alone.
     pub places: Vec<(String, String)>,
+    /// What an exception of the person's gives it.
+    pub granted: Granted,
     pub needs: Needs,
+}
+
+/// What an exception gives a call beyond what calls get, as properties of its Action.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Granted(pub BTreeSet<(&'static str, String)>);
+
+impl Granted {
+    /// Whether it may write where nobody sees what it leaves.
+    pub fn writes_outside(&self) -> bool {
+        self.0.iter().any(|(name, _)| *name == property::WRITE)
+    }
 }
 
 impl Call {

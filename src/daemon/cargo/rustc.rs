@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    call::{Call, RenderError, Role},
+    call::{Call, Granted, RenderError, Role},
     closure::{self, Said, said},
     environment::Ambient,
     mounts::{self, DEPS},
@@ -51,6 +51,7 @@ pub fn render(
         scratch: if unit.profile.incremental { vec![mounts::INCREMENTAL.to_owned()] } else { Vec::new() },
         incremental: unit.profile.incremental.then(|| unit.folder(plan)),
         places,
+        granted: Granted::default(),
         needs,
     })
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use cargo_platform::Cfg;
 
 use super::{
-    call::{Call, Output, RenderError, Role},
+    call::{Call, Granted, Output, RenderError, Role},
     closure::{self, Said, said},
     directives::{self, DirectiveError, Directives, Speaker},
     environment::{Ambient, NUM_JOBS},
@@ -79,6 +79,7 @@ pub fn render(
         // Scripts of the person's own packages write completions and the like beside the sources;
         // they must not fail for it, and nobody but them sees it.
         places: Vec::new(),
+        granted: Granted::default(),
         scratch: if package.source.is_path() { vec![package.mount.clone()] } else { Vec::new() },
         incremental: None,
         outputs: vec![Output { name: "out".to_owned(), path: out_dir, role: Role::OutDir }],

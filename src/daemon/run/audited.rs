@@ -8,16 +8,10 @@ use shared::reapi::{record, v2};
 use super::{Runner, Say};
 use crate::{
     audit::Entry,
-    cargo::{
-        call::Call,
-        diagnostics::Words,
-        plan::{Kind, Unit},
-    },
+    cargo::{call::Call, diagnostics::Words, plan::Unit},
+    events::Event,
+    exceptions,
 };
-
-/// What of a package ran.
-const SCRIPT: &str = "build script";
-const MACROS: &str = "compiler with macros";
 
 impl Runner<'_> {
     /// A unit ended well, or its result was found.
@@ -39,21 +33,34 @@ impl Runner<'_> {
         if let Some(what) = entry.suspicion() {
             let (name, who) = self.who(unit, "@");
             let mut words = Words::default();
-            let text = format!("{name}: its {who} tried to {what}, and actions get none of it");
+            let others = self.around.exceptions.of_others(self.plan, &self.plan.units[unit]);
+            let hint = match others {
+                Some(versions) => format!("vx.toml has an exception for {} alone", versions.join(", ")),
+                None => "an exception in vx.toml may grant it (vx.toml(5))".to_owned(),
+            };
+            let text = format!("{name}: its {who} tried to {what}, and actions get none of it; {hint}");
             self.voice.report("error", &text, &mut words.err);
             terminal.say(words).await;
         }
     }
 
-    /// Writes down what this build has heard; nobody waits for it.
-    pub(super) fn keep_audit(&mut self) {
+    /// Writes down what this build has heard. Only where something was wanted it is waited for, to
+    /// say what of that is new.
+    pub(super) async fn keep_audit(&mut self) {
         let (audit, root) = (Arc::clone(&self.around.audit), self.plan.workspace_root.clone());
         let entries = std::mem::take(&mut self.audited);
-        tokio::task::spawn_blocking(move || {
-            if let Err(err) = audit.learn(&root, entries) {
+        let wanted = entries.values().any(Entry::wants_anything);
+        let learning = tokio::task::spawn_blocking(move || {
+            audit.learn(&root, entries).unwrap_or_else(|err| {
                 tracing::warn!(%err, "what scripts did cannot be kept, ignoring");
-            }
+                Vec::new()
+            })
         });
+        if wanted {
+            for news in learning.await.unwrap_or_default() {
+                self.tell(&Event::Wants(news));
+            }
+        }
     }
 
     fn audited(&mut self, unit: usize, result: &v2::ActionResult) -> Option<Entry> {
@@ -67,7 +74,6 @@ impl Runner<'_> {
     fn who(&self, unit: usize, between: &str) -> (String, &'static str) {
         let unit: &Unit = &self.plan.units[unit];
         let package = self.plan.package(unit);
-        let who = if unit.kind == Kind::BuildScriptRun { SCRIPT } else { MACROS };
-        (format!("{}{between}{}", package.name, package.version), who)
+        (format!("{}{between}{}", package.name, package.version), exceptions::part(unit).words())
     }
 }

@@ -144,7 +144,10 @@ impl Runner<'_> {
         streams: &Streams,
         before: Option<Arc<Scan>>,
     ) -> Result<Kept, Failure> {
-        let (Some(pending), Some(before)) = (self.pending.remove(&unit), before) else { return Ok(Kept::Stored) };
+        let outside = || Kept::Not("an exception lets it write outside, which no result holds".into());
+        let (Some(pending), Some(before)) = (self.pending.remove(&unit), before) else {
+            return Ok(if call.granted.writes_outside() { outside() } else { Kept::Stored });
+        };
         let Some(run) = record::of(result) else {
             return Ok(Kept::Not("the executor has not said what it opened".into()));
         };
@@ -159,6 +162,9 @@ impl Runner<'_> {
                 self.placed.insert(unit);
                 return Ok(Kept::Embeds);
             }
+        }
+        if call.granted.writes_outside() {
+            return Ok(outside());
         }
         let mut known = self.known(unit, call, streams);
         // All that its static Action was rendered with, though it may have named less this time.

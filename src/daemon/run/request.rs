@@ -39,6 +39,7 @@ impl Runner<'_> {
             _ => rustc::render(self.plan, unit, &self.said, &self.around.ambient, named),
         };
         let mut call = rendered.map_err(|err| Failure::new(Fault::Bug, err.to_string()))?;
+        self.around.exceptions.give(unit, &mut call, &self.around.ambient);
         // Other packages' diagnostics nobody sees, so their calls, and keys, stay as they are.
         let is_heard = unit.kind != Kind::BuildScriptRun && self.plan.package(unit).source.is_path();
         if self.around.rendering == Rendering::Short && is_heard {

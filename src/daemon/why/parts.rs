@@ -25,6 +25,9 @@ pub fn of_call(call: &Call, identity: &Identity, outputs: &[(String, Digest)], p
     add("tools".to_owned(), cut(&identity.host));
     add("arguments".to_owned(), hash(&call.args.join("\0")));
     add("place".to_owned(), call.places.iter().map(|(_, real)| real.as_str()).collect());
+    if !call.granted.0.is_empty() {
+        add("exception".to_owned(), hash(&format!("{:?}", call.granted)));
+    }
     for (name, value) in &call.env {
         add(format!("variable {name}"), hash(value));
     }

@@ -24,6 +24,8 @@ pub enum Reason {
     Arguments,
     /// It names where it lies.
     Place,
+    /// What vx.toml grants it, or what is there to read.
+    Exception,
     /// A variable.
     Variable(String),
     /// A file is another one.
@@ -50,6 +52,7 @@ impl fmt::Display for Reason {
             Reason::Tools => f.write_str("the system's C tools changed"),
             Reason::Arguments => f.write_str("arguments changed (profile, features, flags or lints)"),
             Reason::Place => f.write_str("it names the place of the checkout"),
+            Reason::Exception => f.write_str("its exception in vx.toml changed, or what that lets it read"),
             Reason::Variable(name) => write!(f, "variable {name} changed"),
             Reason::File(path) => write!(f, "{path} changed"),
             Reason::Appeared(path) => write!(f, "{path} is new"),
@@ -99,6 +102,7 @@ fn reasons(kind: &str, about: &str, old: &str, new: &str) -> Vec<(u8, Reason)> {
         "package" => one(1, Reason::Package(about)),
         "arguments" => one(4, Reason::Arguments),
         "place" => one(5, Reason::Place),
+        "exception" => one(0, Reason::Exception),
         "toolchain" => one(0, Reason::Toolchain),
         "tools" => one(0, Reason::Tools),
         _ => one(0, Reason::Key),

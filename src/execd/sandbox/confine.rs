@@ -16,7 +16,7 @@ use seccompiler::{
 
 use shared::config::Rung;
 
-use super::{Access, Fail, Job, Mount, Root, Step, linux::LANDLOCK_ABI, sockets, sys};
+use super::{Access, Fail, Job, Mount, Network, Root, Step, linux::LANDLOCK_ABI, sockets, sys};
 
 /// Sets resource limits and the file creation mask.
 pub fn limits(job: &Job) -> Result<(), Fail> {
@@ -106,12 +106,12 @@ pub fn filter() -> Result<(), Fail> {
     compile().iter().try_for_each(apply)
 }
 
-/// Where no network namespace cuts them: refuses every socket, and what Landlock of this kernel
-/// leaves open.
-pub fn filter_sockets() -> Result<(), Fail> {
+/// Where no network namespace cuts them: refuses every socket but those of a network that was
+/// granted, and what Landlock of this kernel leaves open.
+pub fn filter_sockets(network: Network) -> Result<(), Fail> {
     let fail = |err| Fail::new(Step::Filter, err, io::Error::from_raw_os_error(libc::EINVAL));
     let abi = sys::landlock_abi();
-    apply(&sockets::filter(abi).map_err(fail)?)?;
+    apply(&sockets::filter(abi, network).map_err(fail)?)?;
     if abi < sockets::ABI_TRUNCATE { apply(&sockets::without_openat2()) } else { Ok(()) }
 }
 

@@ -129,11 +129,12 @@ pub enum Access {
 }
 
 /// Which network a payload sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
     /// None, not even loopback.
+    #[default]
     None,
-    /// The host's (only ever `cargo fetch`).
+    /// The host's: `cargo fetch`, and whom an exception of the person's gives it.
     Host,
 }
 

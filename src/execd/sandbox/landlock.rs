@@ -10,7 +10,7 @@ use landlock::{
 };
 use nix::unistd::Pid;
 
-use super::{Access, Fail, Job, Mount, Network, Sandbox, Step, confine, none};
+use super::{Access, Fail, Job, Mount, Sandbox, Step, confine, none};
 
 /// What every program of the host reads beside its own files.
 const READ: &[&str] = &["/proc"];
@@ -33,9 +33,7 @@ impl Sandbox for Landlock {
             RulesetStatus::NotEnforced => return Err(refused("it is not enforced".to_owned())),
             RulesetStatus::PartiallyEnforced | RulesetStatus::FullyEnforced => {}
         }
-        if job.network == Network::None {
-            confine::filter_sockets()?;
-        }
+        confine::filter_sockets(job.network)?;
         confine::filter()
     }
 

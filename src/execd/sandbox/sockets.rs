@@ -1,5 +1,6 @@
-//! The filter of rung `landlock`: no socket but a connected pair, and the few calls that Landlock of
-//! older kernels does not cover. Programs only; `confine` applies them.
+//! The filter of rung `landlock`: no socket but a connected pair and those of a network that was
+//! granted, and the few calls that Landlock of older kernels does not cover. Programs only;
+//! `confine` applies them.
 
 use std::collections::BTreeMap;
 
@@ -8,26 +9,24 @@ use seccompiler::{
     SeccompRule, sock_filter,
 };
 
+use super::Network;
+
 /// From this version on Landlock covers truncation (Linux 6.2).
 pub const ABI_TRUNCATE: i32 = 3;
 /// From this version on it keeps signals inside (Linux 6.12).
 const ABI_SIGNALS: i32 = 6;
 
-/// Sockets, and memory and queues that belong to nobody's files.
-const REFUSED: &[libc::c_long] = &[
-    libc::SYS_socket,
-    libc::SYS_connect,
-    libc::SYS_bind,
-    libc::SYS_listen,
-    libc::SYS_shmget,
-    libc::SYS_shmat,
-    libc::SYS_semget,
-    libc::SYS_msgget,
-    libc::SYS_mq_open,
-];
+/// Calls of sockets, but for that which makes pairs.
+const SOCKETS: &[libc::c_long] = &[libc::SYS_socket, libc::SYS_connect, libc::SYS_bind, libc::SYS_listen];
+/// Families of a network that was granted. A path socket is none: no rule could tell the session bus
+/// from another.
+const GRANTED: [libc::c_int; 3] = [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+/// Memory and queues that belong to nobody's files.
+const REFUSED: &[libc::c_long] =
+    &[libc::SYS_shmget, libc::SYS_shmat, libc::SYS_semget, libc::SYS_msgget, libc::SYS_mq_open];
 
 /// Refuses with EPERM.
-pub fn filter(landlock_abi: i32) -> Result<BpfProgram, BackendError> {
+pub fn filter(landlock_abi: i32, network: Network) -> Result<BpfProgram, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = REFUSED.iter().map(|&call| (call, Vec::new())).collect();
     let word = |index, operator, value| SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value);
     let any = |conditions: Vec<SeccompCondition>| {
@@ -38,8 +37,17 @@ pub fn filter(landlock_abi: i32) -> Result<BpfProgram, BackendError> {
     let mut pairs = datagrams.into_iter().collect::<Result<Vec<_>, _>>()?;
     pairs.push(word(0, SeccompCmpOp::Ne, libc::AF_UNIX as u64)?);
     rules.insert(libc::SYS_socketpair, any(pairs)?);
-    let addressed = SeccompCondition::new(4, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
-    rules.insert(libc::SYS_sendto, any(vec![addressed])?);
+    match network {
+        Network::None => {
+            rules.extend(SOCKETS.iter().map(|&call| (call, Vec::new())));
+            let addressed = SeccompCondition::new(4, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
+            rules.insert(libc::SYS_sendto, any(vec![addressed])?);
+        }
+        Network::Host => {
+            let other = GRANTED.map(|family| word(0, SeccompCmpOp::Ne, family as u64)).into_iter();
+            rules.insert(libc::SYS_socket, vec![SeccompRule::new(other.collect::<Result<_, _>>()?)?]);
+        }
+    }
     if landlock_abi < ABI_SIGNALS {
         let everybody = word(0, SeccompCmpOp::Eq, u64::from(u32::MAX))?;
         rules.insert(libc::SYS_kill, any(vec![everybody])?);

@@ -7,13 +7,13 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use shared::digest::Digest;
+use shared::{config::Rung, digest::Digest};
 
-use super::{Command, Place, Sources, View, ViewError, live, paths};
+use super::{Command, Place, Sources, View, ViewError, granted::Granted, live, paths};
 use crate::{
     beneath,
     folder::Own,
-    host::{self, Names},
+    host,
     sandbox::{Access, Mount, Root},
     stage::{Directories, Lease, StageError},
 };
@@ -45,6 +45,10 @@ pub struct Shown<'a> {
     pub places: &'a [(PathBuf, PathBuf)],
     /// The live checkout.
     pub live: Option<&'a live::Asked>,
+    /// What exceptions give it.
+    pub granted: &'a Granted,
+    /// Where it runs.
+    pub rung: Rung,
 }
 
 /// Reads a `vx-place`: a folder below /vx, and where else it is shown.
@@ -69,7 +73,7 @@ pub fn place(pair: &str) -> Result<(PathBuf, PathBuf), ViewError> {
 /// Makes the view.
 pub async fn make(
     sources: &Sources,
-    Shown { toolchain, host, places: second, live }: Shown<'_>,
+    Shown { toolchain, host, places: second, live, granted, rung }: Shown<'_>,
     command: &Command,
     root: Digest,
 ) -> Result<View, ViewError> {
@@ -77,7 +81,7 @@ pub async fn make(
     let mut mounts = vec![Mount::Dir("/vx/home".into()), Mount::Dir(host::text(&Path::new("/").join(&command.cwd)))];
     if let Some(identity) = host {
         knows_host(sources, identity)?;
-        mounts.extend(sources.host.mounts(Names::Own));
+        mounts.extend(sources.host.mounts(granted.names()));
     }
     if let Some(identity) = toolchain {
         mounts.push(host::read_only(&toolchain_path(sources, identity)?, Path::new("/vx/toolchain")));
@@ -114,9 +118,10 @@ pub async fn make(
         }
         leases.push(lease);
     }
+    mounts.extend(granted.mounts(rung)?);
     let root = Root::Empty(host::text(&sources.root));
     let cwd = Path::new("/").join(&command.cwd);
-    Ok(View { live, _leases: leases, ..View::new(root, mounts, cwd, places, scratch) })
+    Ok(View { live, granted: granted.clone(), _leases: leases, ..View::new(root, mounts, cwd, places, scratch) })
 }
 
 /// A checkout with links that name it by its own place is found there.

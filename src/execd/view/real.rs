@@ -17,18 +17,13 @@ use super::{
 };
 use crate::{
     host,
-    sandbox::Root,
+    sandbox::{Network, Root},
     stage::{Directories, StageError},
 };
 
 /// Makes the view.
-pub async fn make(
-    sources: &Sources,
-    shown: Shown<'_>,
-    command: &Command,
-    root: Digest,
-    rung: Rung,
-) -> Result<View, ViewError> {
+pub async fn make(sources: &Sources, shown: Shown<'_>, command: &Command, root: Digest) -> Result<View, ViewError> {
+    let Shown { granted, rung, .. } = shown;
     if shown.live.is_some() {
         return Err(ViewError::Precondition("toolchain: vx-live needs vx-view=fixed".to_owned()));
     }
@@ -42,6 +37,10 @@ pub async fn make(
         fixed::knows_host(sources, identity)?;
         mounts.extend(sources.host.rules());
     }
+    if granted.network == Network::Host {
+        mounts.extend(sources.host.network_rules());
+    }
+    mounts.extend(granted.mounts(rung)?);
     if let Some(identity) = shown.toolchain {
         let path = fixed::toolchain_path(sources, identity)?;
         pairs.push(("/vx/toolchain".to_owned(), text(&path)));
@@ -79,7 +78,7 @@ pub async fn make(
     let _there_already = fs::create_dir_all(&cwd);
     let scratch = sources.own()?;
     let view = View::new(Root::Host, mounts, cwd, places, scratch);
-    Ok(View { class: "path", words, env, _claims: claims, ..view })
+    Ok(View { class: "path", words, env, granted: granted.clone(), _claims: claims, ..view })
 }
 
 /// A folder of inputs. Where Landlock keeps actions from writing to it, it is made of links and

@@ -36,6 +36,15 @@ pub mod property {
     pub const JOBSERVER: &str = "vx-jobserver";
     /// `fixed` or `path`: how the action sees its inputs.
     pub const VIEW: &str = "vx-view";
+    /// `host`: the action sees this machine's network, by an exception of the person's.
+    pub const NETWORK: &str = "vx-network";
+    /// `HASH:/PATH`, any number of times: a path of this machine that the action sees read-only, by
+    /// an exception. The hash is the client's word for what is there, for the key alone.
+    pub const READ: &str = "vx-read";
+    /// A folder of this machine that the action may write to, by an exception. Its result is not stored.
+    pub const WRITE: &str = "vx-write";
+    /// A socket of this machine that the action may connect to, by an exception.
+    pub const SOCKET: &str = "vx-socket";
     /// `process`, with `vx-view=path` alone: nothing keeps the action from the rest of the machine,
     /// so that its result serves such executors only.
     pub const RUNG: &str = "vx-rung";

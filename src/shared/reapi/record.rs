@@ -39,12 +39,15 @@ pub struct RunRecord {
     /// Why that may lack something, if it may.
     #[prost(string, tag = "31")]
     pub unheard: String,
+    /// What exceptions of vx.toml granted it: `network`, `read /PATH`, `write /PATH`, `socket /PATH`.
+    #[prost(string, repeated, tag = "32")]
+    pub granted: Vec<String>,
     /// From start of the command until its early output was handed out, microseconds; 0 for none.
     #[prost(uint64, tag = "20")]
     pub early_us: u64,
 }
 
-/// One thing that an action tried to reach and did not get.
+/// One thing that an action tried to reach and did not get, or got by an exception.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct Attempt {
     /// `open` or `connect`.
@@ -53,10 +56,13 @@ pub struct Attempt {
     /// The path, the person's home as `~`; the address; `@` and a name for an abstract socket.
     #[prost(string, tag = "2")]
     pub what: String,
-    /// What it was answered, for an error's name.
+    /// What it was answered, for an error's name; [`GRANTED`] where an exception let it.
     #[prost(string, tag = "3")]
     pub answer: String,
 }
+
+/// The answer to what an exception let an action do.
+pub const GRANTED: &str = "granted";
 
 impl Named for RunRecord {
     const NAME: &'static str = "vx.RunRecord";
