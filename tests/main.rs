@@ -6,6 +6,7 @@ mod audit;
 mod callers;
 mod calls;
 mod checklist;
+mod clean;
 mod client;
 mod control;
 mod crash;

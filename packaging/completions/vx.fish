@@ -30,6 +30,8 @@ complete -c vx -n "__fish_vx_needs_command" -f -a "build" -d 'Compile the packag
 complete -c vx -n "__fish_vx_needs_command" -f -a "b" -d 'Compile the packages of a workspace and what they depend on'
 complete -c vx -n "__fish_vx_needs_command" -f -a "check" -d 'Find the errors in the packages of a workspace without making programs of them'
 complete -c vx -n "__fish_vx_needs_command" -f -a "c" -d 'Find the errors in the packages of a workspace without making programs of them'
+complete -c vx -n "__fish_vx_needs_command" -f -a "fetch" -d 'Fetch what a workspace depends on'
+complete -c vx -n "__fish_vx_needs_command" -f -a "clean" -d 'Remove what was built in a workspace'
 complete -c vx -n "__fish_vx_needs_command" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
 complete -c vx -n "__fish_vx_needs_command" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
 complete -c vx -n "__fish_vx_needs_command" -f -a "ping" -d 'Ask whether the daemon is there'
@@ -174,14 +176,45 @@ complete -c vx -n "__fish_vx_using_subcommand c" -l frozen -d '--locked and --of
 complete -c vx -n "__fish_vx_using_subcommand c" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c vx -n "__fish_vx_using_subcommand c" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
 complete -c vx -n "__fish_vx_using_subcommand c" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand fetch" -l target -d 'Fetch what this target needs; without, what any does' -r -f
+complete -c vx -n "__fish_vx_using_subcommand fetch" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand fetch" -l color -d 'Colours in what is said' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vx -n "__fish_vx_using_subcommand fetch" -l locked -d 'Assert that Cargo.lock stays as it is'
+complete -c vx -n "__fish_vx_using_subcommand fetch" -l offline -d 'Do not access the network'
+complete -c vx -n "__fish_vx_using_subcommand fetch" -l frozen -d '--locked and --offline'
+complete -c vx -n "__fish_vx_using_subcommand fetch" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c vx -n "__fish_vx_using_subcommand fetch" -s v -l verbose -d 'Say more'
+complete -c vx -n "__fish_vx_using_subcommand fetch" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand clean" -s p -l package -d 'Only what was made of this package' -r -f
+complete -c vx -n "__fish_vx_using_subcommand clean" -l target -d 'Only what was made for this target, of chosen packages' -r -f
+complete -c vx -n "__fish_vx_using_subcommand clean" -l target-dir -d 'The folder of all outputs' -r -f -a "(__fish_complete_directories)"
+complete -c vx -n "__fish_vx_using_subcommand clean" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand clean" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand clean" -l color -d 'Colours in what is said' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vx -n "__fish_vx_using_subcommand clean" -l workspace -d 'Only what was made of the members of the workspace'
+complete -c vx -n "__fish_vx_using_subcommand clean" -l doc -d 'Only the documentation'
+complete -c vx -n "__fish_vx_using_subcommand clean" -s n -l dry-run -d 'Say what would be removed, and remove nothing'
+complete -c vx -n "__fish_vx_using_subcommand clean" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand clean" -l locked -d 'Assert that Cargo.lock stays as it is'
+complete -c vx -n "__fish_vx_using_subcommand clean" -l offline -d 'Do not access the network'
+complete -c vx -n "__fish_vx_using_subcommand clean" -l frozen -d '--locked and --offline'
+complete -c vx -n "__fish_vx_using_subcommand clean" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c vx -n "__fish_vx_using_subcommand clean" -s v -l verbose -d 'Say more'
+complete -c vx -n "__fish_vx_using_subcommand clean" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand why" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand why" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand audit" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand audit" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand ping" -s h -l help -d 'Print help'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check why audit ping help" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check why audit ping help" -f -a "check" -d 'Find the errors in the packages of a workspace without making programs of them'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check why audit ping help" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check why audit ping help" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check why audit ping help" -f -a "ping" -d 'Ask whether the daemon is there'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check why audit ping help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "check" -d 'Find the errors in the packages of a workspace without making programs of them'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "fetch" -d 'Fetch what a workspace depends on'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "clean" -d 'Remove what was built in a workspace'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "ping" -d 'Ask whether the daemon is there'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

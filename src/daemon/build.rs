@@ -158,12 +158,12 @@ async fn get_ready(daemon: &Daemon, session: &Session, question: Question, look:
     Ok(Ready { services, identity, plan, inputs })
 }
 
-fn usage(what: &str) -> NoPlan {
+pub fn usage(what: &str) -> NoPlan {
     NoPlan::Failure(Failure::new(shared::fault::Fault::User, what), exit::CARGO_FAILED)
 }
 
 /// What is asked, and what the answer looks like: known before anything is done.
-fn prepare(session: &mut Session, request: &Request) -> Result<(Question, Look), NoPlan> {
+pub fn prepare(session: &mut Session, request: &Request) -> Result<(Question, Look), NoPlan> {
     let surface = Surface::of(session.output.screen());
     let environment = &session.environment;
     let located = locate(&session.cwd, request.manifest_path().map(|path| path.as_path()))?;

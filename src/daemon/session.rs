@@ -38,6 +38,7 @@ use crate::{
     cli::{self, Word},
     daemon::Daemon,
     door::{Caller, ping_answer, read_start},
+    errand,
     look::{self, Surface},
     output::{Client, Colour, Output},
     why,
@@ -165,6 +166,13 @@ async fn next_line(stream: &UnixStream, receiver: &mut Receiver) -> io::Result<O
     }
 }
 
+/// A word that needs the whole session.
+enum Work {
+    Build(Box<cli::Request>),
+    Fetch(cli::FetchArgs),
+    Clean(Box<cli::CleanArgs>),
+}
+
 async fn run_word(
     daemon: Arc<Daemon>,
     config: Arc<shared::config::Config>,
@@ -180,7 +188,7 @@ async fn run_word(
             return print(if answer.on_stdout { stdout } else { stderr }, answer.text, answer.exit).await;
         }
     };
-    let request = match word {
+    let work = match word {
         Word::Ping => return print(stdout, ping_answer(), exit::OK).await,
         Word::Audit(args) => {
             let cwd = PathBuf::from(OsString::from_vec(start.cwd.0));
@@ -196,8 +204,10 @@ async fn run_word(
                 Err(failure) => print(stderr, format!("error: {failure}\n"), exit::FAILED).await,
             };
         }
-        Word::Build(args) => args.request(Intent::Build),
-        Word::Check(args) => args.request(Intent::Check),
+        Word::Build(args) => Work::Build(Box::new(args.request(Intent::Build))),
+        Word::Check(args) => Work::Build(Box::new(args.request(Intent::Check))),
+        Word::Fetch(args) => Work::Fetch(args),
+        Word::Clean(args) => Work::Clean(args),
     };
     let environment: BTreeMap<String, String> = start
         .env
@@ -211,7 +221,11 @@ async fn run_word(
     let Ok(output) = Output::new(stdout, &stderr, client, colour) else { return exit::FAILED };
     let cwd = PathBuf::from(OsString::from_vec(start.cwd.0));
     let session = Session { run: start.run, plus, cwd, environment, output: output.clone(), stderr, cancel };
-    let code = build::run(&daemon, &config, session, &request).await;
+    let code = match work {
+        Work::Build(request) => build::run(&daemon, &config, session, &request).await,
+        Work::Fetch(args) => errand::fetch(session, &args).await,
+        Work::Clean(args) => errand::clean(session, &args).await,
+    };
     output.flush().await;
     code
 }

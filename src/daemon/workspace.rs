@@ -221,14 +221,15 @@ fn parsed<T, E: std::fmt::Display>(outcome: Result<T, E>) -> Result<T, NoPlan> {
 }
 
 /// How one of cargo's or rustc's runs ended, and what it printed.
-struct Heard {
-    exit: Exit,
-    stdout: String,
-    stderr: String,
+pub struct Heard {
+    pub exit: Exit,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Heard {
-    fn is_ok(&self) -> bool {
+    /// Whether it is to be believed.
+    pub fn is_ok(&self) -> bool {
         self.exit == Exit::Code(0)
     }
 }
@@ -305,15 +306,20 @@ async fn probe(
 
 /// `cargo fetch`, straight onto the person's terminal. What is wrong with the workspace it says
 /// itself.
-async fn fetch(services: &Services, question: &Question, stderr: &OwnedFd) -> Result<(), NoPlan> {
+pub async fn fetch(services: &Services, question: &Question, stderr: &OwnedFd) -> Result<(), NoPlan> {
     let mut run = run_of(question, CargoKind::Fetch, question.selection.fetch_args());
     run.env = question.fetch_environment();
+    speak(services, &run, stderr).await
+}
+
+/// Lets cargo do something and say itself how that went.
+pub async fn speak(services: &Services, run: &CargoRun, stderr: &OwnedFd) -> Result<(), NoPlan> {
     let streams = [memory()?, duplicate(stderr)?];
-    let ended = persist(async || services.exec.cargo(&run, &streams).await).await.map_err(Failure::from)?;
+    let ended = persist(async || services.exec.cargo(run, &streams).await).await.map_err(Failure::from)?;
     match ended.exit {
         Exit::Code(0) => Ok(()),
         Exit::Code(_) => Err(NoPlan::Said(String::new(), exit::CARGO_FAILED)),
-        exit => Err(Failure::new(Fault::Environment, format!("cargo fetch ended by {exit:?}")).into()),
+        exit => Err(Failure::new(Fault::Environment, format!("cargo ended by {exit:?}")).into()),
     }
 }
 
@@ -328,7 +334,13 @@ fn succeeded(heard: Heard) -> Result<Heard, NoPlan> {
     }
 }
 
-async fn hear(services: &Services, question: &Question, kind: CargoKind, args: Vec<String>) -> Result<Heard, NoPlan> {
+/// Asks cargo or rustc something.
+pub async fn hear(
+    services: &Services,
+    question: &Question,
+    kind: CargoKind,
+    args: Vec<String>,
+) -> Result<Heard, NoPlan> {
     let mut run = run_of(question, kind, args);
     if !matches!(kind, CargoKind::Probe) {
         run.env = question.coloured_environment();
@@ -364,7 +376,8 @@ fn text_of(fd: OwnedFd) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn run_of(question: &Question, kind: CargoKind, args: Vec<String>) -> CargoRun {
+/// A run of cargo for a question.
+pub fn run_of(question: &Question, kind: CargoKind, args: Vec<String>) -> CargoRun {
     CargoRun {
         kind,
         toolchain: question.toolchain.path.clone(),
@@ -375,5 +388,6 @@ fn run_of(question: &Question, kind: CargoKind, args: Vec<String>) -> CargoRun {
         env: question.cargo_environment(),
         show: question.beyond(),
         lock: Some(question.located.root.join(LOCK_FILE)),
+        target: None,
     }
 }

@@ -127,7 +127,8 @@ impl Incremental {
         if self.budget.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let name = Digest::of(Function::Blake3, key.join("\0").as_bytes()).hex()[..32].to_owned();
+        let checkout = key.first().copied().unwrap_or_default();
+        let name = format!("{}{}", mark(checkout), mark(&key.join("\0")));
         let is_there = {
             let mut table = self.table();
             table.clock += 1;
@@ -150,6 +151,13 @@ impl Incremental {
         Some(in_use)
     }
 
+    /// Drops all state of a checkout but what a run has in use. Blocks.
+    pub fn forget(&self, checkout: &Path) {
+        let start = mark(&checkout.to_string_lossy());
+        let victims = self.table().take(|name| name.starts_with(&start));
+        self.put_aside(victims).into_iter().for_each(folder::remove_later);
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         let read = || Mutex::new(Table::read(&self.dir));
         self.table.get_or_init(read).lock().unwrap_or_else(PoisonError::into_inner)
@@ -162,6 +170,10 @@ impl Incremental {
     /// Moves away what is over the budget.
     fn trim(&self) -> Vec<PathBuf> {
         let victims = self.table().over(self.budget.load(Ordering::Relaxed));
+        self.put_aside(victims)
+    }
+
+    fn put_aside(&self, victims: Vec<String>) -> Vec<PathBuf> {
         let away = victims.into_iter().filter_map(|name| {
             let aside = self.aside();
             fs::rename(self.dir.join(name), &aside).ok().map(|()| aside)
@@ -222,6 +234,16 @@ impl Table {
         (entry.bytes, entry.used, entry.is_there) = (bytes, self.clock, is_there);
     }
 
+    /// Takes out what nobody uses and `is_meant` means.
+    fn take(&mut self, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
+        let idle = self.entries.iter().filter(|(name, entry)| !entry.in_use && is_meant(name));
+        let names: Vec<String> = idle.map(|(name, _)| name.clone()).collect();
+        for entry in names.iter().filter_map(|name| self.entries.remove(name)).collect::<Vec<_>>() {
+            self.bytes -= entry.bytes;
+        }
+        names
+    }
+
     /// Takes out what has to go, least recently used first.
     fn over(&mut self, budget: u64) -> Vec<String> {
         let mut idle: Vec<_> =
@@ -240,6 +262,11 @@ impl Table {
         }
         victims
     }
+}
+
+/// Half of a name: 16 hexadecimal digits.
+fn mark(text: &str) -> String {
+    Digest::of(Function::Blake3, text.as_bytes()).hex()[..16].to_owned()
 }
 
 /// The same tree again, its files by another name. Locks are new files, since a lock belongs to
@@ -327,6 +354,10 @@ mod tests {
         assert_eq!(all.bytes(), 20);
         assert_eq!(run(&all, "b", "fails"), None);
         assert_eq!(run(&all, "a", "fails").as_deref(), Some("0123456789"));
+        all.forget(Path::new("/another"));
+        assert_eq!(run(&all, "a", "fails").as_deref(), Some("0123456789"));
+        all.forget(Path::new("/checkout"));
+        assert_eq!((run(&all, "a", "fails"), all.bytes()), (None, 0));
         all.set_budget(0);
         assert!(all.lay(&["x"], dir.path()).is_none());
     }

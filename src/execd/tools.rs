@@ -51,6 +51,7 @@ fn kind(kind: CargoKind) -> Kind {
         CargoKind::Probe => ("rustc", &[], false),
         CargoKind::Locate => ("cargo", &["locate-project"], false),
         CargoKind::Fetch => ("cargo", &["fetch"], false),
+        CargoKind::Clean => ("cargo", &["clean"], false),
     };
     let network = if kind == CargoKind::Fetch { Network::Host } else { Network::None };
     Kind { program, words, unstable, network }
@@ -93,7 +94,8 @@ pub async fn run(executor: &Executor, run: &CargoRun, fds: &[OwnedFd]) -> Result
 /// Refuses what would make another command of it, or show more than a checkout.
 fn check(run: &CargoRun) -> Result<(), Refusal> {
     let invalid = |what: String| Err(Refusal::new(Code::InvalidArgument, format!("cargo.run: {what}")));
-    for path in [&run.toolchain, &run.cargo_home, &run.root, &run.cwd].into_iter().chain(&run.show).chain(&run.lock) {
+    let all = [&run.toolchain, &run.cargo_home, &run.root, &run.cwd];
+    for path in all.into_iter().chain(&run.show).chain(&run.lock).chain(&run.target) {
         let plain = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
         if !path.is_absolute() || !plain || path.parent().is_none() {
             return invalid(format!("{} is not an absolute path below /", path.display()));
@@ -101,6 +103,11 @@ fn check(run: &CargoRun) -> Result<(), Refusal> {
     }
     if run.lock.as_ref().is_some_and(|lock| lock.parent() != Some(&run.root)) {
         return invalid("the lock file is not in the root".to_owned());
+    }
+    if let Some(target) = &run.target
+        && (run.kind != CargoKind::Clean || all.iter().any(|shown| *shown != &run.cwd && shown.starts_with(target)))
+    {
+        return invalid(format!("{} is no target folder that may be cleaned", target.display()));
     }
     let first = run.args.first().map_or("", String::as_str);
     match run.kind {
@@ -179,6 +186,7 @@ fn mounts(executor: &Executor, run: &CargoRun, tmp: &Path, kind: &Kind) -> Vec<M
     if kind.network == Network::Host {
         own.extend(fetched(run).into_iter().map(|path| (path, host::writable_data as Show)));
     }
+    own.extend(run.target.iter().map(|path| (path.clone(), host::writable_data as Show)));
     if run.toolchain != Path::new("/usr") {
         own.push((run.toolchain.clone(), host::read_only));
     }
@@ -218,7 +226,13 @@ fn environment(run: &CargoRun, kind: &Kind, target: &Path, tmp: Option<&Path>) -
     set("PATH", format!("{}:/usr/bin:/bin", bin.display()).as_str().into());
     set("HOME", "/vx/home".into());
     set("CARGO_HOME", host::text(&run.cargo_home));
-    set("CARGO_TARGET_DIR", host::text(target));
+    let target = match (run.kind, &run.target) {
+        (CargoKind::Clean, Some(target)) => target.clone(),
+        // There is nothing to clean; whether the words make sense is seen all the same.
+        (CargoKind::Clean, None) => tmp.unwrap_or(Path::new("/tmp")).join("none"),
+        _ => target.to_owned(),
+    };
+    set("CARGO_TARGET_DIR", host::text(&target));
     // Wrappers are programs of the checkout's choice; vx asks the compiler itself. An empty one would do,
     // but makes cargo forget what it asked rustc: it cannot tell when that program last changed.
     for wrapper in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {

@@ -168,6 +168,11 @@ impl Config {
         }
     }
 
+    /// `build.build-dir`.
+    pub fn build_dir(&self) -> Option<String> {
+        self.text(&["build", "build-dir"]).map(|dir| dir.text)
+    }
+
     /// What a custom profile inherits, where the configuration says so.
     pub fn profile_inherits(&self, profile: &str) -> Option<String> {
         self.text(&["profile", profile, "inherits"]).map(|text| text.text)

@@ -99,7 +99,7 @@ fn read(manifest: &Path) -> Manifest {
 }
 
 /// Takes `.` and `..` out of an absolute path, as cargo does, without looking at links.
-pub(super) fn clean(path: &Path) -> PathBuf {
+pub fn clean(path: &Path) -> PathBuf {
     let mut cleaned = PathBuf::new();
     for component in path.components() {
         match component {

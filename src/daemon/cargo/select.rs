@@ -39,6 +39,17 @@ pub enum Network {
     Frozen,
 }
 
+impl Network {
+    /// Whether nothing may be fetched.
+    pub fn is_offline(self) -> bool {
+        matches!(self, Network::Offline | Network::Frozen)
+    }
+
+    fn is_locked(self) -> bool {
+        matches!(self, Network::Locked | Network::Frozen)
+    }
+}
+
 /// What the person asked to build.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
@@ -142,6 +153,14 @@ impl Selection {
         args
     }
 
+    /// For `cargo clean`, which is told what to clean behind these.
+    pub fn errand_args(&self) -> Vec<String> {
+        let mut args: Vec<String> = self.manifest_path.iter().map(|path| format!("--manifest-path={path}")).collect();
+        args.push("--offline".to_owned());
+        args.extend(self.network.is_locked().then(|| "--locked".to_owned()));
+        args
+    }
+
     fn common_args(&self, args: &mut Vec<String>) {
         args.extend(self.features.iter().map(|feature| format!("--features={feature}")));
         let (all, no_default) = match self.feature_defaults {
@@ -154,7 +173,7 @@ impl Selection {
         args.extend(no_default.then(|| "--no-default-features".to_owned()));
         args.extend(self.manifest_path.iter().map(|path| format!("--manifest-path={path}")));
         args.push("--offline".to_owned());
-        if matches!(self.network, Network::Locked | Network::Frozen) {
+        if self.network.is_locked() {
             args.push("--locked".to_owned());
         }
     }

@@ -159,6 +159,36 @@ pub struct OutputArgs {
     pub color: Option<String>,
 }
 
+/// What of it a word without messages has.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TermArgs {
+    /// Say nothing but warnings and errors
+    #[arg(short, long)]
+    quiet: bool,
+    /// Say more
+    #[arg(short, long, action = ArgAction::Count)]
+    verbose: u8,
+    /// Colours in what is said
+    #[arg(long, value_name = "WHEN", ignore_case = true, value_parser = ["auto", "always", "never"])]
+    color: Option<String>,
+}
+
+impl TermArgs {
+    /// The same for cargo.
+    pub fn for_cargo(&self) -> Vec<String> {
+        let mut words: Vec<String> = (0..self.verbose.min(2)).map(|_| "--verbose".to_owned()).collect();
+        words.extend(self.quiet.then(|| "--quiet".to_owned()));
+        words.extend(self.color.iter().map(|when| format!("--color={when}")));
+        words
+    }
+}
+
+impl From<TermArgs> for OutputArgs {
+    fn from(TermArgs { quiet, verbose, color }: TermArgs) -> Self {
+        OutputArgs { message_format: Vec::new(), quiet, verbose, color }
+    }
+}
+
 impl OutputArgs {
     /// The form of messages, or cargo's words about two that exclude each other.
     pub fn format(&self) -> Result<Format, String> {

@@ -3,8 +3,10 @@
 
 mod audit;
 mod build;
+mod clean;
 #[cfg(test)]
 mod completions;
+mod fetch;
 pub mod groups;
 mod request;
 pub mod targets;
@@ -13,6 +15,8 @@ mod words;
 
 pub use audit::AuditArgs;
 pub use build::BuildArgs;
+pub use clean::CleanArgs;
+pub use fetch::FetchArgs;
 pub use request::Request;
 pub use why::WhyArgs;
 pub use words::{Word, is_ping, parse};

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand, error::ErrorKind};
 use shared::{fault::exit, wire::text::Text};
 
-use super::{AuditArgs, BuildArgs, WhyArgs};
+use super::{AuditArgs, BuildArgs, CleanArgs, FetchArgs, WhyArgs};
 
 /// Builds Cargo workspaces through the services of this machine.
 #[derive(Debug, Parser)]
@@ -22,6 +22,10 @@ pub enum Word {
     /// Find the errors in the packages of a workspace without making programs of them
     #[command(visible_alias = "c")]
     Check(Box<BuildArgs>),
+    /// Fetch what a workspace depends on
+    Fetch(FetchArgs),
+    /// Remove what was built in a workspace
+    Clean(Box<CleanArgs>),
     /// Say why units of the last build were run, or that they were found
     Why(WhyArgs),
     /// Say what build scripts and macros opened, and what they tried and were refused
@@ -42,7 +46,7 @@ pub struct Answer {
 }
 
 /// Words of cargo's: used wrongly they exit as cargo does.
-const CARGO_WORDS: [&str; 4] = ["build", "b", "check", "c"];
+const CARGO_WORDS: [&str; 6] = ["build", "b", "check", "c", "fetch", "clean"];
 
 const STYLES: clap::builder::Styles = clap::builder::Styles::plain();
 

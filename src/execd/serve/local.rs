@@ -1,5 +1,5 @@
 //! Local calls: what gRPC cannot carry (descriptors) or has no word for. `toolchain.identify`,
-//! `cargo.run`, `action.cancel`.
+//! `cargo.run`, `checkout.forget`, `action.cancel`.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -25,6 +25,11 @@ struct Cancel {
     name: String,
 }
 
+#[derive(Deserialize)]
+struct Forget {
+    root: PathBuf,
+}
+
 #[derive(Serialize)]
 struct Nothing {}
 
@@ -36,6 +41,13 @@ pub async fn answer(executor: Arc<Executor>, operations: Arc<Operations>, call: 
             executor.admit(Peer::Local)?;
             let run: CargoRun = call.params()?;
             Reply::new(&tools::run(&executor, &run, &call.fds).await?)
+        }
+        "checkout.forget" => {
+            let Forget { root } = call.params()?;
+            let incremental = Arc::clone(&executor.incremental);
+            let forgotten = tokio::task::spawn_blocking(move || incremental.forget(&root)).await;
+            forgotten.map_err(|err| Failure::new(Fault::Bug, err.to_string()))?;
+            Reply::new(&Nothing {})
         }
         "action.cancel" => {
             let Cancel { name } = call.params()?;

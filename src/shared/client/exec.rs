@@ -83,6 +83,9 @@ pub struct CargoRun {
     /// The lock file in `root`: all of the checkout that a fetch may write to.
     #[serde(default)]
     pub lock: Option<PathBuf>,
+    /// The target folder, all that a clean may write to; without one it finds an empty one.
+    #[serde(default)]
+    pub target: Option<PathBuf>,
 }
 
 /// The questions that cargo and rustc are asked outside any Action.
@@ -109,6 +112,8 @@ pub enum CargoKind {
     Locate,
     /// `cargo fetch`: with the network and a writable CARGO_HOME.
     Fetch,
+    /// `cargo clean`
+    Clean,
 }
 
 /// How such a run ended.
@@ -249,6 +254,18 @@ impl Exec {
             path: &'a Path,
         }
         Ok(self.link.call("toolchain.identify", &Params { path: toolchain }, &[]).await?.0)
+    }
+
+    /// Drops what rustc keeps between compilations in a checkout.
+    pub async fn forget(&self, root: &Path) -> Result<(), ExecError> {
+        #[derive(Serialize)]
+        struct Params<'a> {
+            root: &'a Path,
+        }
+        #[derive(Deserialize)]
+        struct Nothing {}
+        let Nothing {} = self.link.call("checkout.forget", &Params { root }, &[]).await?.0;
+        Ok(())
     }
 
     /// Asks cargo or rustc something; `streams` are its standard output and error. Dropping the

@@ -1,0 +1,32 @@
+//! `vx fetch`: cargo's flags of the same word.
+
+use clap::{Args, ValueHint};
+
+use super::{
+    Request,
+    groups::{ManifestArgs, TermArgs},
+};
+
+/// The flags of `vx fetch`.
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// Fetch what this target needs; without, what any does
+    #[arg(long, value_name = "TRIPLE", value_hint = ValueHint::Other)]
+    target: Vec<String>,
+    #[command(flatten)]
+    manifest: ManifestArgs,
+    #[command(flatten)]
+    term: TermArgs,
+}
+
+impl FetchArgs {
+    /// What of it every word has.
+    pub fn request(&self) -> Request {
+        Request { manifest: self.manifest.clone(), output: self.term.clone().into(), ..Request::default() }
+    }
+
+    /// The words for cargo that no other word of vx has.
+    pub fn words(&self) -> Vec<String> {
+        self.target.iter().map(|triple| format!("--target={triple}")).chain(self.term.for_cargo()).collect()
+    }
+}
