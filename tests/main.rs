@@ -24,6 +24,7 @@ mod launchd;
 mod manuals;
 mod messages;
 mod pipelining;
+mod programs;
 mod projects;
 mod reapi;
 mod ripgrep;

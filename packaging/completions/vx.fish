@@ -30,6 +30,8 @@ complete -c vx -n "__fish_vx_needs_command" -f -a "build" -d 'Compile the packag
 complete -c vx -n "__fish_vx_needs_command" -f -a "b" -d 'Compile the packages of a workspace and what they depend on'
 complete -c vx -n "__fish_vx_needs_command" -f -a "check" -d 'Find the errors in the packages of a workspace without making programs of them'
 complete -c vx -n "__fish_vx_needs_command" -f -a "c" -d 'Find the errors in the packages of a workspace without making programs of them'
+complete -c vx -n "__fish_vx_needs_command" -f -a "run" -d 'Compile a program of the workspace and run it'
+complete -c vx -n "__fish_vx_needs_command" -f -a "r" -d 'Compile a program of the workspace and run it'
 complete -c vx -n "__fish_vx_needs_command" -f -a "fetch" -d 'Fetch what a workspace depends on'
 complete -c vx -n "__fish_vx_needs_command" -f -a "clean" -d 'Remove what was built in a workspace'
 complete -c vx -n "__fish_vx_needs_command" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
@@ -176,6 +178,56 @@ complete -c vx -n "__fish_vx_using_subcommand c" -l frozen -d '--locked and --of
 complete -c vx -n "__fish_vx_using_subcommand c" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c vx -n "__fish_vx_using_subcommand c" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
 complete -c vx -n "__fish_vx_using_subcommand c" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand run" -s p -l package -d 'Package with the program (see `cargo help pkgid`)' -r -f
+complete -c vx -n "__fish_vx_using_subcommand run" -l bin -d 'The binary to run' -r -f
+complete -c vx -n "__fish_vx_using_subcommand run" -l example -d 'The example to run' -r -f
+complete -c vx -n "__fish_vx_using_subcommand run" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
+complete -c vx -n "__fish_vx_using_subcommand run" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand run" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
+complete -c vx -n "__fish_vx_using_subcommand run" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand run" -l message-format -d 'Form of messages' -r -f -a "human\t''
+short\t''
+json\t''
+json-diagnostic-short\t''
+json-diagnostic-rendered-ansi\t''
+json-render-diagnostics\t''"
+complete -c vx -n "__fish_vx_using_subcommand run" -l color -d 'Colours in what is said' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vx -n "__fish_vx_using_subcommand run" -l all-features -d 'Activate all available features'
+complete -c vx -n "__fish_vx_using_subcommand run" -l no-default-features -d 'Do not activate the `default` feature'
+complete -c vx -n "__fish_vx_using_subcommand run" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand run" -l locked -d 'Assert that Cargo.lock stays as it is'
+complete -c vx -n "__fish_vx_using_subcommand run" -l offline -d 'Do not access the network'
+complete -c vx -n "__fish_vx_using_subcommand run" -l frozen -d '--locked and --offline'
+complete -c vx -n "__fish_vx_using_subcommand run" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c vx -n "__fish_vx_using_subcommand run" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
+complete -c vx -n "__fish_vx_using_subcommand run" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand r" -s p -l package -d 'Package with the program (see `cargo help pkgid`)' -r -f
+complete -c vx -n "__fish_vx_using_subcommand r" -l bin -d 'The binary to run' -r -f
+complete -c vx -n "__fish_vx_using_subcommand r" -l example -d 'The example to run' -r -f
+complete -c vx -n "__fish_vx_using_subcommand r" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
+complete -c vx -n "__fish_vx_using_subcommand r" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand r" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
+complete -c vx -n "__fish_vx_using_subcommand r" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand r" -l message-format -d 'Form of messages' -r -f -a "human\t''
+short\t''
+json\t''
+json-diagnostic-short\t''
+json-diagnostic-rendered-ansi\t''
+json-render-diagnostics\t''"
+complete -c vx -n "__fish_vx_using_subcommand r" -l color -d 'Colours in what is said' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vx -n "__fish_vx_using_subcommand r" -l all-features -d 'Activate all available features'
+complete -c vx -n "__fish_vx_using_subcommand r" -l no-default-features -d 'Do not activate the `default` feature'
+complete -c vx -n "__fish_vx_using_subcommand r" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand r" -l locked -d 'Assert that Cargo.lock stays as it is'
+complete -c vx -n "__fish_vx_using_subcommand r" -l offline -d 'Do not access the network'
+complete -c vx -n "__fish_vx_using_subcommand r" -l frozen -d '--locked and --offline'
+complete -c vx -n "__fish_vx_using_subcommand r" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c vx -n "__fish_vx_using_subcommand r" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
+complete -c vx -n "__fish_vx_using_subcommand r" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand fetch" -l target -d 'Fetch what this target needs; without, what any does' -r -f
 complete -c vx -n "__fish_vx_using_subcommand fetch" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand fetch" -l color -d 'Colours in what is said' -r -f -a "auto\t''
@@ -210,11 +262,12 @@ complete -c vx -n "__fish_vx_using_subcommand why" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand audit" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand audit" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand ping" -s h -l help -d 'Print help'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "check" -d 'Find the errors in the packages of a workspace without making programs of them'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "fetch" -d 'Fetch what a workspace depends on'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "clean" -d 'Remove what was built in a workspace'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "ping" -d 'Ask whether the daemon is there'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check fetch clean why audit ping help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "check" -d 'Find the errors in the packages of a workspace without making programs of them'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "run" -d 'Compile a program of the workspace and run it'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "fetch" -d 'Fetch what a workspace depends on'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "clean" -d 'Remove what was built in a workspace'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "ping" -d 'Ask whether the daemon is there'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

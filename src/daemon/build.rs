@@ -9,6 +9,7 @@ use shared::{
 };
 
 use crate::{
+    after::{self, Built, Next},
     cargo::{
         config,
         decides::Question,
@@ -18,6 +19,8 @@ use crate::{
         locate::locate,
         messages::Success,
         plan::Plan,
+        process,
+        select::TargetChoice,
         toolchain,
     },
     cli::Request,
@@ -80,9 +83,9 @@ async fn build(
     began: Instant,
 ) -> Result<u8, NoPlan> {
     // Nothing that begins in here has to end in order.
-    let ready = session.cancel.run_until_cancelled(get_ready(daemon, session, question, look)).await;
+    let ready = session.cancel.run_until_cancelled(get_ready(daemon, session, question, request, look)).await;
     let Some(ready) = ready else { return Ok(exit::INTERRUPTED) };
-    let Ready { services, identity, plan, inputs } = ready?;
+    let Ready { services, identity, plan, inputs, next } = ready?;
     let verbosity = look.verbosity;
     let terminal = Arc::new(Terminal::new(session.output.clone(), look.clone(), &plan, began));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -122,12 +125,15 @@ async fn build(
             Ok(exit::CARGO_FAILED)
         }
         Verdict::Built => {
-            let placed = place(&around.services, &daemon.hashes, &plan, &runner, &session.output, messages).await;
+            let looked_into = process::looked_into(&plan, &next.programs(), runner.said());
+            let placed =
+                place(&around.services, &daemon.hashes, &plan, &runner, &looked_into, &session.output, messages).await;
             terminal.finished(messages, if placed.is_ok() { Success::Yes } else { Success::No }).await;
             placed?;
             terminal.close().await;
             terminal.warn().await;
-            Ok(exit::OK)
+            let built = Built { session, services: &around.services, plan: &plan, said: runner.said(), verbosity };
+            after::go_on(&built, &next, &request.then).await
         }
     }
 }
@@ -138,15 +144,29 @@ struct Ready {
     identity: Identity,
     plan: Arc<Plan>,
     inputs: Arc<Inputs>,
+    next: Next,
 }
 
-async fn get_ready(daemon: &Daemon, session: &Session, question: Question, look: &Look) -> Result<Ready, NoPlan> {
+async fn get_ready(
+    daemon: &Daemon,
+    session: &Session,
+    question: Question,
+    request: &Request,
+    look: &Look,
+) -> Result<Ready, NoPlan> {
     // Of this build alone: a standing connection would keep an idle service from leaving.
     let services = Services::local()?.of_build(&session.run);
     let identify = async || services.exec.identify(&question.toolchain.path).await;
     let identity = persist(identify).await.map_err(Failure::from)?;
-    let question = Question { toolchain_identity: identity.toolchain.clone(), ..question };
-    let planned = daemon.plans.plan(&services, &question, &session.stderr).await?;
+    let mut question = Question { toolchain_identity: identity.toolchain.clone(), ..question };
+    let stderr = session.ground.stderr();
+    let mut planned = daemon.plans.plan(&services, &question, stderr).await?;
+    let mut next = after::decide(&request.then, &question, &planned.plan)?;
+    if let Next::Narrow(name) = next {
+        question.selection.targets = vec![TargetChoice::Bin(name)];
+        planned = daemon.plans.plan(&services, &question, stderr).await?;
+        next = after::decide(&request.then, &question, &planned.plan)?;
+    }
     if look.verbosity != Verbosity::Quiet {
         for note in &planned.notes {
             session.output.warning(note).await;
@@ -155,9 +175,10 @@ async fn get_ready(daemon: &Daemon, session: &Session, question: Question, look:
     }
     let plan = planned.plan;
     let inputs = Arc::new(Inputs::gather(&services, &daemon.hashes, &plan, identity.view).await?);
-    Ok(Ready { services, identity, plan, inputs })
+    Ok(Ready { services, identity, plan, inputs, next })
 }
 
+/// A failure in cargo's way, told to the person.
 pub fn usage(what: &str) -> NoPlan {
     NoPlan::Failure(Failure::new(shared::fault::Fault::User, what), exit::CARGO_FAILED)
 }

@@ -33,7 +33,7 @@ pub async fn fetch(mut session: Session, args: &FetchArgs) -> u8 {
         let words = [question.selection.fetch_args(), args.words()].concat();
         let mut run = workspace::run_of(&question, CargoKind::Fetch, words);
         run.env = question.fetch_environment();
-        workspace::speak(&services, &run, &session.stderr).await
+        workspace::speak(&services, &run, session.ground.stderr()).await
     };
     ended(&session, session.cancel.run_until_cancelled(work).await).await
 }
@@ -81,7 +81,7 @@ async fn cleaned(
         let words = words.into_iter().chain(dry).chain(args.speech()).collect();
         let mut run = workspace::run_of(question, CargoKind::Clean, words);
         run.target = Some(target);
-        workspace::speak(services, &run, &session.stderr).await?;
+        workspace::speak(services, &run, session.ground.stderr()).await?;
     } else {
         if look.verbosity != Verbosity::Quiet {
             session.output.coloured(&said).await;
@@ -117,7 +117,7 @@ async fn checked(
     let mut heard = workspace::hear(services, question, CargoKind::Clean, words.to_vec()).await?;
     if !heard.is_ok() && !question.selection.network.is_offline() {
         // It may lack packages, or the lock file.
-        workspace::fetch(services, question, &session.stderr).await?;
+        workspace::fetch(services, question, session.ground.stderr()).await?;
         heard = workspace::hear(services, question, CargoKind::Clean, words.to_vec()).await?;
     }
     if !heard.is_ok() {

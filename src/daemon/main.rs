@@ -3,6 +3,7 @@
 //! shell of a service.
 
 mod action;
+mod after;
 mod audit;
 mod build;
 mod cargo;
@@ -36,6 +37,7 @@ mod run;
 mod services;
 mod session;
 mod sources;
+mod start;
 mod streams;
 mod terminal;
 mod why;

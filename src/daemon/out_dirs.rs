@@ -1,5 +1,5 @@
 //! The OUT_DIRs of scripts as files to place: who reads cargo's messages looks into the folders
-//! that they name.
+//! that they name, and so do programs that are run.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -10,16 +10,30 @@ use shared::{
     reapi::{Message, digest_from_proto, tree::Mode, v2},
 };
 
-use crate::{cargo::plan::Plan, place::Item, run::Runner, services::Services, streams::read_many};
+use crate::{
+    cargo::plan::{Plan, UnitId},
+    place::Item,
+    run::Runner,
+    services::Services,
+    streams::read_many,
+};
 
-/// All files in all of them. Links stay away: what they lead to may lie outside.
-pub async fn items(services: &Services, plan: &Plan, runner: &Runner<'_>) -> Result<Vec<Item>, Failure> {
+/// All files in all that are wanted. Links stay away: what they lead to may lie outside.
+pub async fn items(
+    services: &Services,
+    plan: &Plan,
+    runner: &Runner<'_>,
+    is_wanted: impl Fn(UnitId) -> bool,
+) -> Result<Vec<Item>, Failure> {
     let mut items = Vec::new();
     let mut open: Vec<(PathBuf, Digest)> = Vec::new();
-    for (unit, outcome) in plan.units.iter().zip(runner.outcomes()) {
+    for (unit, outcome) in plan.units.iter().zip(runner.outcomes()).filter(|(unit, _)| is_wanted(unit.id)) {
         if let Some(root) = outcome.as_ref().and_then(|outcome| outcome.out_dir) {
             open.push((PathBuf::from(plan.shown(&unit.out_dir(plan))), root));
         }
+    }
+    if open.is_empty() {
+        return Ok(items);
     }
     for _depth in 0..limits::TREE_DEPTH {
         let digests: Vec<Digest> = open.iter().map(|(_, digest)| *digest).collect();

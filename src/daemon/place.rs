@@ -2,7 +2,7 @@
 //! the place, then a rename, under cargo's own lock. What is there already is left alone.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::{self, File},
     io,
     os::{
@@ -51,13 +51,14 @@ pub struct Item {
     pub dep_info: Option<(PathBuf, String)>,
 }
 
-/// Places everything that the plan's roots left, and for a program that reads cargo's messages
-/// what those let it look into.
+/// Places everything that the plan's roots left, the OUT_DIRs that their programs look into, and
+/// for a program that reads cargo's messages what those let it look into.
 pub async fn place(
     services: &Services,
     hashes: &Arc<Hashes>,
     plan: &Plan,
     runner: &Runner<'_>,
+    looked_into: &BTreeSet<UnitId>,
     output: &Output,
     messages: Messages,
 ) -> Result<(), Failure> {
@@ -75,10 +76,9 @@ pub async fn place(
     }
     let read = dep_infos(services, plan, runner).await?;
     let mut items = items(plan, runner, &placed, &read);
-    if messages != Messages::Human {
-        items.extend(out_dirs::items(services, plan, runner).await?);
-    }
-    let folders: std::collections::BTreeSet<String> = plan
+    let is_wanted = |unit: UnitId| messages != Messages::Human || looked_into.contains(&unit);
+    items.extend(out_dirs::items(services, plan, runner, is_wanted).await?);
+    let folders: BTreeSet<String> = plan
         .units
         .iter()
         .map(|unit| crate::cargo::place::profile_folder(&unit.profile.name).to_owned())

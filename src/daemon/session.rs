@@ -24,11 +24,15 @@ use shared::{
     wire::{
         call::{self, Error, Request},
         fds::{Line, Receiver},
-        session::{Accepted, Ended, Start},
+        session::{Accepted, Ended, Signal, Start},
         text::Text,
     },
 };
-use tokio::{io::Interest, net::UnixStream, sync::mpsc};
+use tokio::{
+    io::Interest,
+    net::UnixStream,
+    sync::{mpsc, oneshot},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -41,6 +45,7 @@ use crate::{
     errand,
     look::{self, Surface},
     output::{Client, Colour, Output},
+    start::{self, Ground, Signals},
     why,
 };
 
@@ -59,8 +64,8 @@ pub struct Session {
     pub environment: BTreeMap<String, String>,
     /// The way to the terminal.
     pub output: Output,
-    /// Standard error itself, for programs that report there.
-    pub stderr: OwnedFd,
+    /// What the person's own programs are started with.
+    pub ground: Ground,
     /// Ends what the session runs.
     pub cancel: CancellationToken,
 }
@@ -111,7 +116,10 @@ async fn converse(caller: Caller, daemon: &Arc<Daemon>) -> io::Result<()> {
     let run = start.run.clone();
     // Errors alone are always enabled, so that every message has the fields.
     let span = tracing::error_span!("session", vx_session = next_session(), vx_build = run);
-    let word = tokio::spawn(run_word(Arc::clone(daemon), config, start, fds, cancel.clone()).instrument(span));
+    let signals = Arc::new(Signals::new(cancel.clone()));
+    let (once, mut from_here) = mpsc::channel(1);
+    let conduct = Conduct { cancel: cancel.clone(), signals: Arc::clone(&signals), once };
+    let word = tokio::spawn(run_word(Arc::clone(daemon), config, start, fds, conduct).instrument(span));
     tokio::pin!(word);
     loop {
         tokio::select! {
@@ -122,9 +130,15 @@ async fn converse(caller: Caller, daemon: &Arc<Daemon>) -> io::Result<()> {
                 });
                 return send_line(&stream, &call::result(id, &Ended { exit, run }), Vec::new()).await;
             }
+            Some(told) = from_here.recv() => {
+                let never_again = call::notification("session.accepted", &Accepted { repeat: false });
+                send_line(&stream, &never_again, Vec::new()).await?;
+                // Who asked may have been cancelled meanwhile.
+                let _ = told.send(());
+            }
             line = next_line(&stream, &mut receiver) => match line? {
-                // The only thing a client says is a signal, and each of them ends the run.
-                Some(line) => if is_signal(&line.bytes) { cancel.cancel() },
+                // The only thing a client says is a signal.
+                Some(line) => if let Some(signal) = signal(&line.bytes) { signals.deliver(signal) },
                 None => {
                     cancel.cancel();
                     // A terminal that is stopped may hold up the last words for ever.
@@ -144,8 +158,10 @@ fn next_session() -> String {
     format!("{}.{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed) + 1)
 }
 
-fn is_signal(line: &[u8]) -> bool {
-    serde_json::from_slice::<Request<'_>>(line).is_ok_and(|request| request.method == "session.signal")
+fn signal(line: &[u8]) -> Option<i32> {
+    let request = serde_json::from_slice::<Request<'_>>(line).ok()?;
+    let is_signal = request.method == "session.signal";
+    is_signal.then(|| call::params::<Signal>(&request).map_or(libc::SIGTERM, |signal| signal.sig))
 }
 
 async fn next_line(stream: &UnixStream, receiver: &mut Receiver) -> io::Result<Option<Line>> {
@@ -166,6 +182,13 @@ async fn next_line(stream: &UnixStream, receiver: &mut Receiver) -> io::Result<O
     }
 }
 
+/// How a word hears of its client, and says what it does.
+struct Conduct {
+    cancel: CancellationToken,
+    signals: Arc<Signals>,
+    once: mpsc::Sender<oneshot::Sender<()>>,
+}
+
 /// A word that needs the whole session.
 enum Work {
     Build(Box<cli::Request>),
@@ -178,10 +201,10 @@ async fn run_word(
     config: Arc<shared::config::Config>,
     start: Start,
     fds: Vec<OwnedFd>,
-    cancel: CancellationToken,
+    conduct: Conduct,
 ) -> u8 {
     let argv: Vec<OsString> = start.argv.into_iter().map(|Text(bytes)| OsString::from_vec(bytes)).collect();
-    let Ok([_stdin, stdout, stderr]) = <[OwnedFd; 3]>::try_from(fds) else { return exit::PROTOCOL };
+    let Ok([stdin, stdout, stderr]) = <[OwnedFd; 3]>::try_from(fds) else { return exit::PROTOCOL };
     let (plus, word) = match cli::parse(&argv) {
         Ok(command) => command,
         Err(answer) => {
@@ -206,6 +229,7 @@ async fn run_word(
         }
         Word::Build(args) => Work::Build(Box::new(args.request(Intent::Build))),
         Word::Check(args) => Work::Build(Box::new(args.request(Intent::Check))),
+        Word::Run(args) => Work::Build(Box::new(args.request())),
         Word::Fetch(args) => Work::Fetch(args),
         Word::Clean(args) => Work::Clean(args),
     };
@@ -218,9 +242,18 @@ async fn run_word(
     let chosen = environment.get("CARGO_TERM_COLOR").map(String::as_str);
     let colour = look::colour(chosen, &environment, Surface::of(start.tty)).unwrap_or(Colour::Never);
     let client = start.tty.map(|_| Client(start.client.pid));
-    let Ok(output) = Output::new(stdout, &stderr, client, colour) else { return exit::FAILED };
+    let Ok(own_stdout) = stdout.try_clone() else { return exit::FAILED };
+    let Ok(output) = Output::new(own_stdout, &stderr, client, colour) else { return exit::FAILED };
+    let Conduct { cancel, signals, once } = conduct;
+    let ground = Ground {
+        streams: [stdin, stdout, stderr],
+        environment: start.env,
+        umask: start::umask(start.client.pid),
+        signals,
+        once,
+    };
     let cwd = PathBuf::from(OsString::from_vec(start.cwd.0));
-    let session = Session { run: start.run, plus, cwd, environment, output: output.clone(), stderr, cancel };
+    let session = Session { run: start.run, plus, cwd, environment, output: output.clone(), ground, cancel };
     let code = match work {
         Work::Build(request) => build::run(&daemon, &config, session, &request).await,
         Work::Fetch(args) => errand::fetch(session, &args).await,

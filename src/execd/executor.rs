@@ -24,6 +24,7 @@ use crate::{
     incremental::Incremental,
     jobserver::Pipes,
     launch::{Launcher, RunError, Running},
+    program::Programs,
     refusal::Refusal,
     sandbox::{
         Job,
@@ -63,6 +64,8 @@ pub struct Executor {
     pub queries: PathBuf,
     /// What may be asked now.
     pub rules: Mutex<Rules>,
+    /// The person's own programs.
+    pub programs: Programs,
     /// Actions that run, ran, and were answered from the cache.
     pub running: Arc<AtomicU64>,
     /// Since the start.

@@ -20,7 +20,7 @@ use crate::{
     kernel, packets,
     sandbox::{
         Ended, Fail, Job, Report,
-        supervise::{END, GO},
+        supervise::{END, GO, signal_packet},
     },
 };
 
@@ -157,6 +157,11 @@ impl Running {
     /// Lets the payload start.
     pub fn go(&self) {
         let _gone_already = packets::send(&self.result, GO, &[]);
+    }
+
+    /// Sends a signal to the payload, which must be no action.
+    pub fn signal(&self, number: u8) {
+        let _gone_already = packets::send(&self.result, &signal_packet(number), &[]);
     }
 
     /// Ends the payload and everything below it, and waits until that is done.

@@ -25,6 +25,7 @@ mod observed;
 mod output;
 #[cfg_attr(target_os = "macos", path = "macos/packets.rs")]
 mod packets;
+mod program;
 mod refusal;
 mod sandbox;
 #[cfg_attr(target_os = "macos", path = "macos/seen.rs")]
@@ -60,6 +61,7 @@ use crate::{
     host::Host,
     incremental::Incremental,
     launch::Launcher,
+    program::Programs,
     sandbox::{cgroup::Delegation, probe},
     seen::Watcher,
     slots::Slots,
@@ -107,6 +109,7 @@ async fn run(spawner: Spawner, start: Start, parts: Parts) -> anyhow::Result<()>
             .context("open the incremental state")?,
         queries: folder.join("query"),
         rules: Mutex::new(Rules { minimum: config.sandbox.minimum, file }),
+        programs: Programs::default(),
         running: Arc::default(),
         ran: 0.into(),
         hits: 0.into(),

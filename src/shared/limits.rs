@@ -110,6 +110,8 @@ pub const LOG_FLUSH: Duration = Duration::from_millis(500);
 /// How long casd does not evict what was used, unless vx.toml says otherwise: longer than it takes
 /// from FindMissingBlobs or an action result to the last action of a build that relies on it.
 pub const CAS_LEASE: Duration = Duration::from_secs(60 * 60);
+/// Signals on their way to one program; a person presses no more keys than it takes.
+pub const SIGNALS: usize = 16;
 /// Corrupt blobs that a verification names; the rest is counted.
 pub const CORRUPT_NAMED: usize = 1000;
 /// Exceptions in vx.toml; who has more has no sandbox.

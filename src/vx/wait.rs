@@ -98,14 +98,18 @@ fn converse(stream: &UnixStream, start: &[u8], caught: &mut Option<PipeReader>) 
         if from_signals {
             let mut byte = [0];
             signals.read_exact(&mut byte).map_err(|err| own_failure(&err))?;
-            // Who interrupts twice does not want to wait for an orderly end.
-            if interrupted && i32::from(byte[0]) == libc::SIGINT {
+            let number = i32::from(byte[0]);
+            // Who interrupts twice does not want to wait for an orderly end; a program of the
+            // person's own decides for itself what an interrupt means.
+            if interrupted && again && number == libc::SIGINT {
                 return Ok(End::Exit(exit::INTERRUPTED));
             }
-            interrupted = true;
-            let signal = Signal { sig: i32::from(byte[0]) }.line();
-            if send(stream, &signal, &[]).is_err() {
+            interrupted |= signals::ends(number);
+            if send(stream, &Signal { sig: number }.line(), &[]).is_err() {
                 return Ok(lost(again, interrupted));
+            }
+            if number == libc::SIGTSTP {
+                signals::stop();
             }
         }
         if from_daemon {

@@ -137,6 +137,26 @@ impl Config {
         Ok(matching.pop().map(|(_, linker)| linker))
     }
 
+    /// What is started in the place of a program that was built, with its first words:
+    /// `target.TRIPLE.runner`, else the one table's whose `cfg()` holds.
+    pub fn runner(&self, triple: &str, cfg: &[Cfg]) -> Result<Vec<String>, ConfigError> {
+        let own = ["target", triple, "runner"];
+        if let Some(value) = self.variable(&variable_name(&own)) {
+            return Ok(command(value.split_whitespace(), &self.cwd));
+        }
+        if let Some(node) = self.tree.get(&own) {
+            return runner(node);
+        }
+        let matching = self.matching(cfg)?.into_iter();
+        let mut matching: Vec<(&str, &Node)> =
+            matching.filter_map(|(key, node)| Some((key, node.get(&["runner"])?))).collect();
+        if let [(first, _), (second, _), ..] = matching[..] {
+            let problem = format!("and `target.'{second}'.runner` both match this target; keep one");
+            return Err(ConfigError::refused(format!("target.'{first}'.runner"), problem));
+        }
+        matching.pop().map_or_else(|| Ok(Vec::new()), |(_, node)| runner(node))
+    }
+
     /// `[env]` as programs see it: the person's own variable wins unless `force` is set.
     pub fn env(&self) -> Result<BTreeMap<String, String>, ConfigError> {
         let mut resolved = BTreeMap::new();
@@ -193,6 +213,20 @@ fn program(text: &Text) -> String {
         return text.base.join(&text.text).to_string_lossy().into_owned();
     }
     text.text.clone()
+}
+
+fn runner(node: &Node) -> Result<Vec<String>, ConfigError> {
+    match node {
+        Node::Text(text) => Ok(command(text.text.split_whitespace(), &text.base)),
+        Node::List(list) if !list.is_empty() => Ok(command(list.iter().map(|one| one.text.as_str()), &list[0].base)),
+        _ => Err(ConfigError::refused("target.*.runner", "is neither a text nor a list of texts")),
+    }
+}
+
+/// A program and its words; a path starts from `base`.
+fn command<'a>(mut words: impl Iterator<Item = &'a str>, base: &Path) -> Vec<String> {
+    let first = words.next().map(|first| program(&Text { text: first.to_owned(), base: base.to_owned() }));
+    first.into_iter().chain(words.map(str::to_owned)).collect()
 }
 
 /// `target.x86_64-unknown-linux-gnu.linker` → `CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER`.

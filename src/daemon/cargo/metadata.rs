@@ -43,6 +43,9 @@ pub struct MetadataPackage {
     pub homepage: Option<String>,
     pub links: Option<String>,
     pub rust_version: Option<String>,
+    /// The binary that `run` means.
+    #[serde(default)]
+    pub default_run: Option<String>,
 }
 
 impl Metadata {

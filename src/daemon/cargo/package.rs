@@ -59,6 +59,8 @@ pub struct Package {
     pub links: Option<String>,
     pub rust_version: Option<String>,
     pub targets: Vec<Target>,
+    /// The binary that `run` means.
+    pub default_run: Option<String>,
     /// All declared features, sorted.
     pub features: Vec<String>,
     /// Targets that are tested by a program of their own, as kind and name.
@@ -136,6 +138,7 @@ pub fn place(package: &MetadataPackage, said: Said, around: &Surroundings<'_>) -
         links: package.links.clone(),
         rust_version: package.rust_version.clone(),
         targets: package.targets.clone(),
+        default_run: package.default_run.clone(),
         features: package.features.keys().cloned().collect(),
         without_harness: said.without_harness,
         lints: said.lints,

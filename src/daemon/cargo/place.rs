@@ -146,6 +146,13 @@ pub fn reported(plan: &Plan, unit: &Unit) -> Vec<String> {
     named.map(|output| path(output).to_string_lossy().into_owned()).collect()
 }
 
+/// Where the program of a unit was placed.
+pub fn executable(plan: &Plan, unit: &Unit) -> Option<PathBuf> {
+    let placed = placements(plan);
+    let program = placed.iter().find(|one| one.unit == unit.id && one.role == Role::Executable)?;
+    Some(plan.target_dir.join(&program.path))
+}
+
 /// Without the hash; executables also get their hyphens back.
 fn plain_name(plan: &Plan, unit: &Unit, output: &str) -> String {
     let plain = match outputs::extra_filename(plan, unit) {

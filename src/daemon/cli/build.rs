@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{
     groups::{FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, ProfileArgs},
-    request::Request,
+    request::{Request, Then},
     targets::TargetArgs,
 };
 use crate::cargo::select::Intent;
@@ -32,6 +32,6 @@ impl BuildArgs {
     /// What is asked for by a word of this intent.
     pub fn request(self, intent: Intent) -> Request {
         let BuildArgs { packages, targets, features, profile, jobs, manifest, output } = self;
-        Request { intent, packages, targets, features, profile, manifest, jobs, output }
+        Request { intent, packages, targets, features, profile, manifest, jobs, output, then: Then::Nothing }
     }
 }

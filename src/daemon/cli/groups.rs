@@ -32,6 +32,11 @@ pub struct PackageArgs {
 }
 
 impl PackageArgs {
+    /// This package alone.
+    pub fn only(package: Option<String>) -> Self {
+        PackageArgs { package: package.into_iter().collect(), ..PackageArgs::default() }
+    }
+
     /// `--workspace` with its `--exclude`s.
     pub fn workspace(&self) -> Option<Workspace> {
         self.workspace.then(|| Workspace { exclude: self.exclude.clone() })

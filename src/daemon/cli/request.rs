@@ -1,6 +1,9 @@
 //! What a word that builds something comes to, whichever word it was.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use super::{
     groups::{FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, ProfileArgs},
@@ -19,6 +22,16 @@ pub struct Request {
     pub manifest: ManifestArgs,
     pub jobs: JobArgs,
     pub output: OutputArgs,
+    pub then: Then,
+}
+
+/// What follows when everything is built.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Then {
+    #[default]
+    Nothing,
+    /// The program is run with these words.
+    Run(Vec<OsString>),
 }
 
 impl Request {

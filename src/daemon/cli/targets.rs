@@ -41,6 +41,11 @@ pub struct TargetArgs {
 }
 
 impl TargetArgs {
+    /// These binaries and examples.
+    pub fn named(bin: Vec<String>, example: Vec<String>) -> Self {
+        TargetArgs { bin, example, ..TargetArgs::default() }
+    }
+
     /// What was chosen; nothing stands for the word's own choice.
     pub fn choices(&self) -> Vec<TargetChoice> {
         let flags = [

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand, error::ErrorKind};
 use shared::{fault::exit, wire::text::Text};
 
-use super::{AuditArgs, BuildArgs, CleanArgs, FetchArgs, WhyArgs};
+use super::{AuditArgs, BuildArgs, CleanArgs, FetchArgs, RunArgs, WhyArgs};
 
 /// Builds Cargo workspaces through the services of this machine.
 #[derive(Debug, Parser)]
@@ -22,6 +22,9 @@ pub enum Word {
     /// Find the errors in the packages of a workspace without making programs of them
     #[command(visible_alias = "c")]
     Check(Box<BuildArgs>),
+    /// Compile a program of the workspace and run it
+    #[command(visible_alias = "r")]
+    Run(Box<RunArgs>),
     /// Fetch what a workspace depends on
     Fetch(FetchArgs),
     /// Remove what was built in a workspace
@@ -46,7 +49,7 @@ pub struct Answer {
 }
 
 /// Words of cargo's: used wrongly they exit as cargo does.
-const CARGO_WORDS: [&str; 6] = ["build", "b", "check", "c", "fetch", "clean"];
+const CARGO_WORDS: [&str; 8] = ["build", "b", "check", "c", "run", "r", "fetch", "clean"];
 
 const STYLES: clap::builder::Styles = clap::builder::Styles::plain();
 

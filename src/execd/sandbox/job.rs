@@ -38,6 +38,13 @@ pub struct Job {
     pub processes: u64,
 }
 
+impl Job {
+    /// Whether it is a program of the person's own and no action.
+    pub fn is_open(&self) -> bool {
+        matches!(self.root, Root::Open { .. })
+    }
+}
+
 /// A user and group of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -63,6 +70,9 @@ pub enum Root {
     Private(Text),
     /// The host's own root (rung process).
     Host,
+    /// The same, and nothing is taken from the payload: a program of the person's own, which is no
+    /// action. The mask for the modes of new files comes along where it is another.
+    Open { umask: Option<u32> },
 }
 
 /// One piece of the view.

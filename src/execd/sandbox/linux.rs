@@ -103,7 +103,7 @@ fn prepare_root(root: &Root) -> Result<OwnedFd, Fail> {
             sys::attach_tree(&tree, &below).map_err(|err| fail("the input root", err))?;
             Ok(tree)
         }
-        Root::Host => Err(fail("the host's root under namespaces", Errno::INVAL.into())),
+        Root::Host | Root::Open { .. } => Err(fail("the host's root under namespaces", Errno::INVAL.into())),
     }
 }
 

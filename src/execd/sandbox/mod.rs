@@ -14,6 +14,7 @@ pub mod linux;
 pub mod none;
 #[cfg_attr(target_os = "macos", path = "../macos/notify.rs")]
 pub mod notify;
+pub mod open;
 #[cfg(target_os = "linux")]
 pub mod overlay;
 pub mod probe;
@@ -42,9 +43,12 @@ pub trait Sandbox {
     fn sweep(&self, payload: Pid);
 }
 
-/// The implementation of a rung.
-pub fn of(rung: Rung) -> &'static dyn Sandbox {
-    match rung {
+/// The implementation of a job's rung.
+pub fn of(job: &Job) -> &'static dyn Sandbox {
+    if job.is_open() {
+        return &open::Open;
+    }
+    match job.rung {
         #[cfg(target_os = "linux")]
         Rung::Namespaces | Rung::Full => &linux::Namespaces,
         #[cfg(target_os = "linux")]

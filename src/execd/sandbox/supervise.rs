@@ -20,13 +20,12 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         resource::{UsageWho, getrusage},
-        signal::{SigSet, SigmaskHow, Signal, sigprocmask},
+        signal::{SigSet, SigmaskHow, Signal, kill, killpg, sigprocmask},
         time::TimeValLike,
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{Pid, execve, setsid},
+    unistd::{Pid, execve, setpgid, setsid},
 };
-use rustix::net::RecvFlags;
 
 use shared::config::Rung;
 
@@ -62,16 +61,24 @@ pub const END: &[u8] = b"end";
 /// What execd sends when it watches what it was handed.
 pub const GO: &[u8] = b"go";
 
+/// What execd sends to have a person's program get a signal.
+pub fn signal_packet(number: u8) -> [u8; 2] {
+    [SIGNAL, number]
+}
+
+const SIGNAL: u8 = b's';
+
 /// Runs one job to its end. What it returns is the first process's exit code.
 pub fn first(handles: Handles) -> i32 {
     let Handles { job, result, streams, cgroup, jobserver } = handles;
     let ended = read(job).and_then(|job| {
-        let sandbox = of(job.rung);
+        let sandbox = of(&job);
         set_up(&job, sandbox, cgroup)?;
         if !be_watched(&job, &result)? {
             return Ok(Status::Killed);
         }
-        start(&job, sandbox, &result, &Inherited { streams, jobserver }).map(|payload| watch(payload, sandbox, &result))
+        start(&job, sandbox, &result, &Inherited { streams, jobserver })
+            .map(|payload| watch(payload, &job, sandbox, &result))
     });
     let report = match ended {
         Ok(status) => Report::Ended(Ended { status, usage: usage() }),
@@ -97,6 +104,9 @@ fn read(job: OwnedFd) -> Result<Job, Fail> {
 }
 
 fn set_up(job: &Job, sandbox: &dyn Sandbox, cgroup: Option<OwnedFd>) -> Result<(), Fail> {
+    if job.is_open() {
+        return sandbox.enter(job);
+    }
     if let Some(procs) = cgroup {
         let fail = |err: io::Error| Fail::new(Step::Cgroup, "of this action", err);
         rustix::io::write(&procs, b"0").map_err(|err| fail(err.into()))?;
@@ -148,7 +158,9 @@ fn payload(job: &Job, sandbox: &dyn Sandbox, inherited: &Inherited, result: &Own
     let fail = |err: Errno| Fail::new(Step::Program, "with its streams", err);
     sys::default_signals();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(fail)?;
-    setsid().map_err(fail)?;
+    if !job.is_open() {
+        setsid().map_err(fail)?;
+    }
     kernel::end_with_parent().map_err(|err| Fail::new(Step::Program, "tied to its first process", err))?;
     let [stdin, stdout, stderr] = &inherited.streams;
     let streams = nix::unistd::dup2_stdin(stdin)
@@ -191,9 +203,10 @@ fn load(job: &Job) -> Result<Infallible, Fail> {
 }
 
 /// Reaps until the payload has ended or is to end, then takes everything down.
-fn watch(payload: Pid, sandbox: &dyn Sandbox, result: &OwnedFd) -> Status {
+fn watch(payload: Pid, job: &Job, sandbox: &dyn Sandbox, result: &OwnedFd) -> Status {
+    let group = job.is_open().then(|| Group::of(payload));
     let status = match Signals::of(&[Signal::SIGCHLD]) {
-        Ok(signals) => until_end(payload, &signals, result),
+        Ok(signals) => until_end(payload, group.as_ref(), &signals, result),
         // Without the signal, waiting in the call itself still ends; only "end" is not heard then,
         // and execd kills the first process instead.
         Err(_) => block(payload),
@@ -203,7 +216,25 @@ fn watch(payload: Pid, sandbox: &dyn Sandbox, result: &OwnedFd) -> Status {
     status
 }
 
-fn until_end(payload: Pid, signals: &Signals, result: &OwnedFd) -> Status {
+/// The processes that a person's terminal would send its signals to.
+struct Group(Pid);
+
+impl Group {
+    /// Made here too: a signal may come before the payload has done so.
+    fn of(payload: Pid) -> Self {
+        let _has_done_so = setpgid(payload, payload);
+        Group(payload)
+    }
+
+    fn send(&self, number: u8) {
+        let Ok(signal) = Signal::try_from(i32::from(number)) else { return };
+        if killpg(self.0, signal).is_err() {
+            let _gone_already = kill(self.0, signal);
+        }
+    }
+}
+
+fn until_end(payload: Pid, group: Option<&Group>, signals: &Signals, result: &OwnedFd) -> Status {
     loop {
         // Before the first wait too: the payload may have ended before the signal was blocked.
         if let Some(status) = reap(payload) {
@@ -214,8 +245,16 @@ fn until_end(payload: Pid, signals: &Signals, result: &OwnedFd) -> Status {
         let [_, from_execd] = fds;
         signals.clear();
         if from_execd.any() == Some(true) {
-            let mut packet = [0_u8; 16];
-            let _its_closing_means_the_same = rustix::net::recv(result, &mut packet, RecvFlags::DONTWAIT);
+            // Its closing means the same as its word.
+            let word = packets::receive(result).ok().flatten().map_or_else(Vec::new, |packet| packet.bytes);
+            match (word.as_slice(), group) {
+                ([SIGNAL, number], Some(group)) => {
+                    group.send(*number);
+                    continue;
+                }
+                (_, Some(group)) => group.send(Signal::SIGKILL as u8),
+                (_, None) => {}
+            }
             return Status::Killed;
         }
     }

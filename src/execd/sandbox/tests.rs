@@ -1,6 +1,7 @@
 //! Real processes in the real sandbox: what the promise in SANDBOX.md says, one test a promise.
 
 mod live;
+mod open;
 
 use std::{
     fs::{self, File},

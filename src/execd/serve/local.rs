@@ -1,11 +1,11 @@
 //! Local calls: what gRPC cannot carry (descriptors) or has no word for. `toolchain.identify`,
-//! `cargo.run`, `checkout.forget`, `action.cancel`.
+//! `cargo.run`, `program.run`, `program.signal`, `checkout.forget`, `action.cancel`.
 
 use std::{path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    client::exec::{CargoRun, Identity, ViewClass},
+    client::exec::{CargoRun, Identity, ProgramRun, ProgramSignal, ViewClass},
     fault::{Failure, Fault},
     service::{Call, Peer, Reply},
     wire::call::{self, Error},
@@ -13,7 +13,7 @@ use shared::{
 use tonic::Code;
 
 use super::registry::Operations;
-use crate::{executor::Executor, refusal::Refusal, toolchain::ToolchainError, tools};
+use crate::{executor::Executor, program, refusal::Refusal, toolchain::ToolchainError, tools};
 
 #[derive(Deserialize)]
 struct Identify {
@@ -47,6 +47,14 @@ pub async fn answer(executor: Arc<Executor>, operations: Arc<Operations>, call: 
             let incremental = Arc::clone(&executor.incremental);
             let forgotten = tokio::task::spawn_blocking(move || incremental.forget(&root)).await;
             forgotten.map_err(|err| Failure::new(Fault::Bug, err.to_string()))?;
+            Reply::new(&Nothing {})
+        }
+        "program.run" => {
+            let run: ProgramRun = call.params()?;
+            Reply::new(&program::run(&executor, run, &call.fds).await?)
+        }
+        "program.signal" => {
+            executor.programs.signal(&call.params::<ProgramSignal>()?)?;
             Reply::new(&Nothing {})
         }
         "action.cancel" => {

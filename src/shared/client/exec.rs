@@ -21,6 +21,7 @@ use crate::{
         record,
         v2::{self, execution_client::ExecutionClient},
     },
+    wire::text::Text,
 };
 
 /// Why an action has no result.
@@ -129,6 +130,42 @@ pub struct CargoEnded {
     /// User and system time, milliseconds.
     #[serde(default)]
     pub cpu_ms: u64,
+}
+
+/// One of the person's own programs (`program.run`): outside the action sandbox, on the three
+/// descriptors that come along.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProgramRun {
+    /// By which `program.signal` finds it; the caller's to make unique.
+    pub name: String,
+    /// Program and arguments; a program without a slash is looked for in the environment's PATH.
+    pub argv: Vec<Text>,
+    /// The environment, whole.
+    pub env: Vec<(Text, Text)>,
+    /// The working directory, absolute.
+    pub cwd: Text,
+    /// The mask for the modes of new files, where it is to be another than the executor's.
+    #[serde(default)]
+    pub umask: Option<u32>,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProgramEnded {
+    /// It ran.
+    Ran(Exit),
+    /// It never began: the system's number for why.
+    Never(i32),
+}
+
+/// A signal for a program that runs (`program.signal`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProgramSignal {
+    /// The program's name.
+    pub name: String,
+    /// The signal's number.
+    pub sig: i32,
 }
 
 /// How a process ended.
@@ -272,6 +309,18 @@ impl Exec {
     /// future kills it.
     pub async fn cargo(&self, run: &CargoRun, streams: &[OwnedFd; 2]) -> Result<CargoEnded, ExecError> {
         Ok(self.link.call("cargo.run", run, streams).await?.0)
+    }
+
+    /// Runs one of the person's own programs on `streams`, its standard input, output and error.
+    /// It is never started twice. Dropping the future kills it.
+    pub async fn program(&self, run: &ProgramRun, streams: &[OwnedFd]) -> Result<ProgramEnded, ExecError> {
+        Ok(self.link.call_once("program.run", run, streams).await?.0)
+    }
+
+    /// Sends a signal to a program that runs.
+    pub async fn signal(&self, signal: &ProgramSignal) -> Result<(), ExecError> {
+        let _: (serde::de::IgnoredAny, _) = self.link.call("program.signal", signal, &[]).await?;
+        Ok(())
     }
 }
 

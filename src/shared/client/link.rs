@@ -100,9 +100,28 @@ impl Link {
                 return answer;
             }
         }
+        self.exchange_anew(&request, fds).await
+    }
+
+    /// The same for what must not be done twice: over a connection of its own, so that one that
+    /// was lost in mid-call is no reason to call again.
+    pub async fn call_once<P: Serialize, R: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: &P,
+        fds: &[OwnedFd],
+    ) -> Result<(R, Vec<OwnedFd>), CallError> {
+        self.exchange_anew(&call::request(1, method, params), fds).await
+    }
+
+    async fn exchange_anew<R: DeserializeOwned>(
+        &self,
+        request: &[u8],
+        fds: &[OwnedFd],
+    ) -> Result<(R, Vec<OwnedFd>), CallError> {
         let lost = |source| CallError::Lost { socket: self.socket.to_path_buf(), source };
         let stream = connect(&self.socket).await.and_then(UnixStream::into_std).map_err(lost)?;
-        self.exchange(stream, &request, fds).await.map_err(lost)?
+        self.exchange(stream, request, fds).await.map_err(lost)?
     }
 
     /// Sends and receives; the outer error means that the connection was lost.

@@ -1,0 +1,186 @@
+//! A program that was built, as cargo would start it: through the configured runner, with the
+//! variables of its package and the folders of its shared libraries. Starting it is `start`'s.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
+
+use shared::wire::text::Text;
+
+use super::{
+    closure::Said,
+    diagnostics::Verbosity,
+    directives::Directives,
+    mounts::TOOLCHAIN,
+    place::profile_folder,
+    plan::{Kind, Plan, Unit, UnitId},
+};
+
+/// Where shared libraries are looked for.
+pub const LIBRARY_PATH: &str = if cfg!(target_os = "macos") { "DYLD_FALLBACK_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
+
+/// What one program is started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    pub argv: Vec<Text>,
+    /// Over the person's own variables.
+    pub set: BTreeMap<String, Text>,
+    pub cwd: PathBuf,
+}
+
+/// What the person brings to every program of one run.
+#[derive(Debug, Clone, Copy)]
+pub struct Person<'a> {
+    pub environment: &'a [(Text, Text)],
+    /// What is started in the program's place, with its first arguments.
+    pub runner: &'a [String],
+}
+
+impl Process {
+    /// `program` is the unit's, with the person's words; it stands in its package's root.
+    pub fn of(plan: &Plan, unit: &Unit, said: &Said, program: &Path, person: Person<'_>) -> Self {
+        let runner = person.runner.iter().map(|word| Text::from(word.as_str()));
+        Process {
+            argv: runner.chain([text(program)]).collect(),
+            set: variables(plan, unit, said, person.environment),
+            cwd: plan.package(unit).real.clone(),
+        }
+    }
+
+    /// As cargo shows it: `` `target/debug/rg -i 'a b'` ``.
+    pub fn shown(&self, verbosity: Verbosity) -> String {
+        let mut words = Vec::new();
+        if verbosity >= Verbosity::VeryVerbose {
+            words.extend(self.set.iter().map(|(name, value)| format!("{name}={}", quoted(value))));
+        }
+        // cargo shows the program's path as it is.
+        words.extend(self.argv.first().map(|program| program.as_os().to_string_lossy().into_owned()));
+        words.extend(self.argv.iter().skip(1).map(quoted));
+        format!("`{}`", words.join(" "))
+    }
+
+    /// The whole environment.
+    pub fn environment(&self, given: &[(Text, Text)]) -> Vec<(Text, Text)> {
+        let is_set = |name: &Text| name.as_str().is_some_and(|name| self.set.contains_key(name));
+        let own = given.iter().filter(|(name, _)| !is_set(name)).cloned();
+        own.chain(self.set.iter().map(|(name, value)| (name.as_str().into(), value.clone()))).collect()
+    }
+}
+
+/// The runs of scripts in whose OUT_DIRs programs of these units may look: their own packages',
+/// and those that hold shared libraries.
+pub fn looked_into(plan: &Plan, units: &[UnitId], said: &Said) -> BTreeSet<UnitId> {
+    let mut runs: BTreeSet<UnitId> = units.iter().flat_map(|unit| &plan.unit(*unit).links.own).copied().collect();
+    let paths: Vec<&str> = all_said(plan, said).flat_map(|said| &said.library_paths).map(|path| folder(path)).collect();
+    for run in plan.units.iter().filter(|unit| unit.kind == Kind::BuildScriptRun) {
+        let out_dir = run.out_dir(plan);
+        if paths.iter().any(|path| Path::new(path).starts_with(&out_dir)) {
+            runs.insert(run.id);
+        }
+    }
+    runs
+}
+
+fn variables(plan: &Plan, unit: &Unit, said: &Said, given: &[(Text, Text)]) -> BTreeMap<String, Text> {
+    let package = plan.package(unit);
+    let mut set = BTreeMap::new();
+    set.insert(LIBRARY_PATH.to_owned(), library_path(plan, unit, said, given));
+    for run in &unit.links.own {
+        set.insert("OUT_DIR".to_owned(), plan.shown(&plan.unit(*run).out_dir(plan)).as_str().into());
+    }
+    for run in &unit.links.own {
+        let said = plan.unit(*run).stands_in.as_ref().or_else(|| said.get(run));
+        for (name, value) in said.into_iter().flat_map(|said| &said.env) {
+            set.insert(name.clone(), plan.shown(value).as_str().into());
+        }
+    }
+    for (name, value) in &package.variables {
+        // These three name places; the others are the manifest's own words.
+        let is_place = matches!(name.as_str(), "CARGO" | "CARGO_MANIFEST_DIR" | "CARGO_MANIFEST_PATH");
+        let value = if is_place { plan.mounts.to_real(value) } else { value.clone() };
+        set.insert(name.clone(), value.as_str().into());
+    }
+    for (name, value) in &plan.env_config {
+        set.entry(name.clone()).or_insert_with(|| plan.mounts.to_real(value).as_str().into());
+    }
+    set
+}
+
+/// What scripts put beside the outputs, the outputs, the toolchain's own, and what the person has.
+fn library_path(plan: &Plan, unit: &Unit, said: &Said, given: &[(Text, Text)]) -> Text {
+    let root = plan.target_dir.join(profile_folder(&unit.profile.name));
+    let named = all_said(plan, said).flat_map(|said| &said.library_paths);
+    let named: BTreeSet<PathBuf> = named.map(|path| PathBuf::from(plan.shown(path))).collect();
+    let mut folders: Vec<PathBuf> = named
+        .iter()
+        .map(|path| PathBuf::from(folder(&path.to_string_lossy())))
+        // Others are the system's, which must not come before its own.
+        .filter(|path| path.starts_with(&root))
+        .collect();
+    folders.extend([root.clone(), root.join("deps")]);
+    folders.push(plan.mounts.real_path(TOOLCHAIN).join("lib/rustlib").join(&plan.rustc.host).join("lib"));
+    let own = given.iter().find(|(name, _)| name.as_str() == Some(LIBRARY_PATH)).map(|(_, value)| value.as_os());
+    let own: Vec<PathBuf> = own.into_iter().flat_map(std::env::split_paths).collect();
+    if own.starts_with(&folders) {
+        folders = own;
+    } else {
+        folders.extend(own);
+    }
+    let folders: Vec<&OsStr> = folders.iter().map(|folder| folder.as_os_str()).collect();
+    folders.join(OsStr::new(":")).into()
+}
+
+fn all_said<'a>(plan: &'a Plan, said: &'a Said) -> impl Iterator<Item = &'a Directives> {
+    plan.units.iter().filter_map(|unit| unit.stands_in.as_ref().or_else(|| said.get(&unit.id)))
+}
+
+/// `native=/x` and the like without the kind.
+fn folder(path: &str) -> &str {
+    const KINDS: [&str; 5] = ["dependency", "crate", "native", "framework", "all"];
+    path.split_once('=').filter(|(kind, _)| KINDS.contains(kind)).map_or(path, |(_, folder)| folder)
+}
+
+fn text(path: &Path) -> Text {
+    path.as_os_str().to_owned().into()
+}
+
+/// For a shell, where it holds more than a shell takes for itself.
+fn quoted(word: &Text) -> String {
+    let word = word.as_os().to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=/,.+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.into_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''").replace('!', r"'\!'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shown_as_a_shell_would_take_it() {
+        let words = ["target/my dir/x", "", "a b", "it's", "-k=v/1.2,3+4", "wow!"].map(Text::from);
+        let process = Process { argv: words.to_vec(), set: BTreeMap::new(), cwd: PathBuf::new() };
+        assert_eq!(process.shown(Verbosity::Normal), r"`target/my dir/x '' 'a b' 'it'\''s' -k=v/1.2,3+4 'wow'\!''`");
+    }
+
+    #[test]
+    fn what_is_set_stands_over_what_was_given() {
+        let set = BTreeMap::from([("A".to_owned(), "new".into())]);
+        let process = Process { argv: Vec::new(), set, cwd: PathBuf::new() };
+        let odd = (Text(b"O\xff".to_vec()), Text(b"\xfe".to_vec()));
+        let given = [("A".into(), "old".into()), odd.clone(), ("B".into(), "b".into())];
+        let whole = process.environment(&given);
+        assert_eq!(whole, [odd, ("B".into(), "b".into()), ("A".into(), "new".into())]);
+    }
+
+    #[test]
+    fn kinds_of_library_paths_are_no_part_of_the_folder() {
+        for (path, plain) in [("native=/a", "/a"), ("/a", "/a"), ("/a=b", "/a=b"), ("framework=/x=y", "/x=y")] {
+            assert_eq!(folder(path), plain);
+        }
+    }
+}

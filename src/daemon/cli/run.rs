@@ -1,0 +1,57 @@
+//! `vx run`: cargo's flags of that name, as far as vx honours them.
+
+use std::ffi::OsString;
+
+use clap::{Args, ValueHint};
+
+use super::{
+    groups::{FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, ProfileArgs},
+    request::{Request, Then},
+    targets::TargetArgs,
+};
+use crate::cargo::select::Intent;
+
+/// The flags of `vx run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Package with the program (see `cargo help pkgid`)
+    #[arg(short, long, value_name = "SPEC", value_hint = ValueHint::Other)]
+    package: Option<String>,
+    /// The binary to run
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
+    bin: Vec<String>,
+    /// The example to run
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
+    example: Vec<String>,
+    #[command(flatten)]
+    features: FeatureArgs,
+    #[command(flatten)]
+    profile: ProfileArgs,
+    #[command(flatten)]
+    jobs: JobArgs,
+    #[command(flatten)]
+    manifest: ManifestArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    /// Arguments of the program
+    #[arg(value_name = "ARGS", trailing_var_arg = true, value_hint = ValueHint::Other)]
+    args: Vec<OsString>,
+}
+
+impl RunArgs {
+    /// What is asked for.
+    pub fn request(self) -> Request {
+        let RunArgs { package, bin, example, features, profile, jobs, manifest, output, args } = self;
+        Request {
+            intent: Intent::Build,
+            packages: PackageArgs::only(package),
+            targets: TargetArgs::named(bin, example),
+            features,
+            profile,
+            manifest,
+            jobs,
+            output,
+            then: Then::Run(args),
+        }
+    }
+}
