@@ -13,6 +13,7 @@ mod crash;
 mod exceptions;
 mod failpoints;
 mod full_disk;
+mod host;
 mod hostile;
 mod incremental;
 mod install;

@@ -93,6 +93,8 @@ fn platform(identity: &Identity, call: &Call, live: Option<&Checkout>) -> v2::Pl
         properties.push((property::RUNG, "process"));
     }
     properties.extend(places.iter().map(|place| (property::PLACE, place.as_str())));
+    let programs: Vec<String> = call.programs.iter().map(|(path, content)| format!("{content}:{path}")).collect();
+    properties.extend(programs.iter().map(|program| (property::TOOL, program.as_str())));
     properties.extend(call.granted.0.iter().map(|(name, value)| (*name, value.as_str())));
     let early = call.outputs.iter().find(|output| output.role == Role::Metadata);
     let early = early.map(|output| call.relative(&output.path));

@@ -23,6 +23,8 @@ pub use word::answer;
 const FORMAT: u32 = 1;
 /// Attempts named in one warning or error.
 const NAMED: usize = 3;
+/// Whom the C library asks for names where no other is configured.
+const RESOLVER: &str = "127.0.0.1:53";
 /// Below the home: what tools ask for by themselves and do well without.
 const HARMLESS: [&str; 11] = [
     "~/.gitconfig",
@@ -132,6 +134,9 @@ impl Tried {
     }
 
     fn words(&self) -> String {
+        if self.what == RESOLVER {
+            return format!("look up a host's name ({})", self.answer);
+        }
         let verb = if self.kind == "connect" { "connect to" } else { "open" };
         format!("{verb} {} ({})", self.what, self.answer)
     }

@@ -92,6 +92,7 @@ async fn build(
     let exceptions = Exceptions::gather(&config.sandbox.exception, &plan, &daemon.hashes).await?;
     let around = Surroundings {
         exceptions,
+        hashes: Arc::clone(&daemon.hashes),
         services,
         identity,
         executing: Arc::clone(&daemon.executing),
@@ -101,7 +102,7 @@ async fn build(
         why: Arc::clone(&daemon.why),
         audit: Arc::clone(&daemon.audit),
         listeners: vec![Arc::clone(&daemon.counters) as Arc<dyn Listener>, Arc::clone(&terminal) as _],
-        ambient: Ambient::new(session.environment.clone(), config.env.pass.clone()),
+        ambient: Ambient::new(session.environment.clone(), config.env.pass.clone()).with_folders(&config.host.show),
         jobs: request.jobs.jobs(cores).map_err(|what| usage(&what))?,
         rendering: look.format.rendering,
         cancel: session.cancel.clone(),

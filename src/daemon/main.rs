@@ -30,6 +30,7 @@ mod out_dirs;
 mod outcome;
 mod output;
 mod place;
+mod programs;
 mod progress;
 mod records;
 mod removal;

@@ -1,6 +1,7 @@
 //! Variables that units have named: by dep-info (`env!`, `option_env!`) or a script's
 //! `rerun-if-env-changed`. A call sees the allow-list and what its unit named before; a run that
-//! names a variable which the person has set and it was not given is repeated with it.
+//! names a variable which the person has set and it was not given is repeated with it. Programs
+//! that it ran are names too (`programs`).
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -11,7 +12,7 @@ use std::{
 use shared::{
     digest::{Digest, Function},
     fault::Failure,
-    reapi::v2,
+    reapi::{record, v2},
 };
 
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
     },
     inputs::Inputs,
     outcome::Outcome,
+    programs,
     services::{Services, persist},
     streams::{self, Streams},
 };
@@ -162,6 +164,7 @@ impl Run<'_> {
             // There is no dep-info then: what was named before still is.
             _ => missed(&String::from_utf8_lossy(&self.streams.stderr)).into_iter().chain(given).collect(),
         };
+        named.extend(record::of(self.result).iter().flat_map(programs::names));
         named.retain(|name| {
             let held = self.call.env.get(name);
             self.given.contains(name) || held.is_none_or(|value| rustc::is_placed(self.plan, self.unit, value))

@@ -50,6 +50,7 @@ use crate::{
     names::{Names, Subject},
     outcome::Outcome,
     services::Services,
+    sources::Hashes,
     streams::Streams,
     why,
 };
@@ -79,6 +80,8 @@ pub struct Surroundings {
     pub listeners: Vec<Arc<dyn Listener>>,
     /// The person's variables.
     pub ambient: Ambient,
+    /// Digests of files.
+    pub hashes: Arc<Hashes>,
     /// What vx.toml grants to units of this plan.
     pub exceptions: Exceptions,
     /// Variables that units have named.

@@ -202,6 +202,7 @@ impl Executor {
         self.slots.resize(config.exec.slots);
         self.sources.stage.set_budget(config.exec.stage_bytes);
         self.incremental.set_budget(config.exec.incremental_bytes);
+        self.sources.configure(&config.host);
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         *rules = Rules { minimum: config.sandbox.minimum, file: File::Valid };
     }

@@ -162,10 +162,30 @@ impl Scene {
             libc::SYS_openat | libc::SYS_openat2 => self.open(call.pid, first as i32, second),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_open => self.open(call.pid, libc::AT_FDCWD, first),
+            libc::SYS_execve => self.run(call.pid, libc::AT_FDCWD, first),
+            libc::SYS_execveat => self.run(call.pid, first as i32, second),
             libc::SYS_connect => connect(call.pid, second, third, &self.granted),
             libc::SYS_sendto => connect(call.pid, fifth, sixth, &self.granted),
             _ => None,
         }
+    }
+
+    /// A program of the host counts, also one that is not there: it may be, the next time. It is no
+    /// attempt at anything.
+    fn run(&mut self, pid: u32, folder: i32, address: u64) -> Option<Attempt> {
+        let mut buffer = [0_u8; PAGE as usize];
+        let named = Path::new(OsStr::from_bytes(text(pid, address, &mut buffer)?));
+        let path = absolute(pid, folder, named)?;
+        for tool in host::programs(&path) {
+            let Some(tool) = tool.to_str().filter(|tool| !tool.contains('\n')) else { continue };
+            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            if heard.tools.len() < limits::TOOLS {
+                heard.tools.insert(tool.to_owned());
+            } else {
+                heard.unheard.get_or_insert_with(|| format!("it ran more than {} programs", limits::TOOLS));
+            }
+        }
+        None
     }
 
     fn open(&mut self, pid: u32, folder: i32, address: u64) -> Option<Attempt> {
@@ -182,11 +202,7 @@ impl Scene {
             }
             plain(named)
         } else {
-            let base = match folder {
-                libc::AT_FDCWD => format!("/proc/{pid}/cwd"),
-                folder => format!("/proc/{pid}/fd/{folder}"),
-            };
-            plain(&fs::read_link(base).ok()?.join(named))
+            absolute(pid, folder, named)?
         };
         if self.granted.holds(&absolute) {
             let what = self.named(&absolute);
@@ -221,6 +237,16 @@ impl Scene {
             None => there(path).then(|| path.display().to_string()),
         }
     }
+}
+
+/// A path as a process means it.
+fn absolute(pid: u32, folder: i32, named: &Path) -> Option<PathBuf> {
+    let base = match folder {
+        _ if named.is_absolute() => return Some(plain(named)),
+        libc::AT_FDCWD => format!("/proc/{pid}/cwd"),
+        folder => format!("/proc/{pid}/fd/{folder}"),
+    };
+    Some(plain(&fs::read_link(base).ok()?.join(named)))
 }
 
 /// A connect to anybody but the C library's usual helpers.

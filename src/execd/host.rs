@@ -2,13 +2,18 @@
 //! Nothing of a home, of /run, of anybody's sockets or of the configuration of the machine.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use shared::wire::text::Text;
 
-use crate::sandbox::{Access, Mount};
+use crate::{
+    sandbox::{Access, Mount},
+    toolchain::host_tools,
+};
 
 /// Folders of programs and libraries, where the host has them.
 pub const SHOWN: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
@@ -25,12 +30,15 @@ const PASSWD: &str = "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\nvx:x:1000:
                       nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
 const GROUP: &str = "root:x:0:\nvx:x:1000:\nnogroup:x:65534:\n";
 const HOSTS: &str = "127.0.0.1 localhost vx\n::1 localhost vx\n";
-const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files\n";
+/// With `dns`, though nobody answers: who looks a name up is heard.
+const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\n";
 
 /// The generated /etc, made once at start.
 #[derive(Clone, Debug)]
 pub struct Host {
     etc: PathBuf,
+    /// What vx.toml shows beside the folders of programs.
+    show: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 /// Whose /etc is shown.
@@ -45,7 +53,7 @@ pub enum Names {
 impl Host {
     /// Writes the minimal /etc into `dir`.
     pub fn prepare(dir: &Path) -> io::Result<Host> {
-        let host = Host { etc: dir.to_owned() };
+        let host = Host { etc: dir.to_owned(), show: Arc::default() };
         fs::create_dir_all(dir)?;
         for (name, text) in MADE_ETC.into_iter().zip([PASSWD, GROUP, HOSTS, NSSWITCH]) {
             fs::write(dir.join(name), text)?;
@@ -62,9 +70,18 @@ impl Host {
         Ok(host)
     }
 
+    /// Shows these too, instead of those shown before.
+    pub fn show(&self, folders: Vec<PathBuf>) {
+        *self.shown() = folders;
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.show.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The same without a view: places that may be read where they are.
     pub fn rules(&self) -> Vec<Mount> {
-        let folders = SHOWN.iter().map(PathBuf::from);
+        let folders = SHOWN.iter().map(PathBuf::from).chain(self.shown().clone());
         let places = folders.chain(SHOWN_ETC.iter().map(|name| Path::new("/etc").join(name)));
         places.filter(|path| path.exists()).map(|path| read_only(&path, &path)).collect()
     }
@@ -88,6 +105,9 @@ impl Host {
                 mounts.push(read_only(&of_host, &Path::new("/etc").join(name)));
             }
         }
+        let further = self.shown().clone().into_iter().filter(|path| !is_shown(path));
+        // Resolved: its parents need not be what they are outside.
+        mounts.extend(further.filter_map(|path| Some(read_only(&fs::canonicalize(&path).ok()?, &path))));
         mounts
     }
 }
@@ -95,6 +115,25 @@ impl Host {
 /// Whether a path lies in the folders of programs and libraries.
 pub fn is_shown(path: &Path) -> bool {
     SHOWN.iter().any(|folder| path.starts_with(folder))
+}
+
+/// The program of the host at a path, and the one that runs it if it is a script, as far as they are
+/// not in every key already. Also where none is: the next time one may be.
+pub fn programs(path: &Path) -> Vec<PathBuf> {
+    let mut programs: Vec<PathBuf> = program(path).into_iter().collect();
+    let mut head = [0_u8; 256];
+    let read = programs.first().and_then(|path| fs::File::open(path).ok()?.read(&mut head).ok()).unwrap_or_default();
+    let interpreter = head[..read].strip_prefix(b"#!").and_then(|line| line.split(|byte| *byte == b'\n').next());
+    let words = interpreter.and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default();
+    programs.extend(words.split_whitespace().next().and_then(|name| program(Path::new(name))));
+    programs
+}
+
+fn program(path: &Path) -> Option<PathBuf> {
+    // /bin is /usr/bin on most hosts, and one name is enough.
+    let folder = path.parent().filter(|_| is_shown(path)).and_then(|folder| fs::canonicalize(folder).ok())?;
+    let path = folder.join(path.file_name()?);
+    (!host_tools::counts(&path)).then_some(path)
 }
 
 /// Whether something can be mounted there: of /etc only what may be shown of the host's.

@@ -97,6 +97,7 @@ async fn run(spawner: Spawner, start: Start, parts: Parts) -> anyhow::Result<()>
             "a rung of the sandbox cannot be reached"
         );
     }
+    sources.configure(&config.host);
     let executor = Arc::new(Executor {
         parts: parts.clone(),
         cas,

@@ -21,6 +21,8 @@ pub struct Seen {
 pub struct Heard {
     /// What it did not get, each once, in order.
     pub tried: Vec<Attempt>,
+    /// Programs of the host that it ran or looked for, beside those that are in every key.
+    pub tools: BTreeSet<String>,
     /// Why something may be lacking.
     pub unheard: Option<String>,
 }

@@ -202,7 +202,7 @@ impl Style {
     /// Reads the platform properties, names with values.
     pub fn of<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>, rung: Rung) -> Result<Style, ViewError> {
         use shared::reapi::property::{
-            EARLY, HOST, INCREMENTAL, JOBSERVER, KEY, LIVE, LIVE_TARGET, PLACE, ROOT, RUNG, TOOLCHAIN, VIEW,
+            EARLY, HOST, INCREMENTAL, JOBSERVER, KEY, LIVE, LIVE_TARGET, PLACE, ROOT, RUNG, TOOL, TOOLCHAIN, VIEW,
         };
         let (mut root, mut key, mut jobserver, mut places) = (false, false, false, Vec::new());
         let (mut toolchain, mut host, mut early, mut incremental) = (None, None, None, None);
@@ -219,6 +219,8 @@ impl Style {
                 (TOOLCHAIN, identity) => toolchain = Some(identity.to_owned()),
                 (HOST, identity) => host = Some(identity.to_owned()),
                 (JOBSERVER, "make") => jobserver = true,
+                // Seen like all of the host's programs.
+                (TOOL, _) => {}
                 (INCREMENTAL, unit) => incremental = Some(unit.to_owned()),
                 (EARLY, output) => early = Some(output.to_owned()),
                 (PLACE, pair) => places.push(fixed::place(pair)?),
@@ -322,6 +324,12 @@ fn agree(asked: (&str, &str), rung: Rung) -> Result<(), ViewError> {
 }
 
 impl Sources {
+    /// Takes over what vx.toml shows of the host, and counts.
+    pub fn configure(&self, host: &shared::config::Host) {
+        self.host.show(host.show.clone());
+        self.toolchains.add([host.show.clone(), host.tools.clone()].concat());
+    }
+
     fn own(&self) -> Result<Own, ViewError> {
         self.scratch.own().map_err(|err| StageError::io(std::path::Path::new("a scratch folder"))(err).into())
     }

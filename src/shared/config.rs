@@ -30,6 +30,8 @@ pub struct Config {
     pub sandbox: Sandbox,
     /// `[env]`
     pub env: Env,
+    /// `[host]`
+    pub host: Host,
 }
 
 /// `[daemon]`
@@ -86,6 +88,18 @@ pub struct Sandbox {
     /// What single packages may have beyond what actions get.
     #[serde(deserialize_with = "exceptions")]
     pub exception: Vec<Exception>,
+}
+
+/// `[host]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Host {
+    /// Further folders of this machine that actions see; all of their content is in every key.
+    #[serde(deserialize_with = "shown")]
+    pub show: Vec<PathBuf>,
+    /// Further files and folders of what actions see whose content is in every key.
+    #[serde(deserialize_with = "shown")]
+    pub tools: Vec<PathBuf>,
 }
 
 /// `[env]`
@@ -270,6 +284,23 @@ fn exceptions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Exceptio
     let read = Vec::<Exception>::deserialize(deserializer)?;
     if read.len() > EXCEPTIONS {
         return Err(D::Error::custom(format!("more than {EXCEPTIONS} exceptions")));
+    }
+    Ok(read)
+}
+
+/// Absolute paths, as everybody's actions see them.
+fn shown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+    let read = Vec::<PathBuf>::deserialize(deserializer)?;
+    if read.len() > EXCEPTIONS {
+        return Err(D::Error::custom(format!("more than {EXCEPTIONS} paths")));
+    }
+    for path in &read {
+        exception::check(path).map_err(D::Error::custom)?;
+        if !path.is_absolute() || path.starts_with("/etc") || path.starts_with("/tmp") {
+            let what =
+                format!("`{}` is no place that all actions could see: /…, but not /etc nor /tmp", path.display());
+            return Err(D::Error::custom(what));
+        }
     }
     Ok(read)
 }

@@ -39,6 +39,8 @@ pub struct Call {
     pub places: Vec<(String, String)>,
     /// What an exception of the person's gives it.
     pub granted: Granted,
+    /// Programs of the host that it is known to run, with their content.
+    pub programs: BTreeMap<String, String>,
     pub needs: Needs,
 }
 

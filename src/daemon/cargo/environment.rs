@@ -2,7 +2,7 @@
 //! short list of what tools are steered by, and what a unit has been seen to ask for; never
 //! secrets, never the session's noise.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use super::mounts;
 
@@ -16,15 +16,19 @@ pub const NUM_JOBS: &str = "4";
 const RUSTC: [&str; 3] = ["RUSTC_BOOTSTRAP", "RUST_MIN_STACK", "SOURCE_DATE_EPOCH"];
 
 /// What scripts and macros are steered by; `*` stands for any end.
-const TOOLS: [&str; 26] = [
+const TOOLS: [&str; 34] = [
     "AR",
     "AR_*",
     "ARFLAGS*",
     "AS",
     "ASFLAGS*",
+    "AWS_LC_*",
+    "BINDGEN_*",
     "CC",
     "CC_*",
     "CFLAGS*",
+    "CLANG_PATH",
+    "CMAKE",
     "CMAKE_*",
     "CPP",
     "CPPFLAGS",
@@ -36,9 +40,13 @@ const TOOLS: [&str; 26] = [
     "HOST_*",
     "LD",
     "LDFLAGS",
+    "LIBCLANG_*",
+    "LLVM_CONFIG_PATH",
     "NM",
     "OPENSSL_*",
     "PKG_CONFIG*",
+    "PROTOC",
+    "PROTOC_INCLUDE",
     "RANLIB*",
     "RUSTC_BOOTSTRAP",
     "SOURCE_DATE_EPOCH",
@@ -54,11 +62,20 @@ pub struct Ambient {
     person: BTreeMap<String, String>,
     /// Further names, from `[env] pass` of vx.toml.
     pass: Vec<String>,
+    /// What PATH ends with: programs in folders that vx.toml shows.
+    path: String,
 }
 
 impl Ambient {
     pub fn new(person: BTreeMap<String, String>, pass: Vec<String>) -> Self {
-        Ambient { person, pass }
+        Ambient { person, pass, path: String::new() }
+    }
+
+    /// The same where these folders of the host are shown beside its own.
+    #[must_use]
+    pub fn with_folders(self, folders: &[PathBuf]) -> Self {
+        let path = folders.iter().map(|folder| format!(":{}/bin", folder.display())).collect();
+        Ambient { path, ..self }
     }
 
     /// For a compiler call without macros: fixed variables, what rustc obeys, and the `named`
@@ -88,7 +105,7 @@ impl Ambient {
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         picked.extend(FIXED.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        let path = format!("{}/bin:/usr/local/bin:/usr/bin:/bin", mounts::TOOLCHAIN);
+        let path = format!("{}/bin:/usr/local/bin:/usr/bin:/bin{}", mounts::TOOLCHAIN, self.path);
         picked.insert("PATH".to_owned(), path);
         picked
     }

@@ -52,6 +52,7 @@ pub fn render(
         incremental: unit.profile.incremental.then(|| unit.folder(plan)),
         places,
         granted: Granted::default(),
+        programs: BTreeMap::new(),
         needs,
     })
 }

@@ -80,6 +80,7 @@ pub fn render(
         // they must not fail for it, and nobody but them sees it.
         places: Vec::new(),
         granted: Granted::default(),
+        programs: BTreeMap::new(),
         scratch: if package.source.is_path() { vec![package.mount.clone()] } else { Vec::new() },
         incremental: None,
         outputs: vec![Output { name: "out".to_owned(), path: out_dir, role: Role::OutDir }],

@@ -16,6 +16,7 @@ use crate::{
     events::Event,
     names,
     outcome::{Outcome, how_it_ended},
+    programs,
     streams::{self, Streams},
 };
 
@@ -57,9 +58,17 @@ impl Runner<'_> {
             given: &self.around.names.of(&self.subjects[unit]),
         };
         let named = run.named(services).await?;
-        if self.around.names.learn(services, &self.subjects[unit], named).await && self.render(unit)? != call {
-            self.repeat(unit);
-            return Ok(());
+        let mut call = call;
+        if self.around.names.learn(services, &self.subjects[unit], named).await {
+            let known = self.render(unit)?;
+            if !programs::is_same_run(&call, &known) {
+                self.repeat(unit);
+                return Ok(());
+            }
+            if known != call && result.exit_code == 0 {
+                self.keep_as(unit, &known, &result)?;
+            }
+            call = known;
         }
         if result.exit_code == 0 {
             match self.keep(unit, &call, &result, &streams, before).await? {

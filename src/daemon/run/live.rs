@@ -202,6 +202,29 @@ impl Runner<'_> {
         Ok(Kept::Stored)
     }
 
+    /// A run has told of programs that count, and nobody would look for its result without them.
+    pub(super) fn keep_as(&mut self, unit: usize, known: &Call, result: &v2::ActionResult) -> Result<(), Failure> {
+        if let Some(pending) = self.pending.get(&unit) {
+            // As its record will name them: what it was given, too.
+            let names = self.around.names.of(&self.subjects[unit]).into_iter().chain(pending.given.iter().cloned());
+            let names = Vec::from_iter(names.collect::<BTreeSet<_>>());
+            let base = self.action(&self.render_with(unit, &names, self.standing(unit))?, None)?.digest;
+            self.pending.entry(unit).and_modify(|pending| pending.base = base);
+            return Ok(());
+        }
+        let key = self.action(known, None)?.digest;
+        if !known.granted.writes_outside() {
+            let (services, stored) = (self.around.services.clone(), lean(result));
+            self.keeping.spawn(async move {
+                let kept = persist(async || services.cas.update_action_result(key, stored.clone()).await).await;
+                if let Err(err) = kept {
+                    tracing::warn!(%err, "a result could not be kept, ignoring");
+                }
+            });
+        }
+        Ok(())
+    }
+
     /// Whether a unit may be run once more because its sources changed.
     pub(super) fn may_repeat(&mut self, unit: usize) -> bool {
         let runs = self.repeats.entry(unit).or_default();

@@ -16,14 +16,19 @@ use crate::{
         rustc, script,
     },
     live::Checkout,
+    programs,
 };
 
 impl Runner<'_> {
     /// The call of a unit, with what is known of it so far.
     pub(super) fn render(&self, unit: usize) -> Result<Call, Failure> {
+        self.render_with(unit, &self.around.names.of(&self.subjects[unit]), self.standing(unit))
+    }
+
+    /// Where a unit runs, as far as is known.
+    pub(super) fn standing(&self, unit: usize) -> Standing {
         let is_placed = self.placed.contains(&unit) || self.is_for_placed(unit);
-        let standing = if is_placed { Standing::Here } else { Standing::Anywhere };
-        self.render_with(unit, &self.around.names.of(&self.subjects[unit]), standing)
+        if is_placed { Standing::Here } else { Standing::Anywhere }
     }
 
     /// Whether a unit's own script names the place, so that what it generated does.
@@ -39,6 +44,7 @@ impl Runner<'_> {
             _ => rustc::render(self.plan, unit, &self.said, &self.around.ambient, named),
         };
         let mut call = rendered.map_err(|err| Failure::new(Fault::Bug, err.to_string()))?;
+        call.programs = programs::now(&self.around.hashes, named);
         self.around.exceptions.give(unit, &mut call, &self.around.ambient);
         // Other packages' diagnostics nobody sees, so their calls, and keys, stay as they are.
         let is_heard = unit.kind != Kind::BuildScriptRun && self.plan.package(unit).source.is_path();

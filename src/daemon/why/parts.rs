@@ -25,6 +25,9 @@ pub fn of_call(call: &Call, identity: &Identity, outputs: &[(String, Digest)], p
     add("tools".to_owned(), cut(&identity.host));
     add("arguments".to_owned(), hash(&call.args.join("\0")));
     add("place".to_owned(), call.places.iter().map(|(_, real)| real.as_str()).collect());
+    for (path, content) in &call.programs {
+        add(format!("program {path}"), cut(content));
+    }
     if !call.granted.0.is_empty() {
         add("exception".to_owned(), hash(&format!("{:?}", call.granted)));
     }

@@ -26,6 +26,8 @@ pub enum Reason {
     Place,
     /// What vx.toml grants it, or what is there to read.
     Exception,
+    /// A program of the host that it runs.
+    Program(String),
     /// A variable.
     Variable(String),
     /// A file is another one.
@@ -53,6 +55,7 @@ impl fmt::Display for Reason {
             Reason::Arguments => f.write_str("arguments changed (profile, features, flags or lints)"),
             Reason::Place => f.write_str("it names the place of the checkout"),
             Reason::Exception => f.write_str("its exception in vx.toml changed, or what that lets it read"),
+            Reason::Program(path) => write!(f, "the system's {path} changed"),
             Reason::Variable(name) => write!(f, "variable {name} changed"),
             Reason::File(path) => write!(f, "{path} changed"),
             Reason::Appeared(path) => write!(f, "{path} is new"),
@@ -102,6 +105,7 @@ fn reasons(kind: &str, about: &str, old: &str, new: &str) -> Vec<(u8, Reason)> {
         "package" => one(1, Reason::Package(about)),
         "arguments" => one(4, Reason::Arguments),
         "place" => one(5, Reason::Place),
+        "program" => one(1, Reason::Program(about)),
         "exception" => one(0, Reason::Exception),
         "toolchain" => one(0, Reason::Toolchain),
         "tools" => one(0, Reason::Tools),

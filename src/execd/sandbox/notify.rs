@@ -1,5 +1,5 @@
 //! The kernel's notifications of system calls: a filter in the payload that tells whoever holds its
-//! other end of every open and connect before it is made, and the calls by which that end answers
+//! other end of every open, connect and program before it is made, and the calls by which that end answers
 //! "go on". It observes only: what an action may do is decided elsewhere, since what is read here
 //! may have changed when the call is made.
 
@@ -38,13 +38,15 @@ const IS_VALID: libc::c_ulong = request(1, 2, size_of::<u64>());
 const SET_FLAGS: libc::c_ulong = request(1, 4, size_of::<u64>());
 const WAKE_UP_HERE: u64 = 1;
 
-/// What is notified of: opens, connects, and datagrams with an address.
+/// What is notified of: opens, connects, programs, and datagrams with an address.
 fn program() -> Vec<libc::sock_filter> {
     let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let always = [
         libc::SYS_openat,
         libc::SYS_openat2,
         libc::SYS_connect,
+        libc::SYS_execve,
+        libc::SYS_execveat,
         #[cfg(target_arch = "x86_64")]
         libc::SYS_open,
     ];

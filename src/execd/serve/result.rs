@@ -114,6 +114,7 @@ fn metadata(done: &Done) -> v2::ExecutedActionMetadata {
         listed: seen.listed.iter().cloned().collect(),
         tried: done.heard.tried.clone(),
         unheard: done.heard.unheard.clone().unwrap_or_default(),
+        tools: done.heard.tools.iter().cloned().collect(),
         granted: done.granted.clone(),
         unseen: seen.unseen.clone().unwrap_or_default(),
         early_us: early.map_or(0, micros),

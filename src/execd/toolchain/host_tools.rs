@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Programs that build scripts and linkers call.
+/// Programs that build scripts and linkers call. What else a script runs is in its own key.
 const PROGRAMS: &[&str] = &[
     "cc",
     "gcc",
@@ -36,6 +36,8 @@ const WHOLE: &[&str] = &[
     "/usr/lib/gcc",
     "/usr/libexec/gcc",
     "/usr/include",
+    "/usr/local/include",
+    "/usr/local/lib/pkgconfig",
     "/usr/lib/pkgconfig",
     "/usr/lib64/pkgconfig",
     "/usr/share/pkgconfig",
@@ -48,7 +50,7 @@ pub fn paths() -> Vec<PathBuf> {
     let mut paths: Vec<_> = PROGRAMS.iter().map(|name| Path::new("/usr/bin").join(name)).collect();
     paths.extend(WHOLE.iter().map(PathBuf::from));
     let lib = Path::new("/usr/lib");
-    for folder in multiarch(lib).into_iter().chain([lib.to_owned(), "/usr/lib64".into()]) {
+    for folder in multiarch(lib).into_iter().chain([lib.to_owned(), "/usr/lib64".into(), "/usr/local/lib".into()]) {
         paths.push(folder.join("pkgconfig"));
         let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
         paths.extend(entries.filter_map(|entry| {
@@ -63,6 +65,13 @@ pub fn paths() -> Vec<PathBuf> {
     paths.sort();
     paths.dedup();
     paths
+}
+
+/// Whether a program is among them.
+pub fn counts(program: &Path) -> bool {
+    let is_listed = program.parent() == Some(Path::new("/usr/bin"))
+        && program.file_name().is_some_and(|name| PROGRAMS.iter().any(|one| name == *one));
+    is_listed || WHOLE.iter().any(|folder| program.starts_with(folder))
 }
 
 /// Debian's folders of libraries, one an architecture.

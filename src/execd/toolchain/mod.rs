@@ -4,7 +4,7 @@
 //! `memory`'s, knowing without looking that nothing changed `watch`'s.
 
 #[cfg_attr(target_os = "macos", path = "../macos/host_tools.rs")]
-mod host_tools;
+pub mod host_tools;
 mod memory;
 #[cfg_attr(target_os = "macos", path = "../macos/watch.rs")]
 mod watch;
@@ -53,6 +53,8 @@ pub struct Identities {
 pub struct Toolchains {
     memory: Memory,
     known: Mutex<Known>,
+    /// What vx.toml adds to the host's tools.
+    added: Mutex<Vec<PathBuf>>,
     unchanged: Mutex<Unchanged>,
 }
 
@@ -72,7 +74,19 @@ struct Known {
 impl Toolchains {
     /// Hashes are remembered in `file`.
     pub fn open(file: PathBuf) -> Toolchains {
-        Toolchains { memory: Memory::open(file), known: Mutex::default(), unchanged: Mutex::default() }
+        Toolchains {
+            memory: Memory::open(file),
+            known: Mutex::default(),
+            added: Mutex::default(),
+            unchanged: Mutex::default(),
+        }
+    }
+
+    /// What vx.toml adds to the host's tools, instead of what it added before.
+    pub fn add(&self, paths: Vec<PathBuf>) {
+        let mut unchanged = self.unchanged.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.added.lock().unwrap_or_else(PoisonError::into_inner) = paths;
+        unchanged.identities.clear();
     }
 
     /// Identifies the toolchain at `path` and the host's C tools. Reads what changed since the
@@ -90,9 +104,11 @@ impl Toolchains {
         }
         let roots =
             if is_shared_with_the_host(&real) { parts_of_usr(&real) } else { vec![real.join("bin"), real.join("lib")] };
-        let host_paths = host_tools::paths();
+        let mut host_paths = host_tools::paths();
+        let added = self.added.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        host_paths.extend(added.iter().filter(|path| path.exists()).cloned());
         // Before anything is read: what changes meanwhile is noticed the next time.
-        let covered = unchanged.cover(self.memory.paths(&real, &roots, &host_paths)?);
+        let covered = unchanged.cover(self.memory.paths(&real, &roots, &host_paths)?.chain(added));
         let watched = unchanged.folders();
         let (toolchain, host) = self.memory.identities(&real, &roots, &host_paths)?;
         let identities = Identities { toolchain: to_hex(&toolchain), host: to_hex(&host) };

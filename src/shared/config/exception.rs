@@ -132,7 +132,7 @@ impl TryFrom<Written> for Exception {
 }
 
 /// A place below `/` or the home, written plainly.
-fn check(path: &Path) -> Result<(), String> {
+pub(super) fn check(path: &Path) -> Result<(), String> {
     let says = |what: &str| Err(format!("`{}` {what}", path.display()));
     let below = path.strip_prefix("~").unwrap_or(path);
     if !path.is_absolute() && below == path {

@@ -45,6 +45,9 @@ pub mod property {
     pub const WRITE: &str = "vx-write";
     /// A socket of this machine that the action may connect to, by an exception.
     pub const SOCKET: &str = "vx-socket";
+    /// `HASH:/PATH`, any number of times: a program of the host that the action ran before, with its
+    /// content. For the key alone.
+    pub const TOOL: &str = "vx-tool";
     /// `process`, with `vx-view=path` alone: nothing keeps the action from the rest of the machine,
     /// so that its result serves such executors only.
     pub const RUNG: &str = "vx-rung";

@@ -42,6 +42,9 @@ pub struct RunRecord {
     /// What exceptions of vx.toml granted it: `network`, `read /PATH`, `write /PATH`, `socket /PATH`.
     #[prost(string, repeated, tag = "32")]
     pub granted: Vec<String>,
+    /// Programs of the host that it ran, or looked for, beside those of every key. Of scripts.
+    #[prost(string, repeated, tag = "33")]
+    pub tools: Vec<String>,
     /// From start of the command until its early output was handed out, microseconds; 0 for none.
     #[prost(uint64, tag = "20")]
     pub early_us: u64,
