@@ -69,6 +69,15 @@ fn fixture_with_all_targets() {
     assert_same(&fixture::project(), &["bench", "-p", "app"], 15);
 }
 
+/// With `--target`, and be it the host's own, scripts and macros get no flags of the person's.
+#[test]
+fn fixture_for_targets() {
+    let words = ["-p", "app", "-p", "macros"];
+    assert_same(&fixture::project(), &[words.as_slice(), &["--target=x86_64-unknown-linux-gnu"]].concat(), 15);
+    let check = ["check", "--all-targets", "--target=x86_64-unknown-linux-gnu", "--target=x86_64-unknown-linux-musl"];
+    assert_same(&fixture::project(), &[check.as_slice(), &words].concat(), 25);
+}
+
 #[test]
 fn fixture_workspace() {
     assert_same(&fixture::project(), &["--workspace", "--exclude", "uses-dy"], 15);

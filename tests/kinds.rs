@@ -56,7 +56,7 @@ const MACRO: &str = "use proc_macro::TokenStream;\n#[proc_macro]\npub fn two(_: 
      let unused = 1;\n    \"2\".parse().unwrap()\n}\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn parses() {}\n}\n";
 
 /// What is asked for, and how it ends.
-const WORDS: [(&str, i32); 19] = [
+const WORDS: [(&str, i32); 22] = [
     ("check", 0),
     ("check --all-targets", 0),
     ("check --tests", 0),
@@ -75,6 +75,9 @@ const WORDS: [(&str, i32); 19] = [
     ("build --benches", 0),
     ("build --workspace --all-targets --message-format json", 0),
     ("build --release --test it", 0),
+    ("build --target host-tuple --test it --bins --message-format json", 0),
+    ("check --all-targets --target host-tuple --target-dir target/of-its-own", 0),
+    ("check --target nothing-like-it --message-format json", 101),
     ("build --bench b --bin other --message-format json", 0),
 ];
 

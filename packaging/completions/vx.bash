@@ -129,7 +129,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__build)
-            opts="-p -F -r -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --release --profile --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
+            opts="-p -F -r -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --release --profile --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -202,6 +202,20 @@ _vx() {
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --target)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --target-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
                     fi
                     return 0
                     ;;
@@ -250,7 +264,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__check)
-            opts="-p -F -r -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --release --profile --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
+            opts="-p -F -r -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --release --profile --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -323,6 +337,20 @@ _vx() {
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --target)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --target-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
                     fi
                     return 0
                     ;;
@@ -633,7 +661,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__run)
-            opts="-p -F -r -j -q -v -h --package --bin --example --features --all-features --no-default-features --release --profile --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
+            opts="-p -F -r -j -q -v -h --package --bin --example --features --all-features --no-default-features --release --profile --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -685,6 +713,20 @@ _vx() {
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --target)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --target-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
                     fi
                     return 0
                     ;;

@@ -46,6 +46,8 @@ complete -c vx -n "__fish_vx_using_subcommand build" -l test -d 'Only the specif
 complete -c vx -n "__fish_vx_using_subcommand build" -l bench -d 'Only the specified bench target' -r -f
 complete -c vx -n "__fish_vx_using_subcommand build" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand build" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand build" -l target -d 'For the target triple' -r -f
+complete -c vx -n "__fish_vx_using_subcommand build" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand build" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand build" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand build" -l message-format -d 'Form of messages' -r -f -a "human\t''
@@ -67,6 +69,7 @@ complete -c vx -n "__fish_vx_using_subcommand build" -l all-targets -d 'All targ
 complete -c vx -n "__fish_vx_using_subcommand build" -l all-features -d 'Activate all available features'
 complete -c vx -n "__fish_vx_using_subcommand build" -l no-default-features -d 'Do not activate the `default` feature'
 complete -c vx -n "__fish_vx_using_subcommand build" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand build" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
 complete -c vx -n "__fish_vx_using_subcommand build" -l locked -d 'Assert that Cargo.lock stays as it is'
 complete -c vx -n "__fish_vx_using_subcommand build" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand build" -l frozen -d '--locked and --offline'
@@ -81,6 +84,8 @@ complete -c vx -n "__fish_vx_using_subcommand b" -l test -d 'Only the specified 
 complete -c vx -n "__fish_vx_using_subcommand b" -l bench -d 'Only the specified bench target' -r -f
 complete -c vx -n "__fish_vx_using_subcommand b" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand b" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand b" -l target -d 'For the target triple' -r -f
+complete -c vx -n "__fish_vx_using_subcommand b" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand b" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand b" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand b" -l message-format -d 'Form of messages' -r -f -a "human\t''
@@ -102,6 +107,7 @@ complete -c vx -n "__fish_vx_using_subcommand b" -l all-targets -d 'All targets'
 complete -c vx -n "__fish_vx_using_subcommand b" -l all-features -d 'Activate all available features'
 complete -c vx -n "__fish_vx_using_subcommand b" -l no-default-features -d 'Do not activate the `default` feature'
 complete -c vx -n "__fish_vx_using_subcommand b" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand b" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
 complete -c vx -n "__fish_vx_using_subcommand b" -l locked -d 'Assert that Cargo.lock stays as it is'
 complete -c vx -n "__fish_vx_using_subcommand b" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand b" -l frozen -d '--locked and --offline'
@@ -116,6 +122,8 @@ complete -c vx -n "__fish_vx_using_subcommand check" -l test -d 'Only the specif
 complete -c vx -n "__fish_vx_using_subcommand check" -l bench -d 'Only the specified bench target' -r -f
 complete -c vx -n "__fish_vx_using_subcommand check" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand check" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand check" -l target -d 'For the target triple' -r -f
+complete -c vx -n "__fish_vx_using_subcommand check" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand check" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand check" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand check" -l message-format -d 'Form of messages' -r -f -a "human\t''
@@ -137,6 +145,7 @@ complete -c vx -n "__fish_vx_using_subcommand check" -l all-targets -d 'All targ
 complete -c vx -n "__fish_vx_using_subcommand check" -l all-features -d 'Activate all available features'
 complete -c vx -n "__fish_vx_using_subcommand check" -l no-default-features -d 'Do not activate the `default` feature'
 complete -c vx -n "__fish_vx_using_subcommand check" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand check" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
 complete -c vx -n "__fish_vx_using_subcommand check" -l locked -d 'Assert that Cargo.lock stays as it is'
 complete -c vx -n "__fish_vx_using_subcommand check" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand check" -l frozen -d '--locked and --offline'
@@ -151,6 +160,8 @@ complete -c vx -n "__fish_vx_using_subcommand c" -l test -d 'Only the specified 
 complete -c vx -n "__fish_vx_using_subcommand c" -l bench -d 'Only the specified bench target' -r -f
 complete -c vx -n "__fish_vx_using_subcommand c" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand c" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand c" -l target -d 'For the target triple' -r -f
+complete -c vx -n "__fish_vx_using_subcommand c" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand c" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand c" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand c" -l message-format -d 'Form of messages' -r -f -a "human\t''
@@ -172,6 +183,7 @@ complete -c vx -n "__fish_vx_using_subcommand c" -l all-targets -d 'All targets'
 complete -c vx -n "__fish_vx_using_subcommand c" -l all-features -d 'Activate all available features'
 complete -c vx -n "__fish_vx_using_subcommand c" -l no-default-features -d 'Do not activate the `default` feature'
 complete -c vx -n "__fish_vx_using_subcommand c" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand c" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
 complete -c vx -n "__fish_vx_using_subcommand c" -l locked -d 'Assert that Cargo.lock stays as it is'
 complete -c vx -n "__fish_vx_using_subcommand c" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand c" -l frozen -d '--locked and --offline'
@@ -183,6 +195,8 @@ complete -c vx -n "__fish_vx_using_subcommand run" -l bin -d 'The binary to run'
 complete -c vx -n "__fish_vx_using_subcommand run" -l example -d 'The example to run' -r -f
 complete -c vx -n "__fish_vx_using_subcommand run" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand run" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand run" -l target -d 'For the target triple' -r -f
+complete -c vx -n "__fish_vx_using_subcommand run" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand run" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand run" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand run" -l message-format -d 'Form of messages' -r -f -a "human\t''
@@ -197,6 +211,7 @@ never\t''"
 complete -c vx -n "__fish_vx_using_subcommand run" -l all-features -d 'Activate all available features'
 complete -c vx -n "__fish_vx_using_subcommand run" -l no-default-features -d 'Do not activate the `default` feature'
 complete -c vx -n "__fish_vx_using_subcommand run" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand run" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
 complete -c vx -n "__fish_vx_using_subcommand run" -l locked -d 'Assert that Cargo.lock stays as it is'
 complete -c vx -n "__fish_vx_using_subcommand run" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand run" -l frozen -d '--locked and --offline'
@@ -208,6 +223,8 @@ complete -c vx -n "__fish_vx_using_subcommand r" -l bin -d 'The binary to run' -
 complete -c vx -n "__fish_vx_using_subcommand r" -l example -d 'The example to run' -r -f
 complete -c vx -n "__fish_vx_using_subcommand r" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand r" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand r" -l target -d 'For the target triple' -r -f
+complete -c vx -n "__fish_vx_using_subcommand r" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand r" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand r" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand r" -l message-format -d 'Form of messages' -r -f -a "human\t''
@@ -222,6 +239,7 @@ never\t''"
 complete -c vx -n "__fish_vx_using_subcommand r" -l all-features -d 'Activate all available features'
 complete -c vx -n "__fish_vx_using_subcommand r" -l no-default-features -d 'Do not activate the `default` feature'
 complete -c vx -n "__fish_vx_using_subcommand r" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand r" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
 complete -c vx -n "__fish_vx_using_subcommand r" -l locked -d 'Assert that Cargo.lock stays as it is'
 complete -c vx -n "__fish_vx_using_subcommand r" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand r" -l frozen -d '--locked and --offline'

@@ -71,16 +71,17 @@ pub fn decide(then: &Then, question: &Question, plan: &Plan) -> Result<Next, NoP
     match then {
         Then::Nothing => Ok(Next::Nothing),
         Then::Run(_) => match runnable::choose(plan, &question.selection.targets).map_err(|what| usage(&what))? {
-            Choice::Root(unit) => Ok(Next::Run(Program { unit, runner: runner(question, plan)? })),
+            Choice::Root(unit) => Ok(Next::Run(Program { unit, runner: runner(question, plan, unit)? })),
             Choice::Narrow(name) => Ok(Next::Narrow(name)),
         },
     }
 }
 
-fn runner(question: &Question, plan: &Plan) -> Result<Vec<String>, NoPlan> {
+fn runner(question: &Question, plan: &Plan, unit: UnitId) -> Result<Vec<String>, NoPlan> {
     let toolchain = &question.toolchain;
     let config = config::Config::load(&Disk::default(), &question.cwd, &toolchain.cargo_home, &question.environment);
-    let runner = config.and_then(|config| config.runner(&plan.rustc.host, &plan.probe.cfg));
+    let platform = plan.platforms.of(plan.unit(unit));
+    let runner = config.and_then(|config| config.runner(&platform.triple, &platform.probe.cfg));
     runner.map_err(|err| usage(&err.to_string()))
 }
 

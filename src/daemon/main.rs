@@ -30,6 +30,7 @@ mod out_dirs;
 mod outcome;
 mod output;
 mod place;
+mod probing;
 mod programs;
 mod progress;
 mod records;

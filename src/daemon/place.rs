@@ -66,9 +66,9 @@ pub async fn place(
     if messages != Messages::Human {
         placed.extend(macros(plan));
     }
-    if place::wants_scratch(plan) {
+    for scratch in place::scratches(plan) {
         make_target(&plan.target_dir)
-            .and_then(|()| own_folder(&plan.target_dir.join(place::SCRATCH)))
+            .and_then(|()| own_folders(&plan.target_dir, &plan.target_dir.join(scratch)))
             .map_err(|err| failed(&plan.target_dir, &err))?;
     }
     if placed.is_empty() && messages == Messages::Human {
@@ -81,7 +81,7 @@ pub async fn place(
     let folders: BTreeSet<String> = plan
         .units
         .iter()
-        .map(|unit| crate::cargo::place::profile_folder(&unit.profile.name).to_owned())
+        .map(place::folder)
         .filter(|folder| placed.iter().any(|one| one.path.starts_with(&format!("{folder}/"))))
         .collect();
     let mut locks = Vec::new();
@@ -94,10 +94,10 @@ pub async fn place(
     };
     let digests: Vec<Digest> = stale.iter().map(|item| item.digest).collect();
     let (opened, fds) = persist(async || services.cas.open(&digests).await).await?;
-    let hashes = Arc::clone(hashes);
+    let (hashes, target) = (Arc::clone(hashes), plan.target_dir.clone());
     blocking(move || {
         for (item, opened) in stale.into_iter().zip(opened) {
-            put(&item, opened, &fds)?;
+            put(&target, &item, opened, &fds)?;
             hashes.wrote(&item.path, item.digest);
         }
         drop(locks);
@@ -154,7 +154,7 @@ async fn lock(target: &Path, folder: &str, output: &Output) -> Result<File, Fail
     // The target folder may be a link, and often is one, to another disk. Below it a checkout that
     // brings links would have files written over the person's.
     let no_link = OFlags::NOFOLLOW.bits() as i32;
-    let made = make_target(target).and_then(|()| own_folder(&path)).and_then(|()| {
+    let made = make_target(target).and_then(|()| own_folders(target, &path)).and_then(|()| {
         let mut options = File::options();
         options.create(true).truncate(false).read(true).write(true).custom_flags(no_link).open(path.join(LOCK))
     });
@@ -173,6 +173,17 @@ async fn lock(target: &Path, folder: &str, output: &Output) -> Result<File, Fail
             _ => return Ok(file),
         }
     }
+}
+
+/// Makes every folder on the way from the target folder to another.
+fn own_folders(target: &Path, folder: &Path) -> io::Result<()> {
+    let Ok(below) = folder.strip_prefix(target) else { return own_folder(folder) };
+    let mut path = target.to_owned();
+    for part in below.components() {
+        path.push(part);
+        own_folder(&path)?;
+    }
+    Ok(())
 }
 
 /// Makes a folder that is not there yet; a link to one does not count as being there.
@@ -205,12 +216,12 @@ fn is_placed(hashes: &Hashes, item: &Item) -> bool {
         && hashes.of(&item.path, &meta).is_ok_and(|digest| digest == item.digest)
 }
 
-fn put(item: &Item, opened: Option<Opened>, fds: &[OwnedFd]) -> Result<(), Failure> {
+fn put(target: &Path, item: &Item, opened: Option<Opened>, fds: &[OwnedFd]) -> Result<(), Failure> {
     let opened = opened.ok_or_else(|| {
         Failure::new(Fault::Environment, format!("store: {} is gone", item.digest)).hint("build again")
     })?;
     let folder = item.path.parent().unwrap_or(&item.path);
-    own_folder(folder).map_err(|err| failed(folder, &err))?;
+    own_folders(target, folder).map_err(|err| failed(folder, &err))?;
     let mode = if item.mode == Mode::Executable { 0o755 } else { 0o644 };
     write_beside(&item.path, mode, |file| copy(&opened, fds, file)).map_err(|err| failed(&item.path, &err))?;
     if let Some((path, text)) = &item.dep_info {
@@ -271,7 +282,9 @@ mod tests {
         fs::write(at("home/rc"), "mine").expect("a file");
         symlink("../home", at("target/debug")).expect("a link");
         assert!(own_folder(&at("target/debug")).is_err());
-        own_folder(&at("target/release")).expect("a new folder");
+        assert!(own_folders(&at("target"), &at("target/debug/deps/more")).is_err());
+        assert!(!at("home/deps").exists());
+        own_folders(&at("target"), &at("target/release")).expect("a new folder");
         symlink("../../home/rc", at("target/release/.app.vx-new")).expect("a link");
         symlink("../../home/rc", at("target/release/app")).expect("a link");
         write_beside(&at("target/release/app"), 0o755, |file| io::Write::write_all(&mut &*file, b"new"))

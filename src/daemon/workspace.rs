@@ -26,12 +26,13 @@ use crate::{
         files::{self, Disk},
         metadata::{Lock, Metadata},
         plan::{Plan, Sources},
+        platform::Asked,
         probe::{Probe, Rustc},
         select::Intent,
         toolchain::Toolchain,
         unit_graph::UnitGraph,
     },
-    memory,
+    memory, probing,
     services::{Services, persist},
 };
 
@@ -86,7 +87,8 @@ impl Plans {
         let disk = Disk::default();
         let environment = &question.environment;
         let config = Config::load(&disk, &question.cwd, &question.toolchain.cargo_home, environment)
-            .map_err(|err| Failure::new(Fault::User, err.to_string()))?;
+            .map_err(|err| Failure::new(Fault::User, err.to_string()))?
+            .with_target_dir(question.selection.target_dir.clone());
         let notes = config.notes.clone();
         let key = match question.may_be_kept() {
             true => self.second_key(services, question, question.first_key(&disk)).await,
@@ -198,8 +200,11 @@ async fn keep_entry(services: &Services, key: Digest, text: Vec<u8>) {
 
 fn build_plan(question: &Question, config: &Config, disk: &Disk, answers: &Answers) -> Result<Plan, NoPlan> {
     let rustc = parsed(Rustc::parse(&answers.rustc))?;
-    let probe = answers.probes.last().ok_or_else(|| Failure::new(Fault::Bug, "rustc was never probed"))?;
-    let probe = parsed(Probe::parse(&probe.rustflags, &probe.stdout, &probe.stderr))?;
+    let read = |answer: &ProbeAnswer| {
+        let probe = parsed(Probe::parse(&answer.rustflags, &answer.stdout, &answer.stderr))?;
+        Ok((answer.asked.clone(), probe))
+    };
+    let probes: Vec<(Asked, Probe)> = answers.probes.iter().map(read).collect::<Result<_, NoPlan>>()?;
     let lock = files::text(&question.located.root.join(LOCK_FILE)).unwrap_or_default();
     let sources = Sources {
         graph: parsed(UnitGraph::parse(answers.graph.as_bytes()))?,
@@ -208,7 +213,7 @@ fn build_plan(question: &Question, config: &Config, disk: &Disk, answers: &Answe
         lock: &parsed(Lock::parse(&lock))?,
         config,
         rustc: &rustc,
-        probe: &probe,
+        probes: &probes,
         files: disk,
         cargo_home: &question.toolchain.cargo_home,
         toolchain: &question.toolchain.path,
@@ -216,7 +221,8 @@ fn build_plan(question: &Question, config: &Config, disk: &Disk, answers: &Answe
     parsed(Plan::new(sources))
 }
 
-fn parsed<T, E: std::fmt::Display>(outcome: Result<T, E>) -> Result<T, NoPlan> {
+/// A parser's outcome; what it could not read is the person's to mend.
+pub fn parsed<T, E: std::fmt::Display>(outcome: Result<T, E>) -> Result<T, NoPlan> {
     outcome.map_err(|err| Failure::new(Fault::User, err.to_string()).into())
 }
 
@@ -251,8 +257,13 @@ async fn ask(
     let rustc_answer =
         succeeded(hear(services, question, CargoKind::Probe, Rustc::ARGS.map(str::to_owned).into()).await?)?;
     let rustc = parsed(Rustc::parse(&rustc_answer.stdout))?;
-    let probes = probe(services, question, config, &rustc).await?;
     let selection = &question.selection;
+    let targets = parsed(selection.platforms(config))?;
+    let mut probes = Vec::new();
+    for asked in Asked::all(&targets, &rustc) {
+        probes.extend(probing::probe(services, question, config, &rustc, &asked).await?);
+    }
+    let metadata_args = selection.metadata_args(&rustc.host, &targets);
     let mut graph = hear(services, question, graph_of(selection.intent), selection.graph_args()).await?;
     if !graph.is_ok() {
         fetch(services, question, stderr).await?;
@@ -260,12 +271,12 @@ async fn ask(
         graph = hear(services, question, graph_of(selection.intent), selection.graph_args()).await?;
     }
     let graph = succeeded(graph)?;
-    let mut metadata = hear(services, question, CargoKind::Metadata, selection.metadata_args(&rustc.host)).await?;
+    let mut metadata = hear(services, question, CargoKind::Metadata, metadata_args.clone()).await?;
     if !metadata.is_ok() {
         // Packages that the build does not need may be missing for it all the same.
         fetch(services, question, stderr).await?;
         fetched = Fetched::Yes;
-        metadata = hear(services, question, CargoKind::Metadata, selection.metadata_args(&rustc.host)).await?;
+        metadata = hear(services, question, CargoKind::Metadata, metadata_args.clone()).await?;
     }
     let metadata = succeeded(metadata)?;
     let answers = Answers {
@@ -288,22 +299,6 @@ fn graph_of(intent: Intent) -> CargoKind {
     }
 }
 
-async fn probe(
-    services: &Services,
-    question: &Question,
-    config: &Config,
-    rustc: &Rustc,
-) -> Result<Vec<ProbeAnswer>, NoPlan> {
-    let (mut answers, mut known) = (Vec::new(), Vec::new());
-    while let Some(rustflags) = parsed(Probe::next(config, rustc, &known))? {
-        let heard = hear(services, question, CargoKind::Probe, Probe::args(&rustflags)).await?;
-        let heard = succeeded(heard)?;
-        known.push(parsed(Probe::parse(&rustflags, &heard.stdout, &heard.stderr))?);
-        answers.push(ProbeAnswer { rustflags, stdout: heard.stdout, stderr: heard.stderr });
-    }
-    Ok(answers)
-}
-
 /// `cargo fetch`, straight onto the person's terminal. What is wrong with the workspace it says
 /// itself.
 pub async fn fetch(services: &Services, question: &Question, stderr: &OwnedFd) -> Result<(), NoPlan> {
@@ -323,7 +318,8 @@ pub async fn speak(services: &Services, run: &CargoRun, stderr: &OwnedFd) -> Res
     }
 }
 
-fn succeeded(heard: Heard) -> Result<Heard, NoPlan> {
+/// Only an answer that ended well; else in the words of who was asked.
+pub fn succeeded(heard: Heard) -> Result<Heard, NoPlan> {
     match heard.exit {
         Exit::Code(0) => Ok(heard),
         Exit::Code(_) => Err(NoPlan::Said(heard.stderr, exit::CARGO_FAILED)),

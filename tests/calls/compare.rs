@@ -1,7 +1,10 @@
 //! Holds rendered calls against recorded ones. Both are brought to one form first; what that
 //! form leaves out is the list of allowed differences, each with its reason.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use super::{
     cargo::{
@@ -112,7 +115,7 @@ fn plan(project: &Project, recording: &Recording, words: &[&str]) -> Plan {
         lock: &Lock::parse(&lock).expect("a lock"),
         config: &config,
         rustc: &recording.rustc,
-        probe: &project.probe(&config, &recording.rustc),
+        probes: &project.probes(&config, &recording.rustc, &record::targets(words)),
         files: &disk,
         cargo_home: &project.cargo_home,
         toolchain: &sysroot(),
@@ -143,14 +146,22 @@ fn selection(words: &[&str]) -> Selection {
 
 /// cargo's folders inside its target folder, and the mounts that take their place.
 fn places(recording: &Recording) -> Mounts {
-    let profiles = std::fs::read_dir(&recording.target).expect("a target folder").flatten();
-    let pairs = profiles.flat_map(|profile| {
-        let folder = profile.path().display().to_string();
-        [("build", "/vx/build"), ("deps", "/vx/deps")]
-            .map(|(name, fixed)| (format!("{folder}/{name}"), fixed.to_owned()))
-    });
+    let below = |folder: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    };
+    let pairs = |profile: &Path, deps: String| {
+        let folder = profile.display().to_string();
+        [(format!("{folder}/build"), "/vx/build".to_owned()), (format!("{folder}/deps"), deps)]
+    };
+    let mut all = Vec::new();
+    for folder in below(&recording.target) {
+        all.extend(pairs(&folder, "/vx/deps".to_owned()));
+        let triple = folder.file_name().expect("a name").to_string_lossy().into_owned();
+        all.extend(below(&folder).iter().flat_map(|profile| pairs(profile, format!("/vx/deps/{triple}"))));
+    }
     let target = (recording.target.display().to_string(), "/vx/target".to_owned());
-    Mounts::new(pairs.chain([target]).collect())
+    all.push(target);
+    Mounts::new(all)
 }
 
 /// The recorded processes in the common form; a call made twice counts once.

@@ -10,7 +10,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::cargo::probe::{Probe, Rustc};
+use super::cargo::{
+    config::Config,
+    platform::Asked,
+    probe::{Probe, Rustc},
+};
 
 /// A source tree to build.
 pub struct Project {
@@ -121,11 +125,15 @@ impl Project {
     }
 
     /// cargo's probe of rustc, as often as the flags need it.
-    pub fn probe(&self, config: &super::cargo::config::Config, rustc: &Rustc) -> Probe {
+    pub fn probes(&self, config: &Config, rustc: &Rustc, targets: &[String]) -> Vec<(Asked, Probe)> {
+        Asked::all(targets, rustc).into_iter().map(|asked| (asked.clone(), self.probe(config, rustc, &asked))).collect()
+    }
+
+    fn probe(&self, config: &Config, rustc: &Rustc, asked: &Asked) -> Probe {
         let mut known = Vec::new();
-        while let Some(flags) = Probe::next(config, rustc, &known).expect("flags") {
+        while let Some(flags) = Probe::next(asked, config, rustc, &known).expect("flags") {
             let mut command = self.command(&sysroot().join("bin/rustc"));
-            let done = command.args(Probe::args(&flags)).output().expect("rustc runs");
+            let done = command.args(Probe::args(asked, &flags)).output().expect("rustc runs");
             let (stdout, stderr) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
             known.push(Probe::parse(&flags, &stdout, &stderr).expect("an answer"));
         }
@@ -182,6 +190,9 @@ impl Recording {
         graph.env("__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS", "nightly");
         let mut metadata = project.cargo();
         metadata.args(["metadata", "--format-version", "1", "--filter-platform", &rustc.host]);
+        for triple in targets(words) {
+            metadata.args(["--filter-platform", &triple]);
+        }
         if let Some(at) = words.iter().position(|word| *word == "--features") {
             metadata.args(&words[at..at + 2]);
         }
@@ -200,6 +211,11 @@ pub fn command<'a>(words: &'a [&'a str]) -> (&'a str, &'a [&'a str]) {
         [command @ ("check" | "test" | "bench"), rest @ ..] => (command, rest),
         rest => ("build", rest),
     }
+}
+
+/// The triples of `--target=`.
+pub fn targets(words: &[&str]) -> Vec<String> {
+    words.iter().filter_map(|word| word.strip_prefix("--target=")).map(str::to_owned).collect()
 }
 
 /// Writes down what rustc is called with; a compiled script is moved aside and a program put in

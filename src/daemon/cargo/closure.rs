@@ -140,7 +140,7 @@ impl Walk<'_> {
                 self.loads_macros |= is_macro && want != Want::Shared;
                 for output in &dependency.outputs {
                     if wanted(dependency, output, want) {
-                        let at = format!("{}/{}", mounts::DEPS, output.name);
+                        let at = format!("{}/{}", mounts::deps(dependency), output.name);
                         self.files.insert(Placed { unit: dependency.id, name: output.name.clone(), at });
                     }
                 }

@@ -50,6 +50,8 @@ pub struct Config {
     pub notes: Vec<String>,
     environment: BTreeMap<String, String>,
     cwd: PathBuf,
+    /// `--target-dir`.
+    target_dir: Option<PathBuf>,
 }
 
 impl Config {
@@ -63,7 +65,12 @@ impl Config {
         let loaded = config_tree::load(files, cwd, cargo_home)?;
         let mut notes = Vec::new();
         rejections::check(&loaded, cargo_home, environment, &mut notes)?;
-        Ok(Config { tree: loaded.tree, notes, environment: environment.clone(), cwd: cwd.to_owned() })
+        Ok(Config { tree: loaded.tree, notes, environment: environment.clone(), cwd: cwd.to_owned(), target_dir: None })
+    }
+
+    /// The same where the words say where outputs go.
+    pub fn with_target_dir(self, target_dir: Option<PathBuf>) -> Self {
+        Config { target_dir, ..self }
     }
 
     fn variable(&self, name: &str) -> Option<&str> {
@@ -179,6 +186,9 @@ impl Config {
 
     /// Where the person expects the outputs.
     pub fn target_dir(&self, workspace_root: &Path) -> PathBuf {
+        if let Some(dir) = &self.target_dir {
+            return self.cwd.join(dir);
+        }
         if let Some(dir) = self.variable("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
             return self.cwd.join(dir);
         }
@@ -191,6 +201,14 @@ impl Config {
     /// `build.build-dir`.
     pub fn build_dir(&self) -> Option<String> {
         self.text(&["build", "build-dir"]).map(|dir| dir.text)
+    }
+
+    /// The targets of a build whose words name none.
+    pub fn targets(&self) -> Vec<String> {
+        match self.variable("CARGO_BUILD_TARGET") {
+            Some(target) => vec![target.to_owned()],
+            None => self.tree.get(&["build", "target"]).and_then(Node::words).unwrap_or_default(),
+        }
     }
 
     /// What a custom profile inherits, where the configuration says so.

@@ -1,5 +1,6 @@
 //! Merging, priorities and refusals of cargo's configuration.
 
+use super::super::select::Selection;
 use super::*;
 
 fn config(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -65,14 +66,26 @@ fn two_linkers_that_match_are_an_error() {
 }
 
 #[test]
+fn targets_of_words_files_and_variables() {
+    let file = [("/w/a/.cargo/config.toml", "build.target = ['a', 'b']")];
+    let targets = |platforms: &[&str], variables: &[(&str, &str)]| {
+        let platforms = platforms.iter().map(|one| (*one).to_owned()).collect();
+        let selection = Selection { platforms, ..Selection::default() };
+        selection.platforms(&config(&file, variables).expect("a configuration"))
+    };
+    assert_eq!(targets(&[], &[]).expect("targets"), ["a", "b"]);
+    assert_eq!(targets(&[], &[("CARGO_BUILD_TARGET", "c")]).expect("targets"), ["c"]);
+    assert_eq!(targets(&["d"], &[("CARGO_BUILD_TARGET", "c")]).expect("targets"), ["d"]);
+    assert!(targets(&["own.json"], &[]).expect_err("a file").to_string().contains("`own.json`"));
+}
+
+#[test]
 fn what_vx_does_not_follow_is_named() {
     let named = |text: &str, variables: &[(&str, &str)]| match config(&[("/w/a/.cargo/config.toml", text)], variables) {
         Err(ConfigError::Refused { key, .. }) => key,
         other => panic!("accepted: {other:?}"),
     };
     assert_eq!(named("unstable.build-std = ['core']", &[]), "unstable.build-std");
-    assert_eq!(named("build.target = 'x'", &[]), "build.target");
-    assert_eq!(named("", &[("CARGO_BUILD_TARGET", "x")]), "CARGO_BUILD_TARGET");
     assert_eq!(named("", &[("RUSTC", "x")]), "RUSTC");
     assert_eq!(named("registry.credential-provider = ['evil']", &[]), "registry.credential-provider");
     assert_eq!(

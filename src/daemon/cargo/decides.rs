@@ -20,6 +20,7 @@ use super::{
     metadata::Metadata,
     mounts::{self, Mounts},
     outside,
+    platform::Asked,
     select::Selection,
     toolchain::{Environment, Toolchain},
 };
@@ -80,6 +81,8 @@ pub struct Answers {
 /// rustc's answer to one probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeAnswer {
+    /// Of what it was asked.
+    pub asked: Asked,
     /// The rustflags it was asked with.
     pub rustflags: Vec<String>,
     /// Its standard output.
@@ -189,7 +192,7 @@ impl Question {
             .collect();
         let text = |name: &str| files::text(&self.located.root.join(name)).ok();
         let key = json!({
-            "vx-plan": 3,
+            "vx-plan": 4,
             "toolchain": self.toolchain_identity,
             "intent": format!("{:?}", self.selection.intent),
             "words": self.selection.graph_args().iter().map(|word| names.to_fixed(word)).collect::<Vec<_>>(),
@@ -248,6 +251,7 @@ impl Answers {
     /// The same answers with every text changed, as places are replaced or put back.
     pub fn map(self, change: impl Fn(&str) -> String) -> Self {
         let probe = |one: ProbeAnswer| ProbeAnswer {
+            asked: one.asked,
             rustflags: one.rustflags.iter().map(|flag| change(flag)).collect(),
             stdout: change(&one.stdout),
             stderr: change(&one.stderr),

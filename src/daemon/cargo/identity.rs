@@ -34,7 +34,10 @@ pub fn of(plan: &Plan, id: UnitId) -> String {
     fields.add(&format!("{:?} {:?} {:?}", profile.debuginfo, profile.split_debuginfo, profile.strip.flag()));
     fields.add(&format!("{:?} {} {}", profile.codegen_units, profile.debug_assertions, profile.overflow_checks));
     fields.add(&format!("{} {:?}", profile.rpath, unit.lto));
-    fields.add_list(&plan.rustflags);
+    fields.add_list(&plan.platforms.of(unit).rustflags);
+    if let Some(triple) = &unit.platform {
+        fields.add_all(["target", triple]);
+    }
     if unit.is_check() {
         fields.add("check");
     }

@@ -32,6 +32,7 @@ pub mod package;
 pub mod place;
 pub mod placed;
 pub mod plan;
+pub mod platform;
 pub mod probe;
 pub mod process;
 mod rejections;

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::unit::Unit;
+
 /// The workspace.
 pub const WORKSPACE: &str = "/vx/ws";
 /// Registry packages, each in a folder NAME-VERSION.
@@ -23,6 +25,12 @@ pub const BUILD: &str = "/vx/build";
 pub const TARGET: &str = "/vx/target";
 /// The Rust toolchain.
 pub const TOOLCHAIN: &str = "/vx/toolchain";
+
+/// Where a unit's files are for those who depend on it: apart by target, since one crate may be
+/// there for two.
+pub fn deps(unit: &Unit) -> String {
+    unit.platform.as_ref().map_or_else(|| DEPS.to_owned(), |triple| format!("{DEPS}/{triple}"))
+}
 
 /// Which real folder stands behind which mount.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +57,12 @@ impl Mounts {
     /// The same, where texts for the person say `real` for `fixed`.
     pub fn showing(mut self, real: &Path, fixed: &str) -> Self {
         self.by_shown.push((real.to_string_lossy().into_owned(), fixed.to_owned()));
+        self
+    }
+
+    /// The same, where `fixed` lies below another mount that is shown as something else.
+    pub fn showing_first(mut self, real: &Path, fixed: &str) -> Self {
+        self.by_shown.insert(0, (real.to_string_lossy().into_owned(), fixed.to_owned()));
         self
     }
 

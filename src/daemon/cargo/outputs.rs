@@ -16,10 +16,9 @@ pub fn of(plan: &Plan, unit: &Unit) -> Result<Vec<Output>, RenderError> {
             outputs.push(Output { name, path, role });
         }
     };
-    let types = crate_types(unit);
+    let (types, probe) = (crate_types(unit), &plan.platforms.of(unit).probe);
     for crate_type in &types {
-        let (prefix, suffix) = plan
-            .probe
+        let (prefix, suffix) = probe
             .file(crate_type)
             .ok_or_else(|| RenderError::CrateType { unit: unit.label.clone(), crate_type: (*crate_type).to_owned() })?;
         add(format!("{prefix}{stem}{suffix}"), role(crate_type));
@@ -30,7 +29,7 @@ pub fn of(plan: &Plan, unit: &Unit) -> Result<Vec<Output>, RenderError> {
     if unit.profile.split_debuginfo.as_deref() == Some("packed") {
         let linked = |one: &&&str| matches!(**one, "bin" | "dylib" | "cdylib" | "proc-macro");
         for crate_type in types.iter().filter(linked) {
-            if let Some((prefix, suffix)) = plan.probe.file(crate_type) {
+            if let Some((prefix, suffix)) = probe.file(crate_type) {
                 add(format!("{prefix}{stem}{suffix}.dwp"), Role::DebugInfo);
             }
         }

@@ -30,7 +30,13 @@ pub struct Placement {
     pub role: Role,
 }
 
-/// The folder of a profile below the target folder.
+/// A unit's folder below the target folder: of its profile, for another target below that one's.
+pub fn folder(unit: &Unit) -> String {
+    let profile = profile_folder(&unit.profile.name);
+    unit.platform.as_ref().map_or_else(|| profile.to_owned(), |triple| format!("{triple}/{profile}"))
+}
+
+/// The folder of a profile.
 pub fn profile_folder(profile: &str) -> &str {
     match profile {
         "dev" | "test" => "debug",
@@ -52,8 +58,8 @@ pub fn placements(plan: &Plan) -> Vec<Placement> {
             placed.extend(test_program(unit));
             continue;
         }
-        let folder = profile_folder(&unit.profile.name);
-        let folder = if unit.kind == Kind::Example { format!("{folder}/examples") } else { folder.to_owned() };
+        let folder = folder(unit);
+        let folder = if unit.kind == Kind::Example { format!("{folder}/examples") } else { folder };
         for output in &unit.outputs {
             if !is_lifted(unit, output) {
                 continue;
@@ -85,23 +91,25 @@ fn test_program(unit: &Unit) -> impl Iterator<Item = Placement> + '_ {
 
 /// Where cargo keeps what a compiler call leaves.
 fn intermediate(unit: &Unit) -> String {
-    let folder = profile_folder(&unit.profile.name);
+    let folder = folder(unit);
     format!("{folder}/{}", if unit.target.is_example() { "examples" } else { "deps" })
 }
 
 /// Where the program of a package stands for the tests of that package, below the target folder.
 pub fn of_program(plan: &Plan, test: &Unit, name: &str) -> String {
-    let suffix = plan.probe.file("bin").map_or("", |(_, suffix)| suffix);
-    format!("{}/{name}{suffix}", profile_folder(&test.profile.name))
+    let suffix = plan.platforms.of(test).probe.file("bin").map_or("", |(_, suffix)| suffix);
+    format!("{}/{name}{suffix}", folder(test))
 }
 
-/// Whether tests may look for a folder to write to.
-pub fn wants_scratch(plan: &Plan) -> bool {
-    plan.units.iter().any(|unit| unit.target.is_test() || unit.target.is_bench())
+/// The folder that a unit's tests may write to, below the target folder.
+pub fn scratch(unit: &Unit) -> String {
+    unit.platform.as_ref().map_or_else(|| "tmp".to_owned(), |triple| format!("{triple}/tmp"))
 }
 
-/// The folder that tests may write to, below the target folder.
-pub const SCRATCH: &str = "tmp";
+/// The folders that tests may look for.
+pub fn scratches(plan: &Plan) -> BTreeSet<String> {
+    plan.units.iter().filter(|unit| unit.target.is_test() || unit.target.is_bench()).map(scratch).collect()
+}
 
 /// Whether what a unit leaves is placed for a program that reads messages.
 pub fn is_placed(unit: &Unit) -> bool {
@@ -119,7 +127,7 @@ pub fn macros(plan: &Plan) -> Vec<Placement> {
     let placement = |(unit, output): (&Unit, &Output)| Placement {
         unit: unit.id,
         output: output.name.clone(),
-        path: format!("{}/deps/{}", profile_folder(&unit.profile.name), output.name),
+        path: format!("{}/deps/{}", folder(unit), output.name),
         dep_info: None,
         role: output.role,
     };
@@ -135,7 +143,7 @@ fn is_lifted(unit: &Unit, output: &Output) -> bool {
 /// The files of a unit as cargo names them in its messages: where the person has them, and those
 /// that stay intermediate where cargo would have put them.
 pub fn reported(plan: &Plan, unit: &Unit) -> Vec<String> {
-    let folder = plan.target_dir.join(profile_folder(&unit.profile.name));
+    let folder = plan.target_dir.join(folder(unit));
     let path = |output: &Output| match unit.kind {
         Kind::BuildScriptCompile => folder.join("build").join(unit.folder(plan)).join(&unit.target.name),
         Kind::Example if is_lifted(unit, output) => folder.join("examples").join(plain_name(plan, unit, &output.name)),

@@ -22,6 +22,7 @@ use super::{
     outputs,
     package::{self, Package, Source, Surroundings},
     place,
+    platform::{Asked, Platforms},
     probe::{Probe, Rustc},
     select::Selection,
     unit,
@@ -45,6 +46,10 @@ pub enum PlanError {
     TwoSources(String, String),
     #[error("plan the build: {what} of {package} is not supported yet")]
     Unsupported { package: String, what: String },
+    #[error("plan the build: rustc was not asked about {0}")]
+    NotProbed(String),
+    #[error("plan the build: rustc was not asked about the host")]
+    NoProbe,
     #[error("plan the build: profile `{0}` inherits in a circle")]
     ProfileCircle(String),
 }
@@ -63,10 +68,8 @@ pub struct Plan {
     /// Where the person expects the outputs.
     pub target_dir: PathBuf,
     pub rustc: Rustc,
-    pub probe: Probe,
-    /// As calls see them: paths at the fixed mounts.
-    pub rustflags: Vec<String>,
-    pub linker: Option<String>,
+    pub platforms: Platforms,
+    /// As calls see it: paths at the fixed mounts.
     pub env_config: BTreeMap<String, String>,
     /// PROFILE of scripts: `debug` or `release`.
     pub profile_root: &'static str,
@@ -81,8 +84,8 @@ pub struct Sources<'a> {
     pub lock: &'a Lock,
     pub config: &'a Config,
     pub rustc: &'a Rustc,
-    /// The last of cargo's probes.
-    pub probe: &'a Probe,
+    /// cargo's probes, in the order in which they were asked.
+    pub probes: &'a [(Asked, Probe)],
     pub files: &'a dyn Files,
     pub cargo_home: &'a Path,
     /// The person's toolchain, for the way back to real paths.
@@ -104,17 +107,15 @@ impl Plan {
             .showing(&builds, mounts::BUILD)
             .naming(&target_dir, mounts::TARGET);
         let fixed = |text: String| mounts.to_fixed(&text);
-        let host = &sources.rustc.host;
-        let flags = sources.config.rustflags(host, Some(&sources.probe.cfg))?;
+        let platforms = Platforms::new(sources.probes, sources.config, sources.rustc, &mounts)?;
+        let platforms = platforms.ok_or(PlanError::NoProbe)?;
         let mut plan = Plan {
             units: Vec::with_capacity(sources.graph.units.len()),
             roots: sources.graph.roots.iter().copied().map(UnitId).collect(),
             order: sources.graph.order.iter().copied().map(UnitId).collect(),
             target_dir,
             rustc: sources.rustc.clone(),
-            probe: sources.probe.clone(),
-            rustflags: flags.into_iter().map(fixed).collect(),
-            linker: sources.config.linker(host, &sources.probe.cfg)?.map(fixed),
+            platforms,
             env_config: sources.config.env()?.into_iter().map(|(name, value)| (name, fixed(value))).collect(),
             profile_root: profile_root(&sources, &root)?,
             packages,
@@ -133,9 +134,13 @@ impl Plan {
         for (id, unit) in graph.units.iter().enumerate() {
             let package = index[unit.pkg_id.as_str()];
             let links = self.packages[package].links.as_deref();
+            if !self.platforms.has(unit.platform.as_deref()) {
+                return Err(PlanError::NotProbed(unit.platform.clone().unwrap_or_default()));
+            }
+            let triple = unit.platform.as_deref().unwrap_or(&sources.rustc.host);
             let table = links.and_then(|links| {
-                let key = format!("target.{}.{links}", sources.rustc.host);
-                Some((sources.config.links_override(&sources.rustc.host, links)?, key))
+                let key = format!("target.{triple}.{links}");
+                Some((sources.config.links_override(triple, links)?, key))
             });
             let stands_in = match table {
                 Some((table, key)) if unit.mode == Mode::RunCustomBuild => Some(directives::from_table(table, &key)?),
@@ -147,6 +152,7 @@ impl Plan {
                 label: String::new(),
                 kind: unit::kind(unit, flavours[id]),
                 mode: unit.mode,
+                platform: unit.platform.clone(),
                 package,
                 target: unit.target.clone(),
                 profile: unit.profile.clone(),
@@ -172,10 +178,20 @@ impl Plan {
                 self.units[id.0].outputs = outputs::of(self, self.unit(id))?;
             }
         }
+        self.show_folders();
         for (id, links) in links::of_all(self).into_iter().enumerate() {
             self.units[id].links = links;
         }
         Ok(())
+    }
+
+    /// What scripts made for another target lies elsewhere than what was made for the host.
+    fn show_folders(&mut self) {
+        for unit in self.units.iter().filter(|unit| unit.kind == Kind::BuildScriptRun && unit.platform.is_some()) {
+            let real = self.target_dir.join(place::folder(unit)).join("build").join(unit.folder(self));
+            let fixed = format!("{}/{}", mounts::BUILD, unit.folder(self));
+            self.mounts = std::mem::take(&mut self.mounts).showing_first(&real, &fixed);
+        }
     }
 
     pub fn unit(&self, id: UnitId) -> &Unit {
@@ -198,9 +214,6 @@ fn check_supported(unit: &GraphUnit) -> Result<(), PlanError> {
         Mode::Build | Mode::Check | Mode::Test | Mode::Doctest | Mode::RunCustomBuild => {}
         mode => return refuse(format!("mode {mode:?}")),
     }
-    if let Some(platform) = &unit.platform {
-        return refuse(format!("the target {platform}"));
-    }
     if let Some(backend) = &unit.profile.codegen_backend {
         return refuse(format!("the code generator {backend}"));
     }
@@ -214,7 +227,8 @@ fn label(unit: &Unit, package: &Package) -> String {
         Mode::Doctest => " doctest",
         _ => "",
     };
-    format!("{} v{} ({}{way})", package.name, package.version, unit.described())
+    let platform = unit.platform.as_ref().map(|triple| format!(" for {triple}")).unwrap_or_default();
+    format!("{} v{} ({}{way}{platform})", package.name, package.version, unit.described())
 }
 
 /// The packages that were asked for, by cargo's ids.

@@ -6,7 +6,10 @@ use std::str::FromStr;
 
 use cargo_platform::Cfg;
 
-use super::config::{Config, ConfigError};
+use super::{
+    config::{Config, ConfigError},
+    platform::Asked,
+};
 
 /// Why an answer of rustc could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -67,9 +70,10 @@ pub struct Probe {
 
 impl Probe {
     /// The words after `rustc` that ask.
-    pub fn args(rustflags: &[String]) -> Vec<String> {
+    pub fn args(asked: &Asked, rustflags: &[String]) -> Vec<String> {
         let mut args: Vec<String> = ["-", "--crate-name", NAME, "--print=file-names"].map(str::to_owned).into();
         args.extend_from_slice(rustflags);
+        args.extend(asked.target().into_iter().flat_map(|triple| ["--target".to_owned(), triple.to_owned()]));
         for crate_type in CRATE_TYPES {
             args.extend(["--crate-type".to_owned(), crate_type.to_owned()]);
         }
@@ -110,9 +114,14 @@ impl Probe {
 
     /// The rustflags to ask with next, none where `known` already answers: flags may depend on
     /// the target's cfg, which depends on the flags; cargo asks at most twice.
-    pub fn next(config: &Config, rustc: &Rustc, known: &[Probe]) -> Result<Option<Vec<String>>, ProbeError> {
-        let Some(last) = known.last() else { return Ok(Some(config.rustflags(&rustc.host, None)?)) };
-        let flags = config.rustflags(&rustc.host, Some(&last.cfg))?;
+    pub fn next(
+        asked: &Asked,
+        config: &Config,
+        rustc: &Rustc,
+        known: &[Probe],
+    ) -> Result<Option<Vec<String>>, ProbeError> {
+        let Some(last) = known.last() else { return Ok(Some(asked.rustflags(config, rustc, None)?)) };
+        let flags = asked.rustflags(config, rustc, Some(&last.cfg))?;
         Ok((flags != last.rustflags && known.len() < 2).then_some(flags))
     }
 

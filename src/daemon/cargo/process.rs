@@ -14,7 +14,7 @@ use super::{
     diagnostics::Verbosity,
     directives::Directives,
     mounts::TOOLCHAIN,
-    place::profile_folder,
+    place,
     plan::{Kind, Plan, Unit, UnitId},
 };
 
@@ -110,7 +110,7 @@ fn variables(plan: &Plan, unit: &Unit, said: &Said, given: &[(Text, Text)]) -> B
 
 /// What scripts put beside the outputs, the outputs, the toolchain's own, and what the person has.
 fn library_path(plan: &Plan, unit: &Unit, said: &Said, given: &[(Text, Text)]) -> Text {
-    let root = plan.target_dir.join(profile_folder(&unit.profile.name));
+    let root = plan.target_dir.join(place::folder(unit));
     let named = all_said(plan, said).flat_map(|said| &said.library_paths);
     let named: BTreeSet<PathBuf> = named.map(|path| PathBuf::from(plan.shown(path))).collect();
     let mut folders: Vec<PathBuf> = named
@@ -120,7 +120,8 @@ fn library_path(plan: &Plan, unit: &Unit, said: &Said, given: &[(Text, Text)]) -
         .filter(|path| path.starts_with(&root))
         .collect();
     folders.extend([root.clone(), root.join("deps")]);
-    folders.push(plan.mounts.real_path(TOOLCHAIN).join("lib/rustlib").join(&plan.rustc.host).join("lib"));
+    folders
+        .push(plan.mounts.real_path(TOOLCHAIN).join("lib/rustlib").join(&plan.platforms.of(unit).triple).join("lib"));
     let own = given.iter().find(|(name, _)| name.as_str() == Some(LIBRARY_PATH)).map(|(_, value)| value.as_os());
     let own: Vec<PathBuf> = own.into_iter().flat_map(std::env::split_paths).collect();
     if own.starts_with(&folders) {

@@ -39,14 +39,11 @@ pub fn check(
 
 type Rule = (&'static [&'static str], &'static [&'static str], &'static str);
 
-const REFUSED: [Rule; 2] = [
-    (&["build", "target"], &["CARGO_BUILD_TARGET"], "asks for another target; vx builds for the host alone so far"),
-    (
-        &["build", "rustc"],
-        &["RUSTC", "CARGO_BUILD_RUSTC"],
-        "names a compiler; vx takes the toolchain's own, so unset it",
-    ),
-];
+const REFUSED: [Rule; 1] = [(
+    &["build", "rustc"],
+    &["RUSTC", "CARGO_BUILD_RUSTC"],
+    "names a compiler; vx takes the toolchain's own, so unset it",
+)];
 
 const WRAPPERS: [(&[&str], &[&str]); 2] = [
     (&["build", "rustc-wrapper"], &["RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER"]),

@@ -37,7 +37,7 @@ pub fn render(
     if !plan.package(unit).source.is_path() {
         args.extend(["--cap-lints", "allow"].map(str::to_owned));
     }
-    args.extend_from_slice(&plan.rustflags);
+    args.extend_from_slice(&plan.platforms.of(unit).rustflags);
     script_args(plan, unit, scripts, &mut args)?;
     let ambient = if needs.reads_freely { ambient.for_scripts(named) } else { ambient.for_rustc(named) };
     let mut env = environment(plan, unit, scripts, ambient)?;
@@ -136,7 +136,10 @@ fn codegen_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
     }
     if let Some(level) = profile.debuginfo.flag() {
         codegen(format!("debuginfo={level}"));
-        let split = profile.split_debuginfo.as_ref().filter(|split| plan.probe.split_debuginfo.contains(split));
+        let split = profile
+            .split_debuginfo
+            .as_ref()
+            .filter(|split| plan.platforms.of(unit).probe.split_debuginfo.contains(split));
         // Not "unpacked": its files lie beside the outputs under names that differ every time.
         if let Some(split) = split.filter(|split| *split != "unpacked") {
             codegen(format!("split-debuginfo={split}"));
@@ -195,7 +198,10 @@ fn name_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
         args.extend(["-C", "rpath"].map(str::to_owned));
     }
     args.extend(["--out-dir".to_owned(), mounts::OUT.to_owned()]);
-    if let Some(linker) = &plan.linker {
+    if let Some(triple) = &unit.platform {
+        args.extend(["--target".to_owned(), triple.clone()]);
+    }
+    if let Some(linker) = &plan.platforms.of(unit).linker {
         args.extend(["-C".to_owned(), format!("linker={linker}")]);
     }
     // Where cargo would. Whether there is state at that place is the executor's business and
@@ -209,7 +215,11 @@ fn name_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
 }
 
 fn dependency_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
-    args.extend(["-L".to_owned(), format!("dependency={DEPS}")]);
+    args.extend(["-L".to_owned(), format!("dependency={}", mounts::deps(unit))]);
+    if unit.platform.is_some() {
+        // Macros that libraries hand on are found there.
+        args.extend(["-L".to_owned(), format!("dependency={DEPS}")]);
+    }
     for dependency in &unit.dependencies {
         let on = plan.unit(dependency.unit);
         if on.kind == Kind::BuildScriptRun || !on.target.is_linkable() {
@@ -220,7 +230,10 @@ fn dependency_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
         for output in &on.outputs {
             let named = if by_metadata { output.role == Role::Metadata } else { output.role.is_linkable() };
             if named {
-                args.extend(["--extern".to_owned(), format!("{}={DEPS}/{}", dependency.extern_name, output.name)]);
+                args.extend([
+                    "--extern".to_owned(),
+                    format!("{}={}/{}", dependency.extern_name, mounts::deps(on), output.name),
+                ]);
             }
         }
     }
@@ -308,7 +321,7 @@ fn environment(
 
 /// Where tests find their package's programs, and a folder to write to.
 fn test_environment(plan: &Plan, unit: &Unit) -> Vec<(String, String)> {
-    let mut env = vec![("CARGO_TARGET_TMPDIR".to_owned(), format!("{}/tmp", mounts::TARGET))];
+    let mut env = vec![("CARGO_TARGET_TMPDIR".to_owned(), format!("{}/{}", mounts::TARGET, place::scratch(unit)))];
     for program in plan.package(unit).targets.iter().filter(|target| target.is_bin()) {
         let name = &program.name;
         let path = match unit.is_check() {

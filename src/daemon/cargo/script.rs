@@ -37,7 +37,8 @@ pub fn render(
     let mut set = |name: &str, value: &str| drop(env.insert(name.to_owned(), value.to_owned()));
     set("OUT_DIR", &out_dir);
     set("NUM_JOBS", NUM_JOBS);
-    set("TARGET", &plan.rustc.host);
+    let platform = plan.platforms.of(unit);
+    set("TARGET", &platform.triple);
     set("HOST", &plan.rustc.host);
     set("DEBUG", if unit.profile.debuginfo.flag().is_some() { "true" } else { "false" });
     set("OPT_LEVEL", &unit.profile.opt_level);
@@ -45,8 +46,8 @@ pub fn render(
     // Bare words: PATH holds the toolchain.
     set("RUSTC", "rustc");
     set("RUSTDOC", "rustdoc");
-    set("CARGO_ENCODED_RUSTFLAGS", &plan.rustflags.join("\x1f"));
-    if let Some(linker) = &plan.linker {
+    set("CARGO_ENCODED_RUSTFLAGS", &platform.rustflags.join("\x1f"));
+    if let Some(linker) = &platform.linker {
         set("RUSTC_LINKER", linker);
     }
     if let Some(links) = &package.links {
@@ -111,7 +112,7 @@ fn cfg<'a>(plan: &'a Plan, unit: &'a Unit) -> BTreeMap<&'a str, Vec<&'a str>> {
     if unit.profile.debug_assertions {
         found.insert("debug_assertions", Vec::new());
     }
-    for one in &plan.probe.cfg {
+    for one in &plan.platforms.of(unit).probe.cfg {
         match one {
             Cfg::Name(name) if name.as_str() == "debug_assertions" => {}
             Cfg::Name(name) => drop(found.insert(name.as_str(), Vec::new())),

@@ -1,5 +1,9 @@
 //! The words that the person's selection becomes for cargo's own commands.
 
+use std::path::PathBuf;
+
+use super::config::{Config, ConfigError};
+
 /// What the targets are wanted for: which of cargo's commands decides about units.
 #[allow(dead_code, reason = "the words for the others come with what runs them")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,6 +67,20 @@ pub struct Selection {
     pub feature_defaults: FeatureDefaults,
     pub manifest_path: Option<String>,
     pub network: Network,
+    /// `--target`.
+    pub platforms: Vec<String>,
+    /// `--target-dir`, from the person's folder.
+    pub target_dir: Option<PathBuf>,
+    pub rust_version: RustVersion,
+}
+
+/// Whether packages may ask for a newer rustc.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RustVersion {
+    #[default]
+    Obeyed,
+    /// `--ignore-rust-version`.
+    Ignored,
 }
 
 /// `--workspace` with its `--exclude`s.
@@ -127,14 +145,33 @@ impl Selection {
                 TargetChoice::All => "--all-targets".to_owned(),
             });
         }
+        args.extend(self.platforms.iter().map(|triple| format!("--target={triple}")));
+        if self.rust_version == RustVersion::Ignored {
+            args.push("--ignore-rust-version".to_owned());
+        }
         self.common_args(&mut args);
         args
     }
 
+    /// The targets to build for, the configuration's where the words name none; nothing stands for
+    /// the host.
+    pub fn platforms(&self, config: &Config) -> Result<Vec<String>, ConfigError> {
+        let platforms = if self.platforms.is_empty() { config.targets() } else { self.platforms.clone() };
+        match platforms.iter().find(|triple| triple.ends_with(".json")) {
+            Some(file) => Err(ConfigError::refused(
+                "build.target",
+                format!("or --target is the file `{file}`; vx builds for targets that rustc knows by name"),
+            )),
+            None => Ok(platforms),
+        }
+    }
+
     /// For `cargo metadata --format-version 1`: without the filter it wants packages of other
     /// platforms, which may never have been fetched.
-    pub fn metadata_args(&self, host: &str) -> Vec<String> {
-        let mut args = vec![format!("--filter-platform={host}")];
+    pub fn metadata_args(&self, host: &str, platforms: &[String]) -> Vec<String> {
+        let platforms = platforms.iter().map(String::as_str).filter(|triple| *triple != host);
+        let filter = |triple| format!("--filter-platform={triple}");
+        let mut args: Vec<String> = std::iter::once(host).chain(platforms).map(filter).collect();
         self.common_args(&mut args);
         args
     }
@@ -195,15 +232,18 @@ mod tests {
             feature_defaults: FeatureDefaults::NoDefault,
             manifest_path: Some("m/Cargo.toml".to_owned()),
             network: Network::Frozen,
+            platforms: vec!["t".to_owned()],
+            target_dir: None,
+            rust_version: RustVersion::Ignored,
         };
         assert_eq!(
             selection.graph_args().join(" "),
-            "--profile=fast --package=a --workspace --exclude=b --bin=x --lib --tests --features=f g --no-default-features \
+            "--profile=fast --package=a --workspace --exclude=b --bin=x --lib --tests --target=t --ignore-rust-version --features=f g --no-default-features \
              --manifest-path=m/Cargo.toml --offline --locked"
         );
         assert_eq!(
-            selection.metadata_args("h").join(" "),
-            "--filter-platform=h --features=f g --no-default-features --manifest-path=m/Cargo.toml --offline --locked"
+            selection.metadata_args("h", &["h".to_owned(), "t".to_owned()]).join(" "),
+            "--filter-platform=h --filter-platform=t --features=f g --no-default-features --manifest-path=m/Cargo.toml --offline --locked"
         );
         assert_eq!(selection.fetch_args().join(" "), "--manifest-path=m/Cargo.toml --frozen");
         assert_eq!(Selection::default().graph_args(), ["--offline"]);

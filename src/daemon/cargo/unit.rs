@@ -55,6 +55,8 @@ pub struct Unit {
     pub kind: Kind,
     /// cargo's mode; of test flavours [`Mode::Check`] alone says that they are not to be run.
     pub mode: Mode,
+    /// The triple of `--target`; none for the host in a build without, and for what runs in the build.
+    pub platform: Option<String>,
     /// Index into [`Plan::packages`].
     pub package: usize,
     pub target: Target,

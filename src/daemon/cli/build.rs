@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{
-    groups::{FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, ProfileArgs},
+    groups::{FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, PlatformArgs, ProfileArgs},
     request::{Request, Then},
     targets::TargetArgs,
 };
@@ -21,6 +21,8 @@ pub struct BuildArgs {
     #[command(flatten)]
     profile: ProfileArgs,
     #[command(flatten)]
+    platform: PlatformArgs,
+    #[command(flatten)]
     jobs: JobArgs,
     #[command(flatten)]
     manifest: ManifestArgs,
@@ -31,7 +33,7 @@ pub struct BuildArgs {
 impl BuildArgs {
     /// What is asked for by a word of this intent.
     pub fn request(self, intent: Intent) -> Request {
-        let BuildArgs { packages, targets, features, profile, jobs, manifest, output } = self;
-        Request { intent, packages, targets, features, profile, manifest, jobs, output, then: Then::Nothing }
+        let BuildArgs { packages, targets, features, profile, platform, jobs, manifest, output } = self;
+        Request { intent, packages, targets, features, profile, platform, manifest, jobs, output, then: Then::Nothing }
     }
 }

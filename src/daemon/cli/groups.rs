@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, ValueHint};
 
 use crate::cargo::{
     messages::{Format, JsonDiagnostics, Messages, Rendering},
-    select::{FeatureDefaults, Network, ProfileChoice, Workspace},
+    select::{FeatureDefaults, Network, ProfileChoice, RustVersion, Workspace},
 };
 
 /// The values of `--message-format`.
@@ -123,6 +123,27 @@ impl ManifestArgs {
     /// `--manifest-path` for cargo, where the person gave one; `found` is the manifest that it is.
     pub fn for_cargo(&self, found: &Path) -> Option<String> {
         self.manifest_path.as_ref().map(|_| found.to_string_lossy().into_owned())
+    }
+}
+
+/// For which targets, and where outputs go.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PlatformArgs {
+    /// For the target triple
+    #[arg(long = "target", value_name = "TRIPLE", value_hint = ValueHint::Other)]
+    pub platforms: Vec<String>,
+    /// Directory for all generated artifacts
+    #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
+    pub target_dir: Option<PathBuf>,
+    /// Ignore `rust-version` specification in packages
+    #[arg(long)]
+    ignore_rust_version: bool,
+}
+
+impl PlatformArgs {
+    /// Whether packages may ask for a newer rustc.
+    pub fn rust_version(&self) -> RustVersion {
+        if self.ignore_rust_version { RustVersion::Ignored } else { RustVersion::Obeyed }
     }
 }
 

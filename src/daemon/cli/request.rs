@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    groups::{FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, ProfileArgs},
+    groups::{FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, PlatformArgs, ProfileArgs},
     targets::TargetArgs,
 };
 use crate::cargo::select::{Intent, Selection};
@@ -19,6 +19,7 @@ pub struct Request {
     pub targets: TargetArgs,
     pub features: FeatureArgs,
     pub profile: ProfileArgs,
+    pub platform: PlatformArgs,
     pub manifest: ManifestArgs,
     pub jobs: JobArgs,
     pub output: OutputArgs,
@@ -52,6 +53,9 @@ impl Request {
             feature_defaults: self.features.defaults(),
             manifest_path: self.manifest.for_cargo(manifest),
             network: self.manifest.network(),
+            platforms: self.platform.platforms.clone(),
+            target_dir: self.platform.target_dir.clone(),
+            rust_version: self.platform.rust_version(),
         }
     }
 }

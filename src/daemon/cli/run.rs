@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Args, ValueHint};
 
 use super::{
-    groups::{FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, ProfileArgs},
+    groups::{FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, PlatformArgs, ProfileArgs},
     request::{Request, Then},
     targets::TargetArgs,
 };
@@ -28,6 +28,8 @@ pub struct RunArgs {
     #[command(flatten)]
     profile: ProfileArgs,
     #[command(flatten)]
+    platform: PlatformArgs,
+    #[command(flatten)]
     jobs: JobArgs,
     #[command(flatten)]
     manifest: ManifestArgs,
@@ -41,13 +43,14 @@ pub struct RunArgs {
 impl RunArgs {
     /// What is asked for.
     pub fn request(self) -> Request {
-        let RunArgs { package, bin, example, features, profile, jobs, manifest, output, args } = self;
+        let RunArgs { package, bin, example, features, profile, platform, jobs, manifest, output, args } = self;
         Request {
             intent: Intent::Build,
             packages: PackageArgs::only(package),
             targets: TargetArgs::named(bin, example),
             features,
             profile,
+            platform,
             manifest,
             jobs,
             output,
