@@ -8,6 +8,7 @@ mod calls;
 mod checklist;
 mod clean;
 mod client;
+mod clippy;
 mod control;
 mod crash;
 mod exceptions;

@@ -30,6 +30,7 @@ complete -c vx -n "__fish_vx_needs_command" -f -a "build" -d 'Compile the packag
 complete -c vx -n "__fish_vx_needs_command" -f -a "b" -d 'Compile the packages of a workspace and what they depend on'
 complete -c vx -n "__fish_vx_needs_command" -f -a "check" -d 'Find the errors in the packages of a workspace without making programs of them'
 complete -c vx -n "__fish_vx_needs_command" -f -a "c" -d 'Find the errors in the packages of a workspace without making programs of them'
+complete -c vx -n "__fish_vx_needs_command" -f -a "clippy" -d 'Find errors as `check` does, and lint the members of the workspace with clippy'
 complete -c vx -n "__fish_vx_needs_command" -f -a "run" -d 'Compile a program of the workspace and run it'
 complete -c vx -n "__fish_vx_needs_command" -f -a "r" -d 'Compile a program of the workspace and run it'
 complete -c vx -n "__fish_vx_needs_command" -f -a "fetch" -d 'Fetch what a workspace depends on'
@@ -190,6 +191,45 @@ complete -c vx -n "__fish_vx_using_subcommand c" -l frozen -d '--locked and --of
 complete -c vx -n "__fish_vx_using_subcommand c" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c vx -n "__fish_vx_using_subcommand c" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
 complete -c vx -n "__fish_vx_using_subcommand c" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -s p -l package -d 'Only this package (see `cargo help pkgid`)' -r -f
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l exclude -d 'Exclude packages' -r -f
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l bin -d 'Only the specified binary' -r -f
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l example -d 'Only the specified example' -r -f
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l test -d 'Only the specified test target' -r -f
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l bench -d 'Only the specified bench target' -r -f
+complete -c vx -n "__fish_vx_using_subcommand clippy" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l target -d 'For the target triple' -r -f
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
+complete -c vx -n "__fish_vx_using_subcommand clippy" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l message-format -d 'Form of messages' -r -f -a "human\t''
+short\t''
+json\t''
+json-diagnostic-short\t''
+json-diagnostic-rendered-ansi\t''
+json-render-diagnostics\t''"
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l color -d 'Colours in what is said' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l workspace -l all -d 'All packages of the workspace'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l lib -d 'Only this package\'s library'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l bins -d 'All binaries'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l examples -d 'All examples'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l tests -d 'All targets that have `test = true` set'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l benches -d 'All targets that have `bench = true` set'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l all-targets -d 'All targets'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l all-features -d 'Activate all available features'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l no-default-features -d 'Do not activate the `default` feature'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l locked -d 'Assert that Cargo.lock stays as it is'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l offline -d 'Do not access the network'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l frozen -d '--locked and --offline'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l no-deps -d 'Lint only the chosen packages, not the members that they depend on'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand run" -s p -l package -d 'Package with the program (see `cargo help pkgid`)' -r -f
 complete -c vx -n "__fish_vx_using_subcommand run" -l bin -d 'The binary to run' -r -f
 complete -c vx -n "__fish_vx_using_subcommand run" -l example -d 'The example to run' -r -f
@@ -280,12 +320,13 @@ complete -c vx -n "__fish_vx_using_subcommand why" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand audit" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand audit" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand ping" -s h -l help -d 'Print help'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "check" -d 'Find the errors in the packages of a workspace without making programs of them'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "run" -d 'Compile a program of the workspace and run it'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "fetch" -d 'Fetch what a workspace depends on'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "clean" -d 'Remove what was built in a workspace'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "ping" -d 'Ask whether the daemon is there'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check run fetch clean why audit ping help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "check" -d 'Find the errors in the packages of a workspace without making programs of them'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "clippy" -d 'Find errors as `check` does, and lint the members of the workspace with clippy'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "run" -d 'Compile a program of the workspace and run it'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "fetch" -d 'Fetch what a workspace depends on'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "clean" -d 'Remove what was built in a workspace'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "ping" -d 'Ask whether the daemon is there'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -11,7 +11,7 @@ use shared::{
 use crate::{
     after::{self, Built, Next},
     cargo::{
-        config,
+        clippy, config,
         decides::Question,
         diagnostics::{self, Verbosity, Voice},
         environment::Ambient,
@@ -196,6 +196,11 @@ pub fn prepare(session: &mut Session, request: &Request) -> Result<(Question, Lo
         .map_err(|err| usage(&err.to_string()))?;
     let look = Look::resolve(&request.output, &config, environment, surface).map_err(|what| usage(&what))?;
     session.output.colour = look.colour;
+    if request.clippy.is_some()
+        && let Some(obstacle) = clippy::obstacle(&toolchain.path, &located.root, environment)
+    {
+        return Err(NoPlan::Failure(obstacle, exit::FAILED));
+    }
     let selection = request.selection(&located.manifest);
     let question = Question {
         located,

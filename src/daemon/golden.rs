@@ -66,6 +66,7 @@ fn plan(fixture: &Fixture, graph: &RawValue) -> Plan {
         files: &fixture.manifests,
         cargo_home: home,
         toolchain: Path::new("/opt/rust"),
+        environment: &BTreeMap::new(),
     })
     .expect("a plan")
 }

@@ -230,6 +230,7 @@ async fn run_word(
         Word::Build(args) => Work::Build(Box::new(args.request(Intent::Build))),
         Word::Check(args) => Work::Build(Box::new(args.request(Intent::Check))),
         Word::Run(args) => Work::Build(Box::new(args.request())),
+        Word::Clippy(args) => Work::Build(Box::new(args.request())),
         Word::Fetch(args) => Work::Fetch(args),
         Word::Clean(args) => Work::Clean(args),
     };

@@ -217,6 +217,7 @@ fn build_plan(question: &Question, config: &Config, disk: &Disk, answers: &Answe
         files: disk,
         cargo_home: &question.toolchain.cargo_home,
         toolchain: &question.toolchain.path,
+        environment: &question.environment,
     };
     parsed(Plan::new(sources))
 }

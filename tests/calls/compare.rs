@@ -119,6 +119,7 @@ fn plan(project: &Project, recording: &Recording, words: &[&str]) -> Plan {
         files: &disk,
         cargo_home: &project.cargo_home,
         toolchain: &sysroot(),
+        environment: &BTreeMap::new(),
     });
     plan.expect("a plan")
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use shared::digest::{Digest, Function};
 
 use super::{
-    LOCK_FILE, MANIFEST,
+    LOCK_FILE, MANIFEST, clippy,
     diagnostics::Verbosity,
     files::{self, Disk},
     locate::Located,
@@ -195,6 +195,7 @@ impl Question {
             "vx-plan": 4,
             "toolchain": self.toolchain_identity,
             "intent": format!("{:?}", self.selection.intent),
+            "clippy": self.selection.clippy.as_ref().map(|words| (words, self.environment.get(clippy::CONFIGURATION))),
             "words": self.selection.graph_args().iter().map(|word| names.to_fixed(word)).collect::<Vec<_>>(),
             "cwd": relative(&self.cwd),
             "manifest": relative(&self.located.manifest),

@@ -131,7 +131,7 @@ impl Voice {
     fn close(&self, plan: &Plan, unit: &Unit, end: &End, tally: &Tally, outside: Option<String>, out: &mut String) {
         let package = plan.package(unit);
         if tally.warnings > 0 && self.verbosity > Verbosity::Quiet {
-            self.report("warning", &generated(package, unit, tally), out);
+            self.report("warning", &generated(plan, unit, tally), out);
         }
         if let Some(path) = outside.filter(|_| !matches!(end, End::Succeeded(_))) {
             let text = unshown::note(package, &path);
@@ -270,14 +270,19 @@ pub fn named(package: &Package, unit: &Unit) -> String {
     format!("`{}` ({})", package.name, unit.described())
 }
 
-fn generated(package: &Package, unit: &Unit, tally: &Tally) -> String {
+fn generated(plan: &Plan, unit: &Unit, tally: &Tally) -> String {
+    let package = plan.package(unit);
     let mut text = format!("{} generated", named(package, unit));
     text.push_str(&counted(" ", tally.warnings, "warning", ""));
     text.push_str(&counted(" (", tally.duplicates, "duplicate", ")"));
     let can_fix = package.source.is_path() && unit.kind != Kind::BuildScriptCompile;
     if can_fix && tally.errors == 0 && tally.fixable > 0 {
         let tests = if unit.is_test_of_other() { " --tests" } else { "" };
-        let command = format!("cargo fix --{} -p {}{tests}", unit.target.described(), package.name);
+        let (fix, words) = match &plan.clippy {
+            Some(clippy) => ("clippy --fix", clippy.advice()),
+            None => ("fix", String::new()),
+        };
+        let command = format!("cargo {fix} --{} -p {}{tests}{words}", unit.target.described(), package.name);
         let _ = write!(text, " (run `{command}` to apply");
         text.push_str(&counted(" ", tally.fixable, "suggestion", ")"));
     }

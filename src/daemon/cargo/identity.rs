@@ -41,6 +41,10 @@ pub fn of(plan: &Plan, id: UnitId) -> String {
     if unit.is_check() {
         fields.add("check");
     }
+    // What the driver keeps between compilations is not for rustc.
+    if plan.lints(unit) {
+        fields.add("clippy");
+    }
     for dependency in &unit.dependencies {
         fields.add_all([&dependency.extern_name, &plan.unit(dependency.unit).hash]);
     }

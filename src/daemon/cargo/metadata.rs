@@ -21,6 +21,9 @@ pub enum MetadataError {
 pub struct Metadata {
     pub packages: Vec<MetadataPackage>,
     pub workspace_root: String,
+    /// Ids of the members.
+    #[serde(default)]
+    pub workspace_members: Vec<String>,
 }
 
 /// One package of the resolve.

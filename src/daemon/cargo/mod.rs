@@ -7,6 +7,7 @@
 //! `messages` (what came back) → `place` (what the person gets).
 
 pub mod call;
+pub mod clippy;
 mod closure;
 pub mod config;
 mod config_tree;

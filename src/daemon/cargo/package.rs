@@ -50,6 +50,8 @@ pub struct Package {
     /// cargo's own id, as in its machine-readable messages.
     pub id: String,
     pub source: Source,
+    /// Of the workspace, not only in its folder.
+    pub is_member: bool,
     /// Where calls see its root.
     pub mount: String,
     /// Where its root is for the person.
@@ -115,6 +117,8 @@ pub struct Surroundings<'a> {
 /// What only its manifest says.
 #[derive(Debug, Default)]
 pub struct Said {
+    /// Whether the workspace's manifest says so, too.
+    pub is_member: bool,
     /// Arguments from `[lints]`.
     pub lints: Vec<String>,
     /// Targets with `harness = false`.
@@ -132,6 +136,7 @@ pub fn place(package: &MetadataPackage, said: Said, around: &Surroundings<'_>) -
         version: package.version.clone(),
         id: package.id.clone(),
         source,
+        is_member: said.is_member,
         mount,
         real,
         input,

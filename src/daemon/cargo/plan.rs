@@ -10,6 +10,7 @@ use std::{
 pub use super::unit::{Dependency, Kind, Unit, UnitId};
 use super::{
     call::RenderError,
+    clippy::Clippy,
     config::{Config, ConfigError},
     directives::{self, DirectiveError},
     files::Files,
@@ -25,6 +26,7 @@ use super::{
     platform::{Asked, Platforms},
     probe::{Probe, Rustc},
     select::Selection,
+    toolchain::Environment,
     unit,
     unit_graph::{GraphUnit, Mode, UnitGraph},
 };
@@ -73,6 +75,8 @@ pub struct Plan {
     pub env_config: BTreeMap<String, String>,
     /// PROFILE of scripts: `debug` or `release`.
     pub profile_root: &'static str,
+    /// How the members are linted, if they are.
+    pub clippy: Option<Clippy>,
 }
 
 /// What a plan is made of.
@@ -90,6 +94,8 @@ pub struct Sources<'a> {
     pub cargo_home: &'a Path,
     /// The person's toolchain, for the way back to real paths.
     pub toolchain: &'a Path,
+    /// The person's variables.
+    pub environment: &'a Environment,
 }
 
 impl Plan {
@@ -109,6 +115,7 @@ impl Plan {
         let fixed = |text: String| mounts.to_fixed(&text);
         let platforms = Platforms::new(sources.probes, sources.config, sources.rustc, &mounts)?;
         let platforms = platforms.ok_or(PlanError::NoProbe)?;
+        let words = sources.selection.clippy.as_deref();
         let mut plan = Plan {
             units: Vec::with_capacity(sources.graph.units.len()),
             roots: sources.graph.roots.iter().copied().map(UnitId).collect(),
@@ -118,6 +125,7 @@ impl Plan {
             platforms,
             env_config: sources.config.env()?.into_iter().map(|(name, value)| (name, fixed(value))).collect(),
             profile_root: profile_root(&sources, &root)?,
+            clippy: words.map(|words| Clippy::new(words, sources.environment, &mounts)),
             packages,
             mounts,
             workspace_root: root,
@@ -198,6 +206,11 @@ impl Plan {
         &self.units[id.0]
     }
 
+    /// Whether a unit is compiled by clippy's driver.
+    pub fn lints(&self, unit: &Unit) -> bool {
+        self.clippy.is_some() && self.package(unit).is_member
+    }
+
     pub fn package(&self, unit: &Unit) -> &Package {
         &self.packages[unit.package]
     }
@@ -255,6 +268,7 @@ fn packages<'a>(sources: &'a Sources<'_>, root: &Path) -> Result<(Vec<Package>, 
     let around =
         Surroundings { workspace_root: root, cargo_home: sources.cargo_home, lock: sources.lock, outside: &outside };
     let selected = selected(&sources.graph);
+    let members: HashSet<&str> = sources.metadata.workspace_members.iter().map(String::as_str).collect();
     let mut placed: Vec<Package> = Vec::with_capacity(used.len());
     let mut index = HashMap::with_capacity(used.len());
     let mut taken = HashSet::new();
@@ -264,7 +278,8 @@ fn packages<'a>(sources: &'a Sources<'_>, root: &Path) -> Result<(Vec<Package>, 
             true => manifest::without_harness(sources.files, manifest)?,
             false => Vec::new(),
         };
-        let said = package::Said { lints: manifest::lints(sources.files, manifest)?, without_harness };
+        let is_member = members.contains(package.id.as_str());
+        let said = package::Said { is_member, lints: manifest::lints(sources.files, manifest)?, without_harness };
         let one = package::place(package, said, &around);
         if !taken.insert(one.mount.clone()) {
             return Err(PlanError::TwoSources(one.name, one.version));

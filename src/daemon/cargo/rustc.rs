@@ -42,7 +42,7 @@ pub fn render(
     let ambient = if needs.reads_freely { ambient.for_scripts(named) } else { ambient.for_rustc(named) };
     let mut env = environment(plan, unit, scripts, ambient)?;
     let places = own_places(plan, unit, named, &mut env);
-    Ok(Call {
+    let mut call = Call {
         program: format!("{}/bin/rustc", mounts::TOOLCHAIN),
         args,
         env,
@@ -54,7 +54,11 @@ pub fn render(
         granted: Granted::default(),
         programs: BTreeMap::new(),
         needs,
-    })
+    };
+    if let Some(clippy) = plan.clippy.as_ref().filter(|_| plan.lints(unit)) {
+        clippy.take(&mut call);
+    }
+    Ok(call)
 }
 
 /// Has rustc draw its diagnostics in one line each: another call, with a key of its own.

@@ -72,6 +72,8 @@ pub struct Selection {
     /// `--target-dir`, from the person's folder.
     pub target_dir: Option<PathBuf>,
     pub rust_version: RustVersion,
+    /// The words for clippy, where it lints the members.
+    pub clippy: Option<Vec<String>>,
 }
 
 /// Whether packages may ask for a newer rustc.
@@ -235,6 +237,7 @@ mod tests {
             platforms: vec!["t".to_owned()],
             target_dir: None,
             rust_version: RustVersion::Ignored,
+            clippy: None,
         };
         assert_eq!(
             selection.graph_args().join(" "),

@@ -34,6 +34,18 @@ impl BuildArgs {
     /// What is asked for by a word of this intent.
     pub fn request(self, intent: Intent) -> Request {
         let BuildArgs { packages, targets, features, profile, platform, jobs, manifest, output } = self;
-        Request { intent, packages, targets, features, profile, platform, manifest, jobs, output, then: Then::Nothing }
+        Request {
+            intent,
+            packages,
+            targets,
+            features,
+            profile,
+            platform,
+            manifest,
+            jobs,
+            output,
+            then: Then::Nothing,
+            clippy: None,
+        }
     }
 }

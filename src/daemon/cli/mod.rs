@@ -4,6 +4,7 @@
 mod audit;
 mod build;
 mod clean;
+mod clippy;
 #[cfg(test)]
 mod completions;
 mod fetch;
@@ -17,6 +18,7 @@ mod words;
 pub use audit::AuditArgs;
 pub use build::BuildArgs;
 pub use clean::CleanArgs;
+pub use clippy::ClippyArgs;
 pub use fetch::FetchArgs;
 pub use request::{Request, Then};
 pub use run::RunArgs;

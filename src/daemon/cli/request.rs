@@ -24,6 +24,8 @@ pub struct Request {
     pub jobs: JobArgs,
     pub output: OutputArgs,
     pub then: Then,
+    /// The words for clippy, where it takes rustc's place.
+    pub clippy: Option<Vec<String>>,
 }
 
 /// What follows when everything is built.
@@ -56,6 +58,7 @@ impl Request {
             platforms: self.platform.platforms.clone(),
             target_dir: self.platform.target_dir.clone(),
             rust_version: self.platform.rust_version(),
+            clippy: self.clippy.clone(),
         }
     }
 }

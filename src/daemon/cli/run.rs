@@ -55,6 +55,7 @@ impl RunArgs {
             jobs,
             output,
             then: Then::Run(args),
+            clippy: None,
         }
     }
 }

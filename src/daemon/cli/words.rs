@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand, error::ErrorKind};
 use shared::{fault::exit, wire::text::Text};
 
-use super::{AuditArgs, BuildArgs, CleanArgs, FetchArgs, RunArgs, WhyArgs};
+use super::{AuditArgs, BuildArgs, CleanArgs, ClippyArgs, FetchArgs, RunArgs, WhyArgs};
 
 /// Builds Cargo workspaces through the services of this machine.
 #[derive(Debug, Parser)]
@@ -22,6 +22,8 @@ pub enum Word {
     /// Find the errors in the packages of a workspace without making programs of them
     #[command(visible_alias = "c")]
     Check(Box<BuildArgs>),
+    /// Find errors as `check` does, and lint the members of the workspace with clippy
+    Clippy(Box<ClippyArgs>),
     /// Compile a program of the workspace and run it
     #[command(visible_alias = "r")]
     Run(Box<RunArgs>),
@@ -49,7 +51,7 @@ pub struct Answer {
 }
 
 /// Words of cargo's: used wrongly they exit as cargo does.
-const CARGO_WORDS: [&str; 8] = ["build", "b", "check", "c", "run", "r", "fetch", "clean"];
+const CARGO_WORDS: [&str; 9] = ["build", "b", "check", "c", "run", "r", "clippy", "fetch", "clean"];
 
 const STYLES: clap::builder::Styles = clap::builder::Styles::plain();
 

@@ -249,6 +249,12 @@ impl Runner<'_> {
             known.package = Some(path.clone());
             self.declared(one, path, streams, &mut known);
         }
+        if let (Some(clippy), Source::Member { path }) = (&self.plan.clippy, &self.plan.package(one).source)
+            && self.plan.lints(one)
+            && one.kind != Kind::BuildScriptRun
+        {
+            known.declared = clippy.looks_for(path);
+        }
         known
     }
 
