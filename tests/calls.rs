@@ -29,6 +29,41 @@ fn assert_same(project: &Project, words: &[&str], least: usize) {
     assert!(outcome.total >= least, "only {} calls were recorded", outcome.total);
 }
 
+/// What each of the many projects is asked for.
+const MODES: [&[&str]; 5] =
+    [&[], &["--release"], &["check", "--all-targets"], &["test"], &["--target=x86_64-unknown-linux-gnu"]];
+
+/// `benches/calls`: the projects of its list, all modes of each; says what differs and goes on.
+#[test]
+#[ignore = "benches/calls runs it"]
+fn every_project() {
+    let only = std::env::var("CALLS_OF").unwrap_or_default();
+    let only: Vec<&str> = only.split_whitespace().collect();
+    let list = include_str!("../benches/calls.list").lines().filter(|line| !line.starts_with('#'));
+    let listed = list.filter_map(|line| line.split_once(' '));
+    let (mut equal, mut total, mut projects) = (0, 0, 0);
+    for (name, version) in listed.filter(|(name, _)| only.is_empty() || only.contains(name)) {
+        let project = Project::fetched(name, version);
+        let mut compared = 0;
+        for words in MODES {
+            let outcome = match Recording::try_of(&project, words) {
+                Ok(recording) => compare::all(&project, &recording, words),
+                Err(said) => {
+                    println!("{name} {words:?}: cargo says {}", said.trim());
+                    continue;
+                }
+            };
+            println!("{name} {words:?}: {} of {} calls equal", outcome.equal, outcome.total);
+            outcome.differences.iter().for_each(|one| println!("{one}\n"));
+            (equal, total, compared) = (equal + outcome.equal, total + outcome.total, compared + 1);
+        }
+        projects += usize::from(compared > 0);
+        project.forget();
+    }
+    println!("{equal} of {total} calls equal in {projects} projects");
+    assert_eq!(equal, total);
+}
+
 #[test]
 fn ripgrep_dev() {
     assert_same(&Project::from_registry("ripgrep", "15.2.0"), &[], 50);

@@ -2,13 +2,15 @@
 //! working folder and environment, written down by small shell programs in their place.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
+
+use serde_json::Value;
 
 use super::cargo::{
     config::Config,
@@ -72,7 +74,7 @@ impl Project {
     pub fn from_registry(name: &str, version: &str) -> Project {
         let folder = format!("{name}-{version}");
         let root = base().join("src").join(&folder);
-        if !root.join("Cargo.lock").exists() {
+        if !root.join("Cargo.toml").exists() {
             let archive = archive(&folder).unwrap_or_else(|| {
                 // Looking at a package makes cargo fetch it, and nothing else.
                 let spec = format!("{name}@{version}");
@@ -85,6 +87,26 @@ impl Project {
             assert!(done.success(), "tar has unpacked {folder}");
         }
         Project { name: folder, root, variables: BTreeMap::new(), cargo_home: cargo_home(), stamp: String::new() }
+    }
+
+    /// The same with all that it depends on, locked if it was published without a lock file.
+    pub fn fetched(name: &str, version: &str) -> Project {
+        let project = Project::from_registry(name, version);
+        // The person's own cargo, which knows the way to the registry.
+        let mut fetch = Command::new("cargo");
+        fetch.args(["fetch", "-q"]).current_dir(&project.root).stdin(Stdio::null());
+        let done = fetch.status().expect("cargo runs");
+        assert!(done.success(), "cargo fetches what {name} depends on");
+        project
+    }
+
+    /// Takes its recordings away.
+    pub fn forget(&self) {
+        for entry in fs::read_dir(base()).expect("the folder of builds").flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&format!("{}-", self.name)) {
+                fs::remove_dir_all(entry.path()).expect("a recording");
+            }
+        }
     }
 
     /// A tree written by the test itself, whose `repo` is made a git repository; `REPO` in its
@@ -109,6 +131,12 @@ impl Project {
         files.hash(&mut hasher);
         let stamp = format!("{:016x}", hasher.finish());
         Project { name: name.to_owned(), root: root.join("ws"), variables, cargo_home, stamp }
+    }
+
+    /// Where a recording is kept. Another compiler makes other calls: a folder for each.
+    pub fn folder(&self, words: &[&str], rustc: &Rustc) -> PathBuf {
+        let (name, stamp) = (self.name.replace(' ', "_"), &self.stamp);
+        base().join(format!("{name}-{}-{}{stamp}", words.join("").replace(['-', '='], ""), rustc.version))
     }
 
     /// A command with nothing of this process's environment.
@@ -166,24 +194,17 @@ impl Recording {
     /// Builds with cargo where that has not been done yet, and reads what was recorded. The first of
     /// the words is cargo's command, if it is not `build`.
     pub fn of(project: &Project, words: &[&str]) -> Recording {
+        Recording::try_of(project, words).unwrap_or_else(|said| panic!("{} {words:?}: {said}", project.name))
+    }
+
+    /// The same, or what cargo said.
+    pub fn try_of(project: &Project, words: &[&str]) -> Result<Recording, String> {
         let (command, rest) = command(words);
-        let version = project.command(&sysroot().join("bin/rustc")).args(Rustc::ARGS).output().expect("rustc runs");
-        let rustc = Rustc::parse(&String::from_utf8_lossy(&version.stdout)).expect("a version");
-        // Another compiler makes other calls: a folder for each.
-        let words_name = words.join("").replace(['-', '='], "");
-        let words_name = if command == "build" { words_name } else { format!("-{words_name}") };
-        let folder =
-            base().join(format!("{}{words_name}-{}{}", project.name.replace(' ', "_"), rustc.version, project.stamp));
+        let version = output(project.command(&sysroot().join("bin/rustc")).args(Rustc::ARGS))?;
+        let rustc = Rustc::parse(&String::from_utf8_lossy(&version)).map_err(|err| err.to_string())?;
+        let folder = project.folder(words, &rustc);
         let (target, records) = (folder.join("target"), folder.join("records"));
         fs::create_dir_all(&records).expect("a folder");
-        let wrapper = write_wrapper(&folder, &records);
-        let mut build = project.cargo();
-        build.arg(command).args(rest);
-        // What is compiled is not to be run.
-        build.args(matches!(command, "test" | "bench").then_some("--no-run"));
-        build.arg("-q").env("CARGO_TARGET_DIR", &target).env("RUSTC_WRAPPER", wrapper);
-        let done = build.output().expect("cargo runs");
-        assert!(done.status.success(), "cargo builds {}: {}", project.name, String::from_utf8_lossy(&done.stderr));
         fs::create_dir_all(base().join("query")).expect("a folder");
         let mut graph = project.cargo();
         graph.args([command, "--unit-graph", "-Zunstable-options"]).args(rest);
@@ -196,13 +217,53 @@ impl Recording {
         if let Some(at) = words.iter().position(|word| *word == "--features") {
             metadata.args(&words[at..at + 2]);
         }
-        let [graph, metadata] = [graph, metadata].map(|mut command| {
-            let done = command.env("CARGO_TARGET_DIR", base().join("query")).output().expect("cargo runs");
-            assert!(done.status.success(), "cargo answers: {}", String::from_utf8_lossy(&done.stderr));
-            done.stdout
-        });
-        Recording { calls: read(&records, "call."), runs: read(&records, "run."), target, graph, metadata, rustc }
+        let graph = output(graph.env("CARGO_TARGET_DIR", base().join("query")))?;
+        let metadata = output(metadata.env("CARGO_TARGET_DIR", base().join("query")))?;
+        fs::write(folder.join("needed"), needed(&graph, &metadata)).expect("a list");
+        let wrapper = write_wrapper(&folder, &records);
+        let mut build = project.cargo();
+        build.arg(command).args(rest);
+        // What is compiled is not to be run.
+        build.args(matches!(command, "test" | "bench").then_some("--no-run"));
+        output(build.arg("-q").env("CARGO_TARGET_DIR", &target).env("RUSTC_WRAPPER", wrapper))?;
+        let (calls, runs) = (read(&records, "call."), read(&records, "run."));
+        Ok(Recording { calls, runs, target, graph, metadata, rustc })
     }
+}
+
+fn output(command: &mut Command) -> Result<Vec<u8>, String> {
+    let done = command.output().map_err(|err| err.to_string())?;
+    match done.status.success() {
+        true => Ok(done.stdout),
+        false => Err(format!("{}: {}", done.status, String::from_utf8_lossy(&done.stderr))),
+    }
+}
+
+/// What build scripts are made of, a line each: package, version, crate.
+fn needed(graph: &[u8], metadata: &[u8]) -> String {
+    let graph: Value = serde_json::from_slice(graph).expect("a graph");
+    let metadata: Value = serde_json::from_slice(metadata).expect("metadata");
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let names: BTreeMap<String, String> = list(&metadata["packages"])
+        .iter()
+        .map(|one| {
+            let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
+            (text("id"), format!("{} {}", text("name"), text("version")))
+        })
+        .collect();
+    let units = list(&graph["units"]);
+    let is_script = |unit: &Value| unit["target"]["kind"][0] == "custom-build" && unit["mode"] == "build";
+    let mut open: Vec<usize> = (0..units.len()).filter(|at| is_script(&units[*at])).collect();
+    let mut seen: BTreeSet<usize> = open.iter().copied().collect();
+    while let Some(at) = open.pop() {
+        let below = list(&units[at]["dependencies"]).into_iter().filter_map(|one| one["index"].as_u64());
+        open.extend(below.map(|index| index as usize).filter(|index| seen.insert(*index)));
+    }
+    let line = |at: usize| {
+        let name = &names[units[at]["pkg_id"].as_str().unwrap_or_default()];
+        format!("{name} {}\n", units[at]["target"]["name"].as_str().unwrap_or_default().replace('-', "_"))
+    };
+    seen.into_iter().map(line).collect()
 }
 
 /// cargo's command, and the words behind it.
@@ -219,21 +280,45 @@ pub fn targets(words: &[&str]) -> Vec<String> {
 }
 
 /// Writes down what rustc is called with; a compiled script is moved aside and a program put in
-/// its place that writes down how it is run.
+/// its place that writes down how it is run. Only what scripts are made of is compiled: of all else
+/// cargo looks at nothing but the names of the files.
 fn write_wrapper(folder: &Path, records: &Path) -> PathBuf {
-    let records = records.display();
+    let (records, needed) = (records.display(), folder.join("needed"));
+    let needed = needed.display();
     let text = format!(
         r#"#!/bin/sh
 case "$*" in *"--json=diagnostic-rendered-ansi,artifacts,future-incompat"*) ;; *) exec "$@" ;; esac
 file=$(mktemp '{records}/call.XXXXXXXXXX')
 {{ printf '%s\0' "$(pwd -P)" "$(($# - 1))"; (shift; printf '%s\0' "$@"); env -0; }} > "$file"
-case " $* " in *" --crate-name build_script_"*) ;; *) exec "$@" ;; esac
-"$@" || exit $?
+types=
 for word; do
-    case "$before" in --out-dir) out=$word ;; --crate-name) name=$word ;; esac
-    case "$word" in extra-filename=*) extra=${{word#extra-filename=}} ;; esac
+    case "$before" in --out-dir) out=$word ;; --crate-name) name=$word ;; --crate-type) types="$types $word" ;; esac
+    case "$word" in extra-filename=*) extra=${{word#extra-filename=}} ;; --emit=*) emit=$word ;; --test) types=bin ;; esac
     before=$word
 done
+pretend() {{
+    printf '%s: %s\n' "$out/$name$extra.d" src/lib.rs > "$out/$name$extra.d"
+    case "$emit" in *metadata*) : > "$out/lib$name$extra.rmeta" ;; esac
+    case "$emit" in *link*) ;; *) return ;; esac
+    for type in ${{types:-bin}}; do
+        case "$type" in
+        lib | rlib) : > "$out/lib$name$extra.rlib" ;;
+        staticlib) : > "$out/lib$name$extra.a" ;;
+        bin) : > "$out/$name$extra" ;;
+        *) : > "$out/lib$name$extra.so" ;;
+        esac
+    done
+}}
+case "$name" in
+build_script_*) "$@" || exit $? ;;
+*)
+    # What is compiled for something else too may stand on what was not compiled.
+    grep -qxF "$CARGO_PKG_NAME $CARGO_PKG_VERSION $name" '{needed}' && "$@" 2> "$file.said" && exec cat "$file.said" >&2
+    rm -f "$file.said"
+    pretend
+    exit
+    ;;
+esac
 mv "$out/$name$extra" "$out/$name$extra.real"
 cat > "$out/$name$extra" <<END
 #!/bin/sh
@@ -253,7 +338,9 @@ chmod +x "$out/$name$extra"
 fn read(records: &Path, start: &str) -> Vec<Started> {
     let mut found = Vec::new();
     for entry in fs::read_dir(records).expect("records").flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(start) {
+        if !entry.file_name().to_string_lossy().starts_with(start)
+            || entry.path().extension().is_some_and(|end| end == "said")
+        {
             continue;
         }
         let text = String::from_utf8(fs::read(entry.path()).expect("a record")).expect("text");
