@@ -7,7 +7,7 @@ use std::{
     io,
     os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, mpsc},
 };
 
 use shared::digest::{Digest, Function, Hasher};
@@ -24,6 +24,12 @@ use super::{
 
 /// Read, hashed and written at one go.
 pub const CHUNK: usize = 256 << 10;
+/// Files from this size on are hashed beside the copying.
+const BESIDE_BYTES: u64 = 4 << 20;
+/// Chunks that may wait to be hashed.
+const CHUNKS_BESIDE: usize = 8;
+/// After each of this many bytes the disk is asked to begin.
+const WRITTEN_BYTES: u64 = 8 << 20;
 
 /// A file without its final name. Dropped, it is gone.
 pub struct Temp {
@@ -176,22 +182,57 @@ fn reflink(_: &File, _: &File, _: u64) -> bool {
     false
 }
 
+/// Copies and hashes. A large file is hashed beside the copying, and the disk begins with what is
+/// there already: whoever waits for it to be durable has the last part of it to wait for.
 fn copy_bytes(source: &File, target: &File, size: u64, function: Function) -> io::Result<Digest> {
-    use std::os::unix::fs::FileExt;
     let mut hasher = Hasher::new(function);
-    let mut buffer = vec![0; CHUNK];
-    let mut offset = 0;
-    while offset < size {
-        let wanted = buffer.len().min(usize::try_from(size - offset).unwrap_or(usize::MAX));
-        let got = source.read_at(&mut buffer[..wanted], offset)?;
-        if got == 0 {
-            break;
+    if size < BESIDE_BYTES {
+        let (mut buffer, mut offset) = (vec![0; CHUNK], 0);
+        while offset < size {
+            let got = copy_chunk(source, target, offset, size, &mut buffer)?;
+            if got == 0 {
+                break;
+            }
+            hasher.update(&buffer[..got]);
+            offset += got as u64;
         }
-        target.write_all_at(&buffer[..got], offset)?;
-        hasher.update(&buffer[..got]);
-        offset += got as u64;
+        return Ok(hasher.finish());
     }
-    Ok(hasher.finish())
+    std::thread::scope(|scope| {
+        let (full, to_hash) = mpsc::sync_channel::<(Vec<u8>, usize)>(CHUNKS_BESIDE);
+        let (back, free) = mpsc::channel();
+        let hashing = scope.spawn(move || {
+            for (buffer, length) in to_hash {
+                hasher.update(&buffer[..length]);
+                // Nobody takes it back once the copying is over.
+                let _ = back.send(buffer);
+            }
+            hasher.finish()
+        });
+        let mut offset = 0;
+        while offset < size {
+            let mut buffer = free.try_recv().unwrap_or_else(|_| vec![0; CHUNK]);
+            let got = copy_chunk(source, target, offset, size, &mut buffer)?;
+            if got == 0 || full.send((buffer, got)).is_err() {
+                break;
+            }
+            offset += got as u64;
+            if offset % WRITTEN_BYTES < got as u64 {
+                begin_writing(target);
+            }
+        }
+        drop(full);
+        hashing.join().map_err(|_| io::Error::other("hashing a file failed"))
+    })
+}
+
+/// Copies what fits into the buffer; 0 where the source has ended early.
+fn copy_chunk(source: &File, target: &File, offset: u64, size: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    use std::os::unix::fs::FileExt;
+    let wanted = buffer.len().min(usize::try_from(size - offset).unwrap_or(usize::MAX));
+    let got = source.read_at(&mut buffer[..wanted], offset)?;
+    target.write_all_at(&buffer[..got], offset)?;
+    Ok(got)
 }
 
 /// Hashes a whole file.
