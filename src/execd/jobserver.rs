@@ -13,6 +13,10 @@ pub const DESCRIPTORS: [i32; 2] = [198, 199];
 /// A token, as make writes it.
 const TOKEN: &[u8] = b"+";
 
+/// Tokens beyond those of slots that an action with some may have: what it gives back comes to
+/// execd first, and a compiler that hands out hundreds of short pieces of work would wait for each.
+const AHEAD: usize = 2;
+
 /// Bytes that are looked at in one go, were there more: an action may write what it likes.
 const AT_ONCE: usize = 4096;
 
@@ -52,6 +56,7 @@ pub struct Purse {
     reclaim: OwnedFd,
     returned: Arc<pipe::Receiver>,
     lent: usize,
+    ahead: usize,
 }
 
 /// The action's side.
@@ -69,7 +74,7 @@ impl Purse {
         let Pipe { reader, peeker, writer } = Pipe::open()?;
         let (returned, back) = io::pipe()?;
         let returned = Arc::new(pipe::Receiver::from_owned_fd(returned.into())?);
-        let purse = Purse { give: writer, reclaim: peeker, returned, lent: 0 };
+        let purse = Purse { give: writer, reclaim: peeker, returned, lent: 0, ahead: 0 };
         Ok((purse, Pipes { tokens: reader, returned: back.into() }))
     }
 
@@ -78,36 +83,75 @@ impl Purse {
         Arc::clone(&self.returned)
     }
 
-    /// Tokens in the action's hands, those that lie unused included.
+    /// Tokens of slots in the action's hands, those that lie unused included.
     pub fn lent(&self) -> usize {
         self.lent
     }
 
-    /// Tokens that lie unused.
+    /// Tokens of slots that lie unused.
     pub fn lying(&self) -> usize {
         let lying = rustix::io::ioctl_fionread(&self.reclaim).unwrap_or(0);
-        usize::try_from(lying).unwrap_or(0).min(self.lent)
+        usize::try_from(lying).unwrap_or(0).saturating_sub(self.ahead).min(self.lent)
     }
 
     /// Adds a token; `false` when that is not possible.
     pub fn lend(&mut self) -> bool {
-        let lent = rustix::io::write(&self.give, TOKEN) == Ok(TOKEN.len());
+        let lent = self.give();
         self.lent += usize::from(lent);
         lent
     }
 
-    /// Takes up to `most` unused tokens back; how many.
-    pub fn reclaim(&mut self, most: usize) -> usize {
-        let got = read(most.min(self.lent), |bytes| Ok(rustix::io::read(&self.reclaim, bytes)?));
+    /// Adds what goes ahead of slots, for an action that has some.
+    pub fn lend_ahead(&mut self) {
+        while self.lent > 0 && self.ahead < AHEAD && self.give() {
+            self.ahead += 1;
+        }
+    }
+
+    /// Takes all unused tokens back; how many of slots. What lies went ahead, as far as it may.
+    pub fn reclaim_all(&mut self) -> usize {
+        let got = self.take_back(self.lent + self.ahead);
+        let ahead = got.min(self.ahead);
+        self.ahead -= ahead;
+        let got = (got - ahead).min(self.lent);
         self.lent -= got;
         got
     }
 
-    /// Takes what was returned; how many. Bytes that were no tokens do not count.
-    pub fn collect(&mut self) -> usize {
-        let got = read(AT_ONCE, |bytes| self.returned.try_read(bytes)).min(self.lent);
+    /// Turns what went ahead and is in use into tokens of the free slots; how many of those are left.
+    pub fn settle(&mut self, free: usize) -> usize {
+        let settled = free.min(self.ahead);
+        self.ahead -= settled;
+        self.lent += settled;
+        free - settled
+    }
+
+    /// Takes up to `most` unused tokens of slots back; how many.
+    pub fn reclaim(&mut self, most: usize) -> usize {
+        let got = self.take_back(most.min(self.lent));
         self.lent -= got;
+        if self.lent == 0 {
+            self.ahead -= self.take_back(self.ahead);
+        }
         got
+    }
+
+    /// Takes what was returned; how many of slots, which come first: somebody may wait for them.
+    /// Bytes that were no tokens do not count.
+    pub fn collect(&mut self) -> usize {
+        let got = read(AT_ONCE, |bytes| self.returned.try_read(bytes)).min(self.lent + self.ahead);
+        let of_slots = got.min(self.lent);
+        self.lent -= of_slots;
+        self.ahead -= got - of_slots;
+        of_slots
+    }
+
+    fn take_back(&self, most: usize) -> usize {
+        read(most, |bytes| Ok(rustix::io::read(&self.reclaim, bytes)?))
+    }
+
+    fn give(&self) -> bool {
+        rustix::io::write(&self.give, TOKEN) == Ok(TOKEN.len())
     }
 }
 

@@ -130,9 +130,8 @@ impl Slots {
         }
         let is_shrinking = *self.set.lock().unwrap_or_else(PoisonError::into_inner) > self.total();
         if is_shrinking || self.waiting.load(Ordering::Relaxed) > 0 {
-            for purse in purses.values_mut() {
-                self.permits.add_permits(purse.reclaim(usize::MAX));
-            }
+            let free: usize = purses.values_mut().map(Purse::reclaim_all).sum();
+            self.permits.add_permits(purses.values_mut().fold(free, |free, purse| purse.settle(free)));
             return;
         }
         while let Ok(permit) = self.permits.try_acquire() {
@@ -142,6 +141,7 @@ impl Slots {
             }
             permit.forget();
         }
+        purses.values_mut().for_each(Purse::lend_ahead);
         let Some((poorest, least)) = extreme(&purses, |lying| lying) else { return };
         let Some((richest, most)) = extreme(&purses, |lying| usize::MAX - lying) else { return };
         // Who has none may want one; to and fro costs nothing when nobody does.
