@@ -13,7 +13,7 @@ use shared::{
     client::cas::{Opened, read_at},
     digest::{Digest, Function},
     fault::{Failure, Fault},
-    reapi::{Message, digest_from_proto, v2},
+    reapi::{Message, digest_from_proto, record::RunRecord, v2},
 };
 
 use crate::{
@@ -37,25 +37,18 @@ pub async fn holds_place(
     call: &Call,
     outcome: &Outcome,
     result: &v2::ActionResult,
+    run: &RunRecord,
 ) -> Result<bool, Failure> {
+    let mut wanted = searched(call, outcome, run);
+    wanted.extend(generated(services, result).await?.into_iter().map(|digest| (digest, Allowed::Nothing)));
+    if wanted.is_empty() {
+        return Ok(false);
+    }
     let read = read_many(services, &Vec::from_iter(outcome.dep_info())).await?;
     let sources = read.values().flat_map(|text| DepInfo::parse(&String::from_utf8_lossy(text)).files);
     let sources: HashSet<Vec<u8>> =
         sources.map(|path| Path::new(WORKSPACE).join(path).into_os_string().into_encoded_bytes()).collect();
-    let mut wanted: Vec<(Digest, Allowed)> = Vec::new();
-    for output in &call.outputs {
-        let allowed = match output.role {
-            Role::Executable | Role::Cdylib | Role::Staticlib => Allowed::Nothing,
-            Role::Rlib | Role::Metadata | Role::Dylib | Role::Macro => Allowed::Sources,
-            Role::DepInfo | Role::DebugInfo | Role::OutDir => continue,
-        };
-        wanted.extend(outcome.files.get(&output.name).map(|(digest, _)| (*digest, allowed)));
-    }
-    wanted.extend(generated(services, result).await?.into_iter().map(|digest| (digest, Allowed::Nothing)));
     let digests: Vec<Digest> = wanted.iter().map(|(digest, _)| *digest).collect();
-    if digests.is_empty() {
-        return Ok(false);
-    }
     let (opened, fds) = persist(async || services.cas.open(&digests).await).await?;
     let search = move || {
         wanted.iter().zip(opened).any(|((_, allowed), opened)| {
@@ -76,6 +69,23 @@ pub async fn holds_place(
     };
     let searched = tokio::task::spawn_blocking(search).await;
     searched.map_err(|err| Failure::new(Fault::Bug, format!("searching outputs: {err}")))
+}
+
+/// The outputs to look into, and what they may say: all, but for those that the executor has
+/// looked into and found free of it.
+fn searched(call: &Call, outcome: &Outcome, run: &RunRecord) -> Vec<(Digest, Allowed)> {
+    let naming: HashSet<&str> = run.naming.iter().filter_map(|path| path.rsplit('/').next()).collect();
+    let is_free = |name: &str| run.searched && !naming.contains(name);
+    let mut wanted = Vec::new();
+    for output in call.outputs.iter().filter(|output| !is_free(&output.name)) {
+        let allowed = match output.role {
+            Role::Executable | Role::Cdylib | Role::Staticlib => Allowed::Nothing,
+            Role::Rlib | Role::Metadata | Role::Dylib | Role::Macro => Allowed::Sources,
+            Role::DepInfo | Role::DebugInfo | Role::OutDir => continue,
+        };
+        wanted.extend(outcome.files.get(&output.name).map(|(digest, _)| (*digest, allowed)));
+    }
+    wanted
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

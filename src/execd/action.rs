@@ -37,7 +37,7 @@ use crate::{
         cgroup::{self, Group},
     },
     seen::Watch,
-    view::{self, Command, Style, View, paths::Output},
+    view::{self, Command, Style, View, live, paths::Output},
 };
 
 /// The longest time an action may ask for, and what one gets that does not ask.
@@ -121,6 +121,15 @@ pub struct Times {
     pub over: SystemTime,
     /// Outputs were stored.
     pub uploaded: SystemTime,
+}
+
+impl Times {
+    /// How long it took to stage its inputs, to make ready, to run, and to store what it left.
+    pub fn stages(&self) -> [Duration; 4] {
+        let between = |from: SystemTime, to: SystemTime| to.duration_since(from).unwrap_or_default();
+        let steps = [self.worker, self.fetched, self.began, self.over, self.uploaded];
+        std::array::from_fn(|step| between(steps[step], steps[step + 1]))
+    }
 }
 
 /// What one run brought.
@@ -374,6 +383,7 @@ async fn collect(executor: &Executor, request: &Request, view: &View, code: i32)
         function: request.digest.function(),
         format: request.format,
         said: request.said,
+        names: view.live.as_ref().map(|_| live::AT),
     };
     match collector.collect(&request.command.outputs).await {
         // What a failed command left behind says less than its own words.

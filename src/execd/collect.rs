@@ -3,6 +3,7 @@
 //! follows a link. Where such places lie is `view`'s business.
 
 mod look;
+mod naming;
 
 use std::{
     collections::HashMap,
@@ -84,6 +85,8 @@ pub struct Outputs {
     pub links: Vec<OutputLink>,
     /// Directories.
     pub directories: Vec<OutputDirectory>,
+    /// Files that name a live checkout's place in their bytes, as declared; if that was asked.
+    pub naming: Option<Vec<String>>,
 }
 
 /// A file at an output path.
@@ -158,6 +161,8 @@ pub struct Collector<'a> {
     pub format: Format,
     /// What is said of files.
     pub said: Said,
+    /// The place that files may name in their bytes.
+    pub names: Option<&'static str>,
 }
 
 impl Collector<'_> {
@@ -180,9 +185,10 @@ impl Collector<'_> {
         if leaves.iter().map(|leaf| leaf.size).sum::<u64>() > limits::OUTPUT_BYTES {
             return Err(CollectError::TooLarge);
         }
-        let taken = self.take(&leaves).await?;
+        let (taken, naming) = tokio::join!(self.take(&leaves), self.naming(&found));
+        let taken = taken?;
         failpoint::reach(Point::MidCapture);
-        let (mut blobs, mut named) = (HashMap::new(), Outputs::default());
+        let (mut blobs, mut named) = (HashMap::new(), Outputs { naming, ..Outputs::default() });
         for (output, found) in found {
             self.name(output, found, &taken, &mut blobs, &mut named)?;
         }
@@ -201,6 +207,21 @@ impl Collector<'_> {
         });
         let found = looked.await.map_err(|err| io_at(Path::new("outputs"))(io::Error::other(err)))??;
         Ok(outputs.iter().zip(found).filter_map(|(output, found)| Some((output, found?))).collect())
+    }
+
+    /// Which files name the place that was asked for; read while the store takes them in.
+    async fn naming(&self, found: &[(&Output, Found)]) -> Option<Vec<String>> {
+        let place = self.names?;
+        let files = found.iter().filter_map(|(output, found)| match found {
+            Found::File(leaf) => Some((output.declared.clone(), self.open(leaf).ok()?)),
+            _ => None,
+        });
+        let files: Vec<_> = files.collect();
+        let search = move || {
+            let naming = files.into_iter().filter(|(_, file)| naming::names(file, place));
+            naming.map(|(declared, _)| declared).collect()
+        };
+        tokio::task::spawn_blocking(search).await.ok()
     }
 
     /// Stores all files: small ones in batches, large ones by descriptor.

@@ -91,6 +91,7 @@ pub async fn capture(
         function: request.digest.function(),
         format: request.format,
         said: Said::default(),
+        names: None,
     };
     match collector.collect(request.early.as_slice()).await {
         Ok(outputs) => {

@@ -158,7 +158,7 @@ impl Runner<'_> {
         let is_member = matches!(self.plan.package(one).source, Source::Member { .. });
         if is_member && !self.placed.contains(&unit) && !self.is_for_placed(unit) {
             let outcome = Outcome::of(one, call, result)?;
-            if embedded::holds_place(&self.around.services, call, &outcome, result).await? {
+            if embedded::holds_place(&self.around.services, call, &outcome, result, &run).await? {
                 self.placed.insert(unit);
                 return Ok(Kept::Embeds);
             }
@@ -303,6 +303,7 @@ fn lean(result: &v2::ActionResult) -> v2::ActionResult {
     record::update(&mut lean, |run| {
         run.opened.clear();
         run.listed.clear();
+        run.naming.clear();
     });
     lean
 }

@@ -132,7 +132,10 @@ impl Execute {
                 outcome = Err(err.into());
             }
             match &outcome {
-                Ok(done) => tracing::debug!(ending = ?done.ending, "an action has ended"),
+                Ok(done) => {
+                    let [staged, laid, ran, taken] = done.times.stages();
+                    tracing::debug!(ending = ?done.ending, ?staged, ?laid, ?ran, ?taken, "an action has ended");
+                }
                 Err(refusal) => tracing::debug!(code = %refusal.code, "an action was not run: {refusal}"),
             }
             operations.end(&operation, result::respond(outcome.as_ref()));

@@ -117,6 +117,8 @@ fn metadata(done: &Done) -> v2::ExecutedActionMetadata {
         tools: done.heard.tools.iter().cloned().collect(),
         granted: done.granted.clone(),
         unseen: seen.unseen.clone().unwrap_or_default(),
+        naming: done.outputs.naming.clone().unwrap_or_default(),
+        searched: done.outputs.naming.is_some(),
         early_us: early.map_or(0, micros),
     };
     v2::ExecutedActionMetadata {

@@ -33,6 +33,12 @@ pub struct RunRecord {
     /// Why those two may lack something, if they may.
     #[prost(string, tag = "8")]
     pub unseen: String,
+    /// Output files that name the place of the live checkout in their bytes, as declared.
+    #[prost(string, repeated, tag = "9")]
+    pub naming: Vec<String>,
+    /// Whether output files were searched for that.
+    #[prost(bool, tag = "10")]
+    pub searched: bool,
     /// What it tried to reach and did not get, each once. Of scripts, and of what had failed before.
     #[prost(message, repeated, tag = "30")]
     pub tried: Vec<Attempt>,
