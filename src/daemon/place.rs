@@ -1,5 +1,6 @@
 //! Puts the outputs that the person asked for into their target folder: a reflink or copy beside
-//! the place, then a rename, under cargo's own lock. What is there already is left alone.
+//! the place, or what the executor has just captured moved there, then a rename, under cargo's own
+//! lock. What is there already is left alone.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -38,6 +39,9 @@ use crate::{
     sources::Hashes,
     streams::read_many,
 };
+
+/// Files from this size on are moved where that can be; below, a copy costs no more than to ask.
+const MOVED_BYTES: u64 = 256 << 10;
 
 /// A file to put somewhere.
 pub struct Item {
@@ -92,18 +96,56 @@ pub async fn place(
         let hashes = Arc::clone(hashes);
         blocking(move || Ok(items.into_iter().filter(|item| !is_placed(&hashes, item)).collect::<Vec<_>>())).await?
     };
+    let taken = take(services, &plan.target_dir, &stale).await?;
     let digests: Vec<Digest> = stale.iter().map(|item| item.digest).collect();
     let (opened, fds) = persist(async || services.cas.open(&digests).await).await?;
     let (hashes, target) = (Arc::clone(hashes), plan.target_dir.clone());
-    blocking(move || {
-        for (item, opened) in stale.into_iter().zip(opened) {
-            put(&target, &item, opened, &fds)?;
+    let replaced = blocking(move || {
+        let mut replaced = Vec::new();
+        for (item, (opened, taken)) in stale.into_iter().zip(opened.into_iter().zip(taken)) {
+            replaced.extend(File::open(&item.path));
+            match taken {
+                Taken::Moved => finish(&item, |_| Ok(()))?,
+                Taken::Not => put(&target, &item, opened, &fds)?,
+            }
             hashes.wrote(&item.path, item.digest);
         }
         drop(locks);
-        Ok(())
+        Ok(replaced)
     })
-    .await
+    .await?;
+    // What a large file that is gone held is freed with its last descriptor, and nobody waits for that.
+    tokio::task::spawn_blocking(move || drop(replaced));
+    Ok(())
+}
+
+/// Whether a file lies beside its place already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Moved,
+    Not,
+}
+
+/// Has the executor move large files that it has just captured beside their places: nobody else
+/// needs them, and the store has their bytes.
+async fn take(services: &Services, target: &Path, items: &[Item]) -> Result<Vec<Taken>, Failure> {
+    let mut taken = Vec::with_capacity(items.len());
+    for item in items {
+        let mut moved = Taken::Not;
+        if item.digest.size() >= MOVED_BYTES
+            && let Some((folder, name)) = beside(&item.path)
+        {
+            own_folders(target, &folder).map_err(|err| failed(&folder, &err))?;
+            let at = File::open(&folder).map_err(|err| failed(&folder, &err))?;
+            let _not_there = fs::remove_file(folder.join(&name));
+            // Where that fails, the store has it.
+            if services.exec.take(item.digest, item.mode, at.into(), &name).await.is_ok_and(|moved| moved) {
+                moved = Taken::Moved;
+            }
+        }
+        taken.push(moved);
+    }
+    Ok(taken)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
@@ -223,34 +265,47 @@ fn put(target: &Path, item: &Item, opened: Option<Opened>, fds: &[OwnedFd]) -> R
     let folder = item.path.parent().unwrap_or(&item.path);
     own_folders(target, folder).map_err(|err| failed(folder, &err))?;
     let mode = if item.mode == Mode::Executable { 0o755 } else { 0o644 };
-    write_beside(&item.path, mode, |file| copy(&opened, fds, file)).map_err(|err| failed(&item.path, &err))?;
+    finish(item, |beside| write(beside, mode, |file| copy(&opened, fds, file)))
+}
+
+/// Gives a file its place, once it lies beside it, and writes its `.d` file.
+fn finish(item: &Item, lay: impl Fn(&Path) -> io::Result<()>) -> Result<(), Failure> {
+    lay_beside(&item.path, lay).map_err(|err| failed(&item.path, &err))?;
     if let Some((path, text)) = &item.dep_info {
-        let write = |file: &File| io::Write::write_all(&mut &*file, text.as_bytes());
-        write_beside(path, 0o644, write).map_err(|err| failed(path, &err))?;
+        let write = |beside: &Path| write(beside, 0o644, |file| io::Write::write_all(&mut &*file, text.as_bytes()));
+        lay_beside(path, write).map_err(|err| failed(path, &err))?;
     }
     Ok(())
 }
 
-/// Writes a file under another name and renames it, since the file that is there may be a hard
-/// link of cargo's or running.
-fn write_beside(path: &Path, mode: u32, write: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    // One name for all daemons: what a killed one left goes with the next that places this file.
-    let beside = path.with_file_name(format!(".{name}.vx-new"));
-    let outcome = (|| {
-        // Whatever has this name was left by another daemon, or is a checkout's link to elsewhere.
-        let _not_there = fs::remove_file(&beside);
-        let file = File::create_new(&beside)?;
-        write(&file)?;
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
+/// The folder of a place, and the name a file has there before it is whole. One name for all
+/// daemons: what a killed one left goes with the next that places this file.
+fn beside(path: &Path) -> Option<(PathBuf, String)> {
+    Some((path.parent()?.to_owned(), format!(".{}.vx-new", path.file_name()?.to_string_lossy())))
+}
+
+/// Lays a file under another name and renames it, since the file that is there may be a hard link
+/// of cargo's or running.
+fn lay_beside(path: &Path, lay: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
+    let (folder, name) = beside(path).ok_or(io::ErrorKind::InvalidInput)?;
+    let beside = folder.join(name);
+    let outcome = lay(&beside).and_then(|()| {
         failpoint::reach(Point::BeforeRename);
         fs::rename(&beside, path)
-    })();
+    });
     failpoint::reach(Point::AfterRename);
     if outcome.is_err() {
         let _ = fs::remove_file(&beside);
     }
     outcome
+}
+
+fn write(path: &Path, mode: u32, fill: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
+    // Whatever has this name was left by another daemon, or is a checkout's link to elsewhere.
+    let _not_there = fs::remove_file(path);
+    let file = File::create_new(path)?;
+    fill(&file)?;
+    file.set_permissions(fs::Permissions::from_mode(mode))
 }
 
 fn copy(opened: &Opened, fds: &[OwnedFd], to: &File) -> io::Result<()> {
@@ -287,8 +342,8 @@ mod tests {
         own_folders(&at("target"), &at("target/release")).expect("a new folder");
         symlink("../../home/rc", at("target/release/.app.vx-new")).expect("a link");
         symlink("../../home/rc", at("target/release/app")).expect("a link");
-        write_beside(&at("target/release/app"), 0o755, |file| io::Write::write_all(&mut &*file, b"new"))
-            .expect("a place of its own");
+        let fill = |beside: &Path| write(beside, 0o755, |file| io::Write::write_all(&mut &*file, b"new"));
+        lay_beside(&at("target/release/app"), fill).expect("a place of its own");
         assert_eq!(fs::read_to_string(at("home/rc")).expect("it is there"), "mine");
         assert_eq!(fs::read_to_string(at("target/release/app")).expect("it was placed"), "new");
     }

@@ -1,12 +1,17 @@
 //! Local calls: what gRPC cannot carry (descriptors) or has no word for. `toolchain.identify`,
-//! `cargo.run`, `program.run`, `program.signal`, `checkout.forget`, `action.cancel`.
+//! `cargo.run`, `output.take`, `program.run`, `program.signal`, `checkout.forget`, `action.cancel`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    client::exec::{CargoRun, Identity, ProgramRun, ProgramSignal, ViewClass},
+    client::exec::{CargoRun, Identity, ProgramRun, ProgramSignal, TakeAnswer, TakeParams, ViewClass},
     fault::{Failure, Fault},
+    reapi::tree::Mode,
     service::{Call, Peer, Reply},
     wire::call::{self, Error},
 };
@@ -57,6 +62,7 @@ pub async fn answer(executor: Arc<Executor>, operations: Arc<Operations>, call: 
             executor.programs.signal(&call.params::<ProgramSignal>()?)?;
             Reply::new(&Nothing {})
         }
+        "output.take" => take(&executor, call.params()?, &call.fds).await,
         "action.cancel" => {
             let Cancel { name } = call.params()?;
             let operation = operations.get(Peer::Local, &name);
@@ -66,6 +72,19 @@ pub async fn answer(executor: Arc<Executor>, operations: Arc<Operations>, call: 
         }
         other => Err(Error::new(call::UNKNOWN_METHOD, format!("vx-execd has no method {other:?}"))),
     }
+}
+
+async fn take(executor: &Arc<Executor>, params: TakeParams, fds: &[OwnedFd]) -> Result<Reply, Error> {
+    let ([folder], false) = (fds, params.name.contains('/') || matches!(params.name.as_str(), "" | "." | "..")) else {
+        return Err(Error::new(call::INVALID_PARAMS, "output.take: one descriptor of a folder, and a name in it"));
+    };
+    let folder = folder.try_clone().map_err(|err| Failure::new(Fault::Environment, err.to_string()))?;
+    let executor = Arc::clone(executor);
+    let mode = if params.executable { Mode::Executable } else { Mode::Plain };
+    let take = move || executor.sources.stage.hand_over(params.digest, mode, folder.as_fd(), &params.name);
+    let taken = tokio::task::spawn_blocking(take).await;
+    let taken = taken.map_err(|err| Failure::new(Fault::Bug, err.to_string()))?;
+    Reply::new(&TakeAnswer { taken })
 }
 
 async fn identify(executor: Arc<Executor>, params: &Identify) -> Result<Reply, Error> {

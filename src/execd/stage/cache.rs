@@ -106,6 +106,18 @@ impl Table {
         }
     }
 
+    /// Whether it is there and nobody uses it.
+    pub fn is_idle(&self, key: &Key) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.leases == 0)
+    }
+
+    /// Forgets what is no longer there.
+    pub fn remove(&mut self, key: &Key) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.bytes -= entry.bytes;
+        }
+    }
+
     /// Takes out what has to go for `budget`, least recently used first.
     pub fn over(&mut self, budget: u64) -> Vec<Key> {
         if self.bytes <= budget {

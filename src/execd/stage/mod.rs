@@ -11,7 +11,10 @@ mod tree;
 use std::{
     collections::HashMap,
     fs, io,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::{
+        fd::BorrowedFd,
+        unix::fs::{MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -183,6 +186,37 @@ impl Stage {
             Ok(()) => {}
             Err(err) => tracing::debug!(%err, "an output is not kept in the stage, ignoring"),
         }
+    }
+
+    /// Moves a file that the stage alone has into a folder on the same file system; whether it did.
+    /// The mode is what new files of the person have.
+    pub fn hand_over(&self, digest: Digest, mode: Mode, folder: BorrowedFd<'_>, name: &str) -> bool {
+        let (executable, bits) = (mode == Mode::Executable, if mode == Mode::Executable { 0o755 } else { 0o644 });
+        let key = Key::File(digest, executable);
+        let mut table = self.table();
+        if !table.is_idle(&key) {
+            return false;
+        }
+        let kept = self.path(&key);
+        let moved = fs::symlink_metadata(&kept).and_then(|meta| {
+            // Shown to another action under another name, or with more to it than bytes.
+            let plain = meta.is_file() && meta.nlink() == 1 && meta.len() == digest.size();
+            let bare = plain && rustix::fs::llistxattr(&kept, &mut [0_u8; 0][..])? == 0;
+            let near = bare && rustix::fs::fstat(folder)?.st_dev == meta.dev();
+            near.then_some(()).ok_or(io::ErrorKind::Unsupported)?;
+            fs::set_permissions(&kept, fs::Permissions::from_mode(bits))?;
+            rustix::fs::renameat(rustix::fs::CWD, &kept, folder, name).map_err(|err| {
+                // As it was: it is shown to others again.
+                let _ = fs::set_permissions(&kept, meta.permissions());
+                io::Error::from(err)
+            })
+        });
+        if let Err(err) = &moved {
+            tracing::debug!(%err, "an output is copied and not moved");
+            return false;
+        }
+        table.remove(&key);
+        true
     }
 
     /// Fills `into` for keeping: large files as links to the blob cache.

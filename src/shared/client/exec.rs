@@ -19,6 +19,7 @@ use crate::{
         self, Message, REQUEST_METADATA, any, digest_to_proto,
         longrunning::{self, Operation, operation},
         record,
+        tree::Mode,
         v2::{self, execution_client::ExecutionClient},
     },
     wire::text::Text,
@@ -168,6 +169,24 @@ pub struct ProgramSignal {
     pub sig: i32,
 }
 
+/// Asks for a file that only the executor's stage has (`output.take`).
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TakeParams {
+    /// Which.
+    pub digest: Digest,
+    /// Whether it can be run.
+    pub executable: bool,
+    /// Its name in the folder whose descriptor comes along.
+    pub name: String,
+}
+
+/// What `output.take` says.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TakeAnswer {
+    /// Whether it is there now; where not, the store has it.
+    pub taken: bool,
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -303,6 +322,14 @@ impl Exec {
         struct Nothing {}
         let Nothing {} = self.link.call("checkout.forget", &Params { root }, &[]).await?.0;
         Ok(())
+    }
+
+    /// Moves an output that the executor has just captured into a folder, under a name that is not
+    /// there yet; whether it did. Where it did not, it is to be copied from the store.
+    pub async fn take(&self, digest: Digest, mode: Mode, folder: OwnedFd, name: &str) -> Result<bool, ExecError> {
+        let params = TakeParams { digest, executable: mode == Mode::Executable, name: name.to_owned() };
+        let (answer, _): (TakeAnswer, _) = self.link.call("output.take", &params, &[folder]).await?;
+        Ok(answer.taken)
     }
 
     /// Asks cargo or rustc something; `streams` are its standard output and error. Dropping the
