@@ -2,6 +2,8 @@
 //! the network. Its opens and connects are told to a thread here before they are made, which looks
 //! and lets each go on. It never decides; what is refused is refused by the view and its filters.
 
+mod programs;
+
 use std::{
     collections::HashSet,
     ffi::OsStr,
@@ -176,7 +178,7 @@ impl Scene {
         let mut buffer = [0_u8; PAGE as usize];
         let named = Path::new(OsStr::from_bytes(text(pid, address, &mut buffer)?));
         let path = absolute(pid, folder, named)?;
-        for tool in host::programs(&path) {
+        for tool in programs::of(&path) {
             let Some(tool) = tool.to_str().filter(|tool| !tool.contains('\n')) else { continue };
             let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
             if heard.tools.len() < limits::TOOLS {

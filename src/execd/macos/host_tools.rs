@@ -38,10 +38,16 @@ const PROGRAMS: &[&str] = &[
 /// Of the compiler and the linker themselves: headers and libraries that they bring along.
 const WHOLE: &[&str] = &["usr/lib/clang", "usr/include"];
 
-/// All of them that are there, sorted.
-pub fn paths() -> Vec<PathBuf> {
+/// The chosen developer folder, and the tool chain in it.
+fn developer() -> (PathBuf, PathBuf) {
     let developer = fs::canonicalize(CHOICE).unwrap_or_else(|_| COMMAND_LINE_TOOLS.into());
     let chain = developer.join("Toolchains/XcodeDefault.xctoolchain");
+    (developer, chain)
+}
+
+/// All of them that are there, sorted.
+pub fn paths() -> Vec<PathBuf> {
+    let (developer, chain) = developer();
     let mut paths = Vec::new();
     for root in [Path::new("/"), &developer, &chain] {
         paths.extend(PROGRAMS.iter().map(|name| root.join("usr/bin").join(name)));

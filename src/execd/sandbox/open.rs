@@ -19,7 +19,7 @@ impl Sandbox for Open {
 
     fn confine(&self, job: &Job) -> Result<(), Fail> {
         if let Root::Open { umask: Some(mask) } = job.root {
-            umask(Mode::from_bits_truncate(mask));
+            umask(Mode::from_bits_truncate(mask as libc::mode_t));
         }
         setpgid(Pid::from_raw(0), Pid::from_raw(0))
             .map_err(|err| Fail::new(Step::Program, "in a group of its own", err))
