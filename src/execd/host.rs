@@ -2,8 +2,7 @@
 //! Nothing of a home, of /run, of anybody's sockets or of the configuration of the machine.
 
 use std::{
-    fs,
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };

@@ -202,7 +202,7 @@ impl Stage {
             // Shown to another action under another name, or with more to it than bytes.
             let plain = meta.is_file() && meta.nlink() == 1 && meta.len() == digest.size();
             let bare = plain && rustix::fs::llistxattr(&kept, &mut [0_u8; 0][..])? == 0;
-            let near = bare && rustix::fs::fstat(folder)?.st_dev == meta.dev();
+            let near = bare && rustix::fs::fstat(folder)?.st_dev == rustix::fs::lstat(&kept)?.st_dev;
             near.then_some(()).ok_or(io::ErrorKind::Unsupported)?;
             fs::set_permissions(&kept, fs::Permissions::from_mode(bits))?;
             rustix::fs::renameat(rustix::fs::CWD, &kept, folder, name).map_err(|err| {
