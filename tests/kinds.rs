@@ -8,14 +8,14 @@ use crate::{
     messages::lines,
 };
 
-const FILES: [(&str, &str); 16] = [
+const FILES: [(&str, &str); 17] = [
     (
         "Cargo.toml",
         "[workspace]\nmembers = [\"dev\", \"mac\"]\n[package]\nname = \"of-all\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\
-         [features]\nextra = []\n[dependencies]\nmac = { path = \"mac\" }\n[dev-dependencies]\ndev = { path = \"dev\" }\n\
+         [features]\nextra = []\nbroken = []\n[dependencies]\nmac = { path = \"mac\" }\n[dev-dependencies]\ndev = { path = \"dev\" }\n\
          [[test]]\nname = \"own\"\nharness = false\n[[bench]]\nname = \"b\"\nharness = false\n\
          [[test]]\nname = \"extra\"\nrequired-features = [\"extra\"]\n\
-         [[example]]\nname = \"shared\"\ncrate-type = [\"cdylib\"]\n",
+         [[bin]]\nname = \"broken\"\nrequired-features = [\"broken\"]\n[[example]]\nname = \"shared\"\ncrate-type = [\"cdylib\"]\n",
     ),
     (
         "build.rs",
@@ -30,6 +30,7 @@ const FILES: [(&str, &str); 16] = [
         "src/bin/the-bin.rs",
         "fn main() {\n    println!(\"{}\", of_all::two());\n}\n#[test]\nfn main_is_tested() {\n    assert!(cfg!(scripted));\n}\n",
     ),
+    ("src/bin/broken.rs", "fn main() -> u8 {}\n"),
     ("src/bin/other.rs", "fn main() {}\n"),
     (
         "tests/it.rs",
@@ -56,7 +57,7 @@ const MACRO: &str = "use proc_macro::TokenStream;\n#[proc_macro]\npub fn two(_: 
      let unused = 1;\n    \"2\".parse().unwrap()\n}\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn parses() {}\n}\n";
 
 /// What is asked for, and how it ends.
-const WORDS: [(&str, i32); 22] = [
+const WORDS: [(&str, i32); 24] = [
     ("check", 0),
     ("check --all-targets", 0),
     ("check --tests", 0),
@@ -75,6 +76,8 @@ const WORDS: [(&str, i32); 22] = [
     ("build --benches", 0),
     ("build --workspace --all-targets --message-format json", 0),
     ("build --release --test it", 0),
+    ("build -F broken --bins --keep-going --message-format json", 101),
+    ("check -F broken --all-targets --keep-going -j default", 101),
     ("build --target host-tuple --test it --bins --message-format json", 0),
     ("check --all-targets --target host-tuple --target-dir target/of-its-own", 0),
     ("check --target nothing-like-it --message-format json", 101),

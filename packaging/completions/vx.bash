@@ -135,7 +135,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__build)
-            opts="-p -F -r -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --release --profile --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
+            opts="-p -F -r -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --release --profile --target --target-dir --ignore-rust-version --jobs --keep-going --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -270,7 +270,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__check)
-            opts="-p -F -r -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --release --profile --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
+            opts="-p -F -r -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --release --profile --target --target-dir --ignore-rust-version --jobs --keep-going --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -473,7 +473,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__clippy)
-            opts="-p -F -r -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --release --profile --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --no-deps --help"
+            opts="-p -F -r -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --release --profile --target --target-dir --ignore-rust-version --jobs --keep-going --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --no-deps --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -816,7 +816,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__run)
-            opts="-p -F -r -j -q -v -h --package --bin --example --features --all-features --no-default-features --release --profile --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
+            opts="-p -F -r -j -q -v -h --package --bin --example --features --all-features --no-default-features --release --profile --target --target-dir --ignore-rust-version --jobs --keep-going --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,6 +1,6 @@
 //! `vx build` and `vx check` from words to files: toolchain, plan, inputs, the build, the placing, the last line.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use shared::{
     client::exec::Identity,
@@ -34,7 +34,7 @@ use crate::{
     run::{Runner, Surroundings, Verdict},
     services::{Services, persist},
     session::Session,
-    terminal::Terminal,
+    terminal::{Placed, Terminal},
     workspace::NoPlan,
 };
 
@@ -104,6 +104,7 @@ async fn build(
         listeners: vec![Arc::clone(&daemon.counters) as Arc<dyn Listener>, Arc::clone(&terminal) as _],
         ambient: Ambient::new(session.environment.clone(), config.env.pass.clone()).with_folders(&config.host.show),
         jobs: request.jobs.jobs(cores).map_err(|what| usage(&what))?,
+        after_failure: request.failure.after_failure(),
         rendering: look.format.rendering,
         cancel: session.cancel.clone(),
     };
@@ -121,7 +122,12 @@ async fn build(
     match verdict {
         Verdict::Cancelled => Ok(exit::INTERRUPTED),
         Verdict::Failed => {
-            terminal.finished(messages, Success::No).await;
+            // What is there is the person's, as it is cargo's way.
+            let placed =
+                place(&around.services, &daemon.hashes, &plan, &runner, &BTreeSet::new(), &session.output, messages)
+                    .await;
+            terminal.finished(messages, Success::No, placed.is_ok().then_some(Placed)).await;
+            placed?;
             terminal.warn().await;
             Ok(exit::CARGO_FAILED)
         }
@@ -129,7 +135,8 @@ async fn build(
             let looked_into = process::looked_into(&plan, &next.programs(), runner.said());
             let placed =
                 place(&around.services, &daemon.hashes, &plan, &runner, &looked_into, &session.output, messages).await;
-            terminal.finished(messages, if placed.is_ok() { Success::Yes } else { Success::No }).await;
+            let success = if placed.is_ok() { Success::Yes } else { Success::No };
+            terminal.finished(messages, success, placed.is_ok().then_some(Placed)).await;
             placed?;
             terminal.close().await;
             terminal.warn().await;

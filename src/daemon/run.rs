@@ -43,7 +43,7 @@ use crate::{
     events::{Event, Listener},
     exceptions::Exceptions,
     execute::{Early, Executing, Flight, Flights, Work},
-    graph::{Build, Cost},
+    graph::{AfterFailure, Build, Cost},
     history::History,
     inputs::Inputs,
     live::Scan,
@@ -94,6 +94,8 @@ pub struct Surroundings {
     pub audit: Arc<audit::Memory>,
     /// At most so many actions at once.
     pub jobs: usize,
+    /// What a failure means for the rest.
+    pub after_failure: AfterFailure,
     /// How rustc draws the diagnostics of the person's own packages.
     pub rendering: Rendering,
     /// Ends the build.
@@ -175,7 +177,7 @@ impl<'a> Runner<'a> {
             inputs,
             subjects: plan.units.iter().map(|unit| Subject::of(plan, unit, inputs)).collect(),
             voice,
-            build: Build::new(needs, &costs, around.jobs),
+            build: Build::new(needs, &costs, around.jobs, around.after_failure),
             said: BTreeMap::new(),
             outcomes: vec![None; plan.units.len()],
             waiting: HashMap::new(),

@@ -41,6 +41,10 @@ pub struct Terminal {
     state: Mutex<Progressed>,
 }
 
+/// Says that all that can be announced is in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed;
+
 struct Name {
     label: String,
     short: String,
@@ -114,11 +118,11 @@ impl Terminal {
     }
 
     /// What a program at the other end hears last. What was to be placed is announced now that it
-    /// is there; of a build that failed nothing is.
-    pub async fn finished(&self, messages: Messages, success: Success) {
+    /// is there.
+    pub async fn finished(&self, messages: Messages, success: Success, placed: Option<Placed>) {
         let later = std::mem::take(&mut self.lock().later);
         if messages != Messages::Human {
-            let later = if success == Success::Yes { later } else { String::new() };
+            let later = if placed.is_some() { later } else { String::new() };
             self.output.out(later + messages::build_finished(success)).await;
         }
     }

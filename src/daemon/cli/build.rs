@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{
-    groups::{FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, PlatformArgs, ProfileArgs},
+    groups::{FailureArgs, FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, PlatformArgs, ProfileArgs},
     request::{Request, Then},
     targets::TargetArgs,
 };
@@ -25,6 +25,8 @@ pub struct BuildArgs {
     #[command(flatten)]
     jobs: JobArgs,
     #[command(flatten)]
+    failure: FailureArgs,
+    #[command(flatten)]
     manifest: ManifestArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -33,7 +35,7 @@ pub struct BuildArgs {
 impl BuildArgs {
     /// What is asked for by a word of this intent.
     pub fn request(self, intent: Intent) -> Request {
-        let BuildArgs { packages, targets, features, profile, platform, jobs, manifest, output } = self;
+        let BuildArgs { packages, targets, features, profile, platform, jobs, failure, manifest, output } = self;
         Request {
             intent,
             packages,
@@ -43,6 +45,7 @@ impl BuildArgs {
             platform,
             manifest,
             jobs,
+            failure,
             output,
             then: Then::Nothing,
             clippy: None,

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueHint};
 
-use crate::cargo::{
-    messages::{Format, JsonDiagnostics, Messages, Rendering},
-    select::{FeatureDefaults, Network, ProfileChoice, RustVersion, Workspace},
+use crate::{
+    cargo::{
+        messages::{Format, JsonDiagnostics, Messages, Rendering},
+        select::{FeatureDefaults, Network, ProfileChoice, RustVersion, Workspace},
+    },
+    graph::AfterFailure,
 };
 
 /// The values of `--message-format`.
@@ -152,19 +155,38 @@ impl PlatformArgs {
 pub struct JobArgs {
     /// How many actions may run at once; a negative number counts down from the number of cores
     #[arg(short, long, value_name = "N", allow_hyphen_values = true, value_hint = ValueHint::Other)]
-    jobs: Option<i64>,
+    jobs: Option<String>,
 }
 
 impl JobArgs {
     /// How many actions may run at once, or why that makes no sense.
     pub fn jobs(&self, cores: usize) -> Result<usize, String> {
         let signed = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        match self.jobs {
+        let parsed =
+            self.jobs.as_ref().filter(|jobs| *jobs != "default").map(|jobs| jobs.parse::<i64>().map_err(|_| jobs));
+        let wrong =
+            |jobs| format!("could not parse `{jobs}`. Number of parallel jobs should be `default` or a number.");
+        match parsed.transpose().map_err(wrong)? {
             None => Ok(cores),
             Some(0) => Err("jobs may not be 0".to_owned()),
             Some(jobs) if jobs < 0 => Ok(usize::try_from((signed(cores) + jobs).max(1)).unwrap_or(1)),
             Some(jobs) => Ok(usize::try_from(jobs).unwrap_or(cores)),
         }
+    }
+}
+
+/// What happens to the others when something fails.
+#[derive(Debug, Clone, Default, Args)]
+pub struct FailureArgs {
+    /// Build everything that does not need what failed
+    #[arg(long)]
+    keep_going: bool,
+}
+
+impl FailureArgs {
+    /// What was chosen.
+    pub fn after_failure(&self) -> AfterFailure {
+        if self.keep_going { AfterFailure::GoOn } else { AfterFailure::Stop }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    groups::{FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, PlatformArgs, ProfileArgs},
+    groups::{FailureArgs, FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, PlatformArgs, ProfileArgs},
     targets::TargetArgs,
 };
 use crate::cargo::select::{Intent, Selection};
@@ -22,6 +22,7 @@ pub struct Request {
     pub platform: PlatformArgs,
     pub manifest: ManifestArgs,
     pub jobs: JobArgs,
+    pub failure: FailureArgs,
     pub output: OutputArgs,
     pub then: Then,
     /// The words for clippy, where it takes rustc's place.

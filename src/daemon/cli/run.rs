@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Args, ValueHint};
 
 use super::{
-    groups::{FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, PlatformArgs, ProfileArgs},
+    groups::{FailureArgs, FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, PlatformArgs, ProfileArgs},
     request::{Request, Then},
     targets::TargetArgs,
 };
@@ -32,6 +32,8 @@ pub struct RunArgs {
     #[command(flatten)]
     jobs: JobArgs,
     #[command(flatten)]
+    failure: FailureArgs,
+    #[command(flatten)]
     manifest: ManifestArgs,
     #[command(flatten)]
     output: OutputArgs,
@@ -43,7 +45,8 @@ pub struct RunArgs {
 impl RunArgs {
     /// What is asked for.
     pub fn request(self) -> Request {
-        let RunArgs { package, bin, example, features, profile, platform, jobs, manifest, output, args } = self;
+        let RunArgs { package, bin, example, features, profile, platform, jobs, failure, manifest, output, args } =
+            self;
         Request {
             intent: Intent::Build,
             packages: PackageArgs::only(package),
@@ -53,6 +56,7 @@ impl RunArgs {
             platform,
             manifest,
             jobs,
+            failure,
             output,
             then: Then::Run(args),
             clippy: None,

@@ -1,7 +1,7 @@
 //! The states of a build's units: wanted, ready when all it needs is there, queued when it has to
 //! run, running, done or failed. A unit may be there in part (its metadata) while it runs; when
 //! that part turns out not to be final, what was built on it is taken back. After a failure
-//! nothing new starts.
+//! nothing new starts, unless the person wants all that can be had.
 
 use std::collections::BinaryHeap;
 
@@ -19,6 +19,16 @@ enum State {
     Held,
     Done,
     Failed,
+}
+
+/// What happens to the others when a unit fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// Nothing new starts.
+    #[default]
+    Stop,
+    /// Everything that does not need it is built.
+    GoOn,
 }
 
 /// One build's units, by their index.
@@ -40,12 +50,13 @@ pub struct Build {
     held: usize,
     jobs: usize,
     failed: bool,
+    after_failure: AfterFailure,
 }
 
 impl Build {
     /// A build of units with these needs (without repeats or circles) and costs, at most `jobs`
     /// running at once.
-    pub fn new(needs: Vec<Vec<Need>>, costs: &[Cost], jobs: usize) -> Self {
+    pub fn new(needs: Vec<Vec<Need>>, costs: &[Cost], jobs: usize, after_failure: AfterFailure) -> Self {
         let mut dependents = vec![Vec::new(); needs.len()];
         for (unit, needs) in needs.iter().enumerate() {
             for need in needs {
@@ -67,6 +78,7 @@ impl Build {
             held: 0,
             jobs: jobs.max(1),
             failed: false,
+            after_failure,
         };
         for unit in 0..units {
             build.make_ready(unit);
@@ -81,9 +93,9 @@ impl Build {
         }
     }
 
-    /// Units whose needs are all met and which nobody took yet; none after a failure.
+    /// Units whose needs are all met and which nobody took yet; none when a failure has ended it.
     pub fn take_ready(&mut self) -> Vec<usize> {
-        if self.failed { Vec::new() } else { std::mem::take(&mut self.ready) }
+        if self.has_ended() { Vec::new() } else { std::mem::take(&mut self.ready) }
     }
 
     /// A ready unit has to run.
@@ -95,7 +107,8 @@ impl Build {
     /// The next unit to run, if there is one and a job is free. None while a failure is held: it
     /// will most likely be believed.
     pub fn start(&mut self) -> Option<usize> {
-        if self.failed || self.held > 0 || self.running >= self.jobs {
+        let is_held = self.held > 0 && self.after_failure == AfterFailure::Stop;
+        if self.has_ended() || is_held || self.running >= self.jobs {
             return None;
         }
         let (_, std::cmp::Reverse(unit)) = self.queue.pop()?;
@@ -202,7 +215,11 @@ impl Build {
         self.held += 1;
     }
 
-    /// A unit failed: nothing new starts.
+    fn has_ended(&self) -> bool {
+        self.failed && self.after_failure == AfterFailure::Stop
+    }
+
+    /// A unit failed.
     pub fn fail(&mut self, unit: usize) {
         self.held -= usize::from(self.states[unit] == State::Held);
         self.leave(unit, State::Failed);
@@ -224,7 +241,9 @@ impl Build {
 
     /// Whether nothing runs and nothing more can start.
     pub fn is_over(&self) -> bool {
-        self.running == 0 && (self.failed || self.done == self.states.len())
+        // Of units that were looked up none is left where everything that can be had is there.
+        let is_idle = self.running == 0 && self.ready.is_empty() && self.queue.is_empty();
+        self.running == 0 && (self.has_ended() || is_idle)
     }
 
     /// Whether a unit failed.
@@ -241,7 +260,7 @@ mod tests {
         let all = |unit: &usize| Need { unit: *unit, strength: Strength::All };
         let needs: Vec<Vec<Need>> = needs.iter().map(|needs| needs.iter().map(all).collect()).collect();
         let costs = vec![Cost { whole: 1, metadata: 1 }; needs.len()];
-        Build::new(needs, &costs, jobs)
+        Build::new(needs, &costs, jobs, AfterFailure::Stop)
     }
 
     /// 0 ← 1 ← 2 by metadata, and 3 links all of them.
@@ -249,7 +268,7 @@ mod tests {
         let metadata = |unit| Need { unit, strength: Strength::Metadata };
         let all = |unit| Need { unit, strength: Strength::All };
         let needs = vec![vec![], vec![metadata(0)], vec![metadata(1)], vec![all(0), all(1), all(2)]];
-        Build::new(needs, &[Cost { whole: 2, metadata: 1 }; 4], 4)
+        Build::new(needs, &[Cost { whole: 2, metadata: 1 }; 4], 4, AfterFailure::Stop)
     }
 
     fn start_ready(build: &mut Build) -> Vec<usize> {
@@ -292,6 +311,21 @@ mod tests {
         assert_eq!(build.take_ready(), [0]);
         build.finish(0);
         assert_eq!(build.take_ready(), [1]);
+    }
+
+    #[test]
+    fn what_does_not_need_the_failed_may_go_on() {
+        let mut build = build(&[&[], &[], &[0], &[1], &[2]], 1);
+        build.after_failure = AfterFailure::GoOn;
+        assert_eq!(start_ready(&mut build), [0]);
+        build.fail(0);
+        assert!(!build.is_over());
+        assert_eq!(start_ready(&mut build), [1]);
+        build.finish(1);
+        assert_eq!(start_ready(&mut build), [3]);
+        build.finish(3);
+        assert_eq!(start_ready(&mut build), [] as [usize; 0]);
+        assert!(build.is_over() && build.has_failed());
     }
 
     #[test]

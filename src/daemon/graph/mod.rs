@@ -5,6 +5,6 @@ mod build;
 mod need;
 mod weight;
 
-pub use build::Build;
+pub use build::{AfterFailure, Build};
 pub use need::{Cost, Need, Strength};
 pub use weight::{longest, weights};
