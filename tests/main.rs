@@ -34,6 +34,7 @@ mod sandbox;
 mod seen;
 mod sessions;
 mod tcp;
+mod testing;
 mod tidy;
 mod units;
 mod variables;

@@ -33,6 +33,9 @@ complete -c vx -n "__fish_vx_needs_command" -f -a "c" -d 'Find the errors in the
 complete -c vx -n "__fish_vx_needs_command" -f -a "clippy" -d 'Find errors as `check` does, and lint the members of the workspace with clippy'
 complete -c vx -n "__fish_vx_needs_command" -f -a "run" -d 'Compile a program of the workspace and run it'
 complete -c vx -n "__fish_vx_needs_command" -f -a "r" -d 'Compile a program of the workspace and run it'
+complete -c vx -n "__fish_vx_needs_command" -f -a "test" -d 'Compile the tests of a workspace and run them'
+complete -c vx -n "__fish_vx_needs_command" -f -a "t" -d 'Compile the tests of a workspace and run them'
+complete -c vx -n "__fish_vx_needs_command" -f -a "bench" -d 'Compile the benchmarks of a workspace and run them'
 complete -c vx -n "__fish_vx_needs_command" -f -a "fetch" -d 'Fetch what a workspace depends on'
 complete -c vx -n "__fish_vx_needs_command" -f -a "clean" -d 'Remove what was built in a workspace'
 complete -c vx -n "__fish_vx_needs_command" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
@@ -293,6 +296,127 @@ complete -c vx -n "__fish_vx_using_subcommand r" -l frozen -d '--locked and --of
 complete -c vx -n "__fish_vx_using_subcommand r" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c vx -n "__fish_vx_using_subcommand r" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
 complete -c vx -n "__fish_vx_using_subcommand r" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand test" -s p -l package -d 'Only this package (see `cargo help pkgid`)' -r -f
+complete -c vx -n "__fish_vx_using_subcommand test" -l exclude -d 'Exclude packages' -r -f
+complete -c vx -n "__fish_vx_using_subcommand test" -l bin -d 'Only the specified binary' -r -f
+complete -c vx -n "__fish_vx_using_subcommand test" -l example -d 'Only the specified example' -r -f
+complete -c vx -n "__fish_vx_using_subcommand test" -l test -d 'Only the specified test target' -r -f
+complete -c vx -n "__fish_vx_using_subcommand test" -l bench -d 'Only the specified bench target' -r -f
+complete -c vx -n "__fish_vx_using_subcommand test" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
+complete -c vx -n "__fish_vx_using_subcommand test" -l target -d 'For the target triple' -r -f
+complete -c vx -n "__fish_vx_using_subcommand test" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
+complete -c vx -n "__fish_vx_using_subcommand test" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
+complete -c vx -n "__fish_vx_using_subcommand test" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand test" -l message-format -d 'Form of messages' -r -f -a "human\t''
+short\t''
+json\t''
+json-diagnostic-short\t''
+json-diagnostic-rendered-ansi\t''
+json-render-diagnostics\t''"
+complete -c vx -n "__fish_vx_using_subcommand test" -l color -d 'Colours in what is said' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vx -n "__fish_vx_using_subcommand test" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand test" -l no-run -d 'Compile them, but do not run them'
+complete -c vx -n "__fish_vx_using_subcommand test" -l no-fail-fast -d 'Run all of them, also when one has failed'
+complete -c vx -n "__fish_vx_using_subcommand test" -l workspace -l all -d 'All packages of the workspace'
+complete -c vx -n "__fish_vx_using_subcommand test" -l lib -d 'Only this package\'s library'
+complete -c vx -n "__fish_vx_using_subcommand test" -l bins -d 'All binaries'
+complete -c vx -n "__fish_vx_using_subcommand test" -l examples -d 'All examples'
+complete -c vx -n "__fish_vx_using_subcommand test" -l tests -d 'All targets that have `test = true` set'
+complete -c vx -n "__fish_vx_using_subcommand test" -l benches -d 'All targets that have `bench = true` set'
+complete -c vx -n "__fish_vx_using_subcommand test" -l all-targets -d 'All targets'
+complete -c vx -n "__fish_vx_using_subcommand test" -l all-features -d 'Activate all available features'
+complete -c vx -n "__fish_vx_using_subcommand test" -l no-default-features -d 'Do not activate the `default` feature'
+complete -c vx -n "__fish_vx_using_subcommand test" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
+complete -c vx -n "__fish_vx_using_subcommand test" -l locked -d 'Assert that Cargo.lock stays as it is'
+complete -c vx -n "__fish_vx_using_subcommand test" -l offline -d 'Do not access the network'
+complete -c vx -n "__fish_vx_using_subcommand test" -l frozen -d '--locked and --offline'
+complete -c vx -n "__fish_vx_using_subcommand test" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c vx -n "__fish_vx_using_subcommand test" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
+complete -c vx -n "__fish_vx_using_subcommand test" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand test" -l doc -d 'Test only the documentation of libraries'
+complete -c vx -n "__fish_vx_using_subcommand test" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand t" -s p -l package -d 'Only this package (see `cargo help pkgid`)' -r -f
+complete -c vx -n "__fish_vx_using_subcommand t" -l exclude -d 'Exclude packages' -r -f
+complete -c vx -n "__fish_vx_using_subcommand t" -l bin -d 'Only the specified binary' -r -f
+complete -c vx -n "__fish_vx_using_subcommand t" -l example -d 'Only the specified example' -r -f
+complete -c vx -n "__fish_vx_using_subcommand t" -l test -d 'Only the specified test target' -r -f
+complete -c vx -n "__fish_vx_using_subcommand t" -l bench -d 'Only the specified bench target' -r -f
+complete -c vx -n "__fish_vx_using_subcommand t" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
+complete -c vx -n "__fish_vx_using_subcommand t" -l target -d 'For the target triple' -r -f
+complete -c vx -n "__fish_vx_using_subcommand t" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
+complete -c vx -n "__fish_vx_using_subcommand t" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
+complete -c vx -n "__fish_vx_using_subcommand t" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand t" -l message-format -d 'Form of messages' -r -f -a "human\t''
+short\t''
+json\t''
+json-diagnostic-short\t''
+json-diagnostic-rendered-ansi\t''
+json-render-diagnostics\t''"
+complete -c vx -n "__fish_vx_using_subcommand t" -l color -d 'Colours in what is said' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vx -n "__fish_vx_using_subcommand t" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand t" -l no-run -d 'Compile them, but do not run them'
+complete -c vx -n "__fish_vx_using_subcommand t" -l no-fail-fast -d 'Run all of them, also when one has failed'
+complete -c vx -n "__fish_vx_using_subcommand t" -l workspace -l all -d 'All packages of the workspace'
+complete -c vx -n "__fish_vx_using_subcommand t" -l lib -d 'Only this package\'s library'
+complete -c vx -n "__fish_vx_using_subcommand t" -l bins -d 'All binaries'
+complete -c vx -n "__fish_vx_using_subcommand t" -l examples -d 'All examples'
+complete -c vx -n "__fish_vx_using_subcommand t" -l tests -d 'All targets that have `test = true` set'
+complete -c vx -n "__fish_vx_using_subcommand t" -l benches -d 'All targets that have `bench = true` set'
+complete -c vx -n "__fish_vx_using_subcommand t" -l all-targets -d 'All targets'
+complete -c vx -n "__fish_vx_using_subcommand t" -l all-features -d 'Activate all available features'
+complete -c vx -n "__fish_vx_using_subcommand t" -l no-default-features -d 'Do not activate the `default` feature'
+complete -c vx -n "__fish_vx_using_subcommand t" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
+complete -c vx -n "__fish_vx_using_subcommand t" -l locked -d 'Assert that Cargo.lock stays as it is'
+complete -c vx -n "__fish_vx_using_subcommand t" -l offline -d 'Do not access the network'
+complete -c vx -n "__fish_vx_using_subcommand t" -l frozen -d '--locked and --offline'
+complete -c vx -n "__fish_vx_using_subcommand t" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c vx -n "__fish_vx_using_subcommand t" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
+complete -c vx -n "__fish_vx_using_subcommand t" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand t" -l doc -d 'Test only the documentation of libraries'
+complete -c vx -n "__fish_vx_using_subcommand t" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand bench" -s p -l package -d 'Only this package (see `cargo help pkgid`)' -r -f
+complete -c vx -n "__fish_vx_using_subcommand bench" -l exclude -d 'Exclude packages' -r -f
+complete -c vx -n "__fish_vx_using_subcommand bench" -l bin -d 'Only the specified binary' -r -f
+complete -c vx -n "__fish_vx_using_subcommand bench" -l example -d 'Only the specified example' -r -f
+complete -c vx -n "__fish_vx_using_subcommand bench" -l test -d 'Only the specified test target' -r -f
+complete -c vx -n "__fish_vx_using_subcommand bench" -l bench -d 'Only the specified bench target' -r -f
+complete -c vx -n "__fish_vx_using_subcommand bench" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
+complete -c vx -n "__fish_vx_using_subcommand bench" -l target -d 'For the target triple' -r -f
+complete -c vx -n "__fish_vx_using_subcommand bench" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
+complete -c vx -n "__fish_vx_using_subcommand bench" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
+complete -c vx -n "__fish_vx_using_subcommand bench" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand bench" -l message-format -d 'Form of messages' -r -f -a "human\t''
+short\t''
+json\t''
+json-diagnostic-short\t''
+json-diagnostic-rendered-ansi\t''
+json-render-diagnostics\t''"
+complete -c vx -n "__fish_vx_using_subcommand bench" -l color -d 'Colours in what is said' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vx -n "__fish_vx_using_subcommand bench" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand bench" -l no-run -d 'Compile them, but do not run them'
+complete -c vx -n "__fish_vx_using_subcommand bench" -l no-fail-fast -d 'Run all of them, also when one has failed'
+complete -c vx -n "__fish_vx_using_subcommand bench" -l workspace -l all -d 'All packages of the workspace'
+complete -c vx -n "__fish_vx_using_subcommand bench" -l lib -d 'Only this package\'s library'
+complete -c vx -n "__fish_vx_using_subcommand bench" -l bins -d 'All binaries'
+complete -c vx -n "__fish_vx_using_subcommand bench" -l examples -d 'All examples'
+complete -c vx -n "__fish_vx_using_subcommand bench" -l tests -d 'All targets that have `test = true` set'
+complete -c vx -n "__fish_vx_using_subcommand bench" -l benches -d 'All targets that have `bench = true` set'
+complete -c vx -n "__fish_vx_using_subcommand bench" -l all-targets -d 'All targets'
+complete -c vx -n "__fish_vx_using_subcommand bench" -l all-features -d 'Activate all available features'
+complete -c vx -n "__fish_vx_using_subcommand bench" -l no-default-features -d 'Do not activate the `default` feature'
+complete -c vx -n "__fish_vx_using_subcommand bench" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
+complete -c vx -n "__fish_vx_using_subcommand bench" -l locked -d 'Assert that Cargo.lock stays as it is'
+complete -c vx -n "__fish_vx_using_subcommand bench" -l offline -d 'Do not access the network'
+complete -c vx -n "__fish_vx_using_subcommand bench" -l frozen -d '--locked and --offline'
+complete -c vx -n "__fish_vx_using_subcommand bench" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c vx -n "__fish_vx_using_subcommand bench" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
+complete -c vx -n "__fish_vx_using_subcommand bench" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand fetch" -l target -d 'Fetch what this target needs; without, what any does' -r -f
 complete -c vx -n "__fish_vx_using_subcommand fetch" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand fetch" -l color -d 'Colours in what is said' -r -f -a "auto\t''
@@ -327,13 +451,15 @@ complete -c vx -n "__fish_vx_using_subcommand why" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand audit" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand audit" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand ping" -s h -l help -d 'Print help'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "check" -d 'Find the errors in the packages of a workspace without making programs of them'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "clippy" -d 'Find errors as `check` does, and lint the members of the workspace with clippy'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "run" -d 'Compile a program of the workspace and run it'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "fetch" -d 'Fetch what a workspace depends on'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "clean" -d 'Remove what was built in a workspace'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "ping" -d 'Ask whether the daemon is there'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run fetch clean why audit ping help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "check" -d 'Find the errors in the packages of a workspace without making programs of them'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "clippy" -d 'Find errors as `check` does, and lint the members of the workspace with clippy'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "run" -d 'Compile a program of the workspace and run it'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "test" -d 'Compile the tests of a workspace and run them'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "bench" -d 'Compile the benchmarks of a workspace and run them'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "fetch" -d 'Fetch what a workspace depends on'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "clean" -d 'Remove what was built in a workspace'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "ping" -d 'Ask whether the daemon is there'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,5 +1,5 @@
-//! What follows a build that worked: for `run` its program, for others nothing. Decided when the
-//! plan is there, so that nothing is built in vain.
+//! What follows a build that worked: for `run` its program, for `test` and `bench` what `test`
+//! runs, for others nothing. Decided when the plan is there, so that nothing is built in vain.
 
 use std::{ffi::OsString, path::Path};
 
@@ -12,15 +12,18 @@ use crate::{
         decides::Question,
         diagnostics::Verbosity,
         files::Disk,
+        messages::Format,
         place::executable,
         plan::{Plan, UnitId},
         process::{Person, Process},
         runnable::{self, Choice},
+        testing,
     },
     cli::Then,
     services::Services,
     session::Session,
     start::{self, Ended, Manners},
+    test::{self, Tests},
     workspace::NoPlan,
 };
 
@@ -33,13 +36,17 @@ pub enum Next {
     Narrow(String),
     /// A program is run.
     Run(Program),
+    /// What tests or measures is run.
+    Test(Box<Tests>),
 }
 
 /// A program of the plan, and what is started in its place.
 #[derive(Debug)]
 pub struct Program {
-    unit: UnitId,
-    runner: Vec<String>,
+    pub unit: UnitId,
+    pub runner: Vec<String>,
+    /// The person's flags for rustdoc.
+    pub rustdocflags: Vec<String>,
 }
 
 /// A build that worked.
@@ -54,13 +61,24 @@ pub struct Built<'a> {
     pub said: &'a Said,
     /// How much the person wants to read.
     pub verbosity: Verbosity,
+    /// Which form its messages had.
+    pub format: Format,
 }
 
 impl Next {
+    /// Libraries whose documentation is tested.
+    pub fn documented(&self) -> Vec<UnitId> {
+        match self {
+            Next::Test(tests) => tests.documented.iter().map(|one| one.unit).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// What will be run.
     pub fn programs(&self) -> Vec<UnitId> {
         match self {
             Next::Run(program) => vec![program.unit],
+            Next::Test(tests) => tests.programs.iter().chain(&tests.documented).map(|one| one.unit).collect(),
             Next::Nothing | Next::Narrow(_) => Vec::new(),
         }
     }
@@ -71,31 +89,46 @@ pub fn decide(then: &Then, question: &Question, plan: &Plan) -> Result<Next, NoP
     match then {
         Then::Nothing => Ok(Next::Nothing),
         Then::Run(_) => match runnable::choose(plan, &question.selection.targets).map_err(|what| usage(&what))? {
-            Choice::Root(unit) => Ok(Next::Run(Program { unit, runner: runner(question, plan, unit)? })),
+            Choice::Root(unit) => Ok(Next::Run(Program::new(unit, question, plan)?)),
             Choice::Narrow(name) => Ok(Next::Narrow(name)),
         },
+        Then::Test(_) => {
+            let program = |unit| Program::new(unit, question, plan);
+            let programs = |units: Vec<UnitId>| units.into_iter().map(program).collect::<Result<_, NoPlan>>();
+            Ok(Next::Test(Box::new(Tests {
+                programs: programs(testing::programs(plan))?,
+                documented: programs(testing::documented(plan))?,
+                selection: question.selection.clone(),
+            })))
+        }
     }
 }
 
-fn runner(question: &Question, plan: &Plan, unit: UnitId) -> Result<Vec<String>, NoPlan> {
-    let toolchain = &question.toolchain;
-    let config = config::Config::load(&Disk::default(), &question.cwd, &toolchain.cargo_home, &question.environment);
-    let platform = plan.platforms.of(plan.unit(unit));
-    let runner = config.and_then(|config| config.runner(&platform.triple, &platform.probe.cfg));
-    runner.map_err(|err| usage(&err.to_string()))
+impl Program {
+    fn new(unit: UnitId, question: &Question, plan: &Plan) -> Result<Self, NoPlan> {
+        let disk = Disk::default();
+        let cargo_home = &question.toolchain.cargo_home;
+        let platform = plan.platforms.of(plan.unit(unit));
+        let (triple, cfg) = (&platform.triple, &platform.probe.cfg);
+        let config = config::Config::load(&disk, &question.cwd, cargo_home, &question.environment);
+        let found = config.and_then(|config| Ok((config.runner(triple, cfg)?, config.rustdocflags(triple, cfg)?)));
+        let (runner, rustdocflags) = found.map_err(|err| usage(&err.to_string()))?;
+        Ok(Program { unit, runner, rustdocflags })
+    }
 }
 
 /// Does it; the exit code.
 pub async fn go_on(built: &Built<'_>, next: &Next, then: &Then) -> Result<u8, NoPlan> {
     match (next, then) {
         (Next::Run(program), Then::Run(words)) => run(built, program, words).await,
+        (Next::Test(tests), Then::Test(words)) => test::run(built, tests, words).await,
         _ => Ok(exit::OK),
     }
 }
 
 /// Runs the program where the person stands; the exit code is its own.
 async fn run(built: &Built<'_>, program: &Program, words: &[OsString]) -> Result<u8, NoPlan> {
-    let Built { session, services, plan, said, verbosity } = built;
+    let Built { session, services, plan, said, verbosity, .. } = built;
     let unit = plan.unit(program.unit);
     let path = executable(plan, unit).ok_or_else(|| usage("the program was not placed"))?;
     let path = match path.strip_prefix(&session.cwd) {
@@ -116,12 +149,6 @@ async fn run(built: &Built<'_>, program: &Program, words: &[OsString]) -> Result
     match start::run(services, &session.ground, &process, Manners::Alone, &session.cancel).await? {
         Ended::Ran(exit) => Ok(start::exit_code(exit)),
         Ended::Cancelled => Ok(exit::INTERRUPTED),
-        Ended::Never(errno) => Err(usage(&never(&shown, errno))),
+        Ended::Never(errno) => Err(usage(&start::never(&shown, errno))),
     }
-}
-
-/// As cargo says it.
-fn never(shown: &str, errno: i32) -> String {
-    let why = std::io::Error::from_raw_os_error(errno);
-    format!("could not execute process {shown} (never executed)\n\nCaused by:\n  {why}")
 }

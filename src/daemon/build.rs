@@ -1,6 +1,6 @@
 //! `vx build` and `vx check` from words to files: toolchain, plan, inputs, the build, the placing, the last line.
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use shared::{
     client::exec::Identity,
@@ -13,7 +13,8 @@ use crate::{
     cargo::{
         clippy, config,
         decides::Question,
-        diagnostics::{self, Verbosity, Voice},
+        diagnostics::{Verbosity, Voice},
+        doctest,
         environment::Ambient,
         files::Disk,
         locate::locate,
@@ -29,8 +30,7 @@ use crate::{
     exceptions::Exceptions,
     inputs::Inputs,
     look::{Look, Surface},
-    output::Colour,
-    place::place,
+    place::{More, place},
     run::{Runner, Surroundings, Verdict},
     services::{Services, persist},
     session::Session,
@@ -108,11 +108,8 @@ async fn build(
         rendering: look.format.rendering,
         cancel: session.cancel.clone(),
     };
-    let colour = match session.output.colour {
-        Colour::Always => diagnostics::Colour::On,
-        Colour::Never => diagnostics::Colour::Off,
-    };
-    let mut runner = Runner::new(&around, &plan, &inputs, Voice::new(colour, verbosity, look.format.messages));
+    let voice = Voice::new(session.output.colour.into(), verbosity, look.format.messages);
+    let mut runner = Runner::new(&around, &plan, &inputs, voice);
     let verdict = tokio::select! {
         verdict = runner.run(terminal.as_ref()) => verdict?,
         never = terminal.paint() => match never {},
@@ -123,25 +120,26 @@ async fn build(
         Verdict::Cancelled => Ok(exit::INTERRUPTED),
         Verdict::Failed => {
             // What is there is the person's, as it is cargo's way.
-            let placed =
-                place(&around.services, &daemon.hashes, &plan, &runner, &BTreeSet::new(), &session.output, messages)
-                    .await;
+            let (services, hashes, more) = (&around.services, &daemon.hashes, More::default());
+            let placed = place(services, hashes, &plan, &runner, &more, &session.output, messages).await;
             terminal.finished(messages, Success::No, placed.is_ok().then_some(Placed)).await;
             placed?;
             terminal.warn().await;
             Ok(exit::CARGO_FAILED)
         }
         Verdict::Built => {
+            let (services, hashes) = (&around.services, &daemon.hashes);
+            let libraries = next.documented().into_iter().flat_map(|one| doctest::placements(&plan, plan.unit(one)));
             let looked_into = process::looked_into(&plan, &next.programs(), runner.said());
-            let placed =
-                place(&around.services, &daemon.hashes, &plan, &runner, &looked_into, &session.output, messages).await;
+            let more = More { looked_into, libraries: libraries.collect() };
+            let placed = place(services, hashes, &plan, &runner, &more, &session.output, messages).await;
             let success = if placed.is_ok() { Success::Yes } else { Success::No };
             terminal.finished(messages, success, placed.is_ok().then_some(Placed)).await;
             placed?;
             terminal.close().await;
             terminal.warn().await;
-            let built = Built { session, services: &around.services, plan: &plan, said: runner.said(), verbosity };
-            after::go_on(&built, &next, &request.then).await
+            let (said, format) = (runner.said(), look.format);
+            after::go_on(&Built { session, services, plan: &plan, said, verbosity, format }, &next, &request.then).await
         }
     }
 }

@@ -42,6 +42,7 @@ mod sources;
 mod start;
 mod streams;
 mod terminal;
+mod test;
 mod why;
 mod workspace;
 

@@ -8,6 +8,8 @@ use rustix::termios::tcgetwinsize;
 use shared::wire::session::Tty;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cargo::diagnostics;
+
 /// Pieces that may wait for a slow terminal.
 const QUEUE_PIECES: usize = 1024;
 /// How often it is looked whether a stopped client goes on.
@@ -48,6 +50,15 @@ pub enum Colour {
     Always,
     /// It may not.
     Never,
+}
+
+impl From<Colour> for diagnostics::Colour {
+    fn from(colour: Colour) -> Self {
+        match colour {
+            Colour::Always => diagnostics::Colour::On,
+            Colour::Never => diagnostics::Colour::Off,
+        }
+    }
 }
 
 impl Screen {
@@ -131,6 +142,11 @@ impl Output {
     /// `error: …` as cargo writes it.
     pub async fn error(&self, text: &str) {
         self.coloured(&format!("\x1b[1m\x1b[91merror\x1b[0m: {text}\n")).await;
+    }
+
+    /// `note: …` as cargo writes it.
+    pub async fn note(&self, text: &str) {
+        self.coloured(&format!("\x1b[1m\x1b[92mnote\x1b[0m: {text}\n")).await;
     }
 
     /// `warning: …` as cargo writes it.

@@ -55,6 +55,15 @@ pub struct Item {
     pub dep_info: Option<(PathBuf, String)>,
 }
 
+/// What programs want beside what was asked for.
+#[derive(Default)]
+pub struct More {
+    /// Scripts' runs whose OUT_DIRs they look into.
+    pub looked_into: BTreeSet<UnitId>,
+    /// What the tests in documentation are compiled with.
+    pub libraries: Vec<Placement>,
+}
+
 /// Places everything that the plan's roots left, the OUT_DIRs that their programs look into, and
 /// for a program that reads cargo's messages what those let it look into.
 pub async fn place(
@@ -62,13 +71,18 @@ pub async fn place(
     hashes: &Arc<Hashes>,
     plan: &Plan,
     runner: &Runner<'_>,
-    looked_into: &BTreeSet<UnitId>,
+    more: &More,
     output: &Output,
     messages: Messages,
 ) -> Result<(), Failure> {
     let mut placed = placements(plan);
     if messages != Messages::Human {
         placed.extend(macros(plan));
+    }
+    for library in &more.libraries {
+        if !placed.iter().any(|one| one.path == library.path) {
+            placed.push(library.clone());
+        }
     }
     for scratch in place::scratches(plan) {
         make_target(&plan.target_dir)
@@ -80,7 +94,7 @@ pub async fn place(
     }
     let read = dep_infos(services, plan, runner).await?;
     let mut items = items(plan, runner, &placed, &read);
-    let is_wanted = |unit: UnitId| messages != Messages::Human || looked_into.contains(&unit);
+    let is_wanted = |unit: UnitId| messages != Messages::Human || more.looked_into.contains(&unit);
     items.extend(out_dirs::items(services, plan, runner, is_wanted).await?);
     let folders: BTreeSet<String> = plan
         .units

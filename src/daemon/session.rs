@@ -18,7 +18,7 @@ use std::{
 };
 
 use shared::{
-    fault::exit,
+    fault::{Failure, exit},
     limits,
     service::send_line,
     wire::{
@@ -215,22 +215,21 @@ async fn run_word(
         Word::Ping => return print(stdout, ping_answer(), exit::OK).await,
         Word::Audit(args) => {
             let cwd = PathBuf::from(OsString::from_vec(start.cwd.0));
-            return match audit::answer(&daemon.audit, &cwd, args).await {
-                Ok(text) => print(stdout, text, exit::OK).await,
-                Err(failure) => print(stderr, format!("error: {failure}\n"), exit::FAILED).await,
-            };
+            return answered(audit::answer(&daemon.audit, &cwd, args).await, stdout, stderr).await;
         }
         Word::Why(args) => {
             let cwd = PathBuf::from(OsString::from_vec(start.cwd.0));
-            return match why::answer(&daemon.why, &cwd, args).await {
-                Ok(text) => print(stdout, text, exit::OK).await,
-                Err(failure) => print(stderr, format!("error: {failure}\n"), exit::FAILED).await,
-            };
+            return answered(why::answer(&daemon.why, &cwd, args).await, stdout, stderr).await;
         }
         Word::Build(args) => Work::Build(Box::new(args.request(Intent::Build))),
         Word::Check(args) => Work::Build(Box::new(args.request(Intent::Check))),
         Word::Run(args) => Work::Build(Box::new(args.request())),
         Word::Clippy(args) => Work::Build(Box::new(args.request())),
+        Word::Bench(args) => Work::Build(Box::new(args.request())),
+        Word::Test(args) => match args.request() {
+            Ok(request) => Work::Build(Box::new(request)),
+            Err(why) => return print(stderr, format!("error: {why}\n"), exit::CARGO_FAILED).await,
+        },
         Word::Fetch(args) => Work::Fetch(args),
         Word::Clean(args) => Work::Clean(args),
     };
@@ -262,6 +261,14 @@ async fn run_word(
     };
     output.flush().await;
     code
+}
+
+/// Prints what a word of vx's own has to say.
+async fn answered(answer: Result<String, Failure>, stdout: OwnedFd, stderr: OwnedFd) -> u8 {
+    match answer {
+        Ok(text) => print(stdout, text, exit::OK).await,
+        Err(failure) => print(stderr, format!("error: {failure}\n"), exit::FAILED).await,
+    }
 }
 
 /// Prints and says the exit code. A reader that never reads holds up only its own session.

@@ -189,6 +189,12 @@ pub fn umask(client: u32) -> Option<u32> {
     (value("Name:") == Some("vx")).then(|| u32::from_str_radix(value("Umask:")?, 8).ok()).flatten()
 }
 
+/// That a program could not be started, as cargo says it.
+pub fn never(shown: &str, errno: i32) -> String {
+    let why = std::io::Error::from_raw_os_error(errno);
+    format!("could not execute process {shown} (never executed)\n\nCaused by:\n  {why}")
+}
+
 /// The exit code of a client whose program ended so; death by a signal as shells report it.
 pub fn exit_code(exit: Exit) -> u8 {
     match exit {

@@ -46,6 +46,13 @@ pub fn of_compile(plan: &Plan, unit: &Unit, scripts: &Said) -> Result<Needs, Ren
     Ok(needs)
 }
 
+/// The files that the tests in a library's documentation are compiled with.
+pub fn of_doctest(plan: &Plan, unit: &Unit) -> Vec<Placed> {
+    let mut walk = Walk { plan, files: BTreeSet::new(), seen: HashSet::new(), loads_macros: false };
+    walk.dependencies(unit, Want::Code);
+    walk.files.into_iter().collect()
+}
+
 /// The needs of a script's run, `compiled` being the unit that made the script.
 pub fn of_run(plan: &Plan, unit: &Unit, compiled: &Unit, scripts: &Said) -> Result<Needs, RenderError> {
     let mut needs = Needs { packages: vec![unit.package], reads_freely: true, ..Needs::default() };

@@ -111,21 +111,36 @@ impl Config {
     /// Flags for every rustc call: the first source that has any wins. Without `cfg` the
     /// `target.'cfg()'` tables are left out: cargo's first question to rustc goes without them.
     pub fn rustflags(&self, triple: &str, cfg: Option<&[Cfg]>) -> Result<Vec<String>, ConfigError> {
-        if let Some(encoded) = self.variable("CARGO_ENCODED_RUSTFLAGS") {
+        self.flags(["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"], "rustflags", triple, cfg)
+    }
+
+    /// The same for every rustdoc call.
+    pub fn rustdocflags(&self, triple: &str, cfg: &[Cfg]) -> Result<Vec<String>, ConfigError> {
+        self.flags(["CARGO_ENCODED_RUSTDOCFLAGS", "RUSTDOCFLAGS"], "rustdocflags", triple, Some(cfg))
+    }
+
+    fn flags(
+        &self,
+        [encoded, plain]: [&str; 2],
+        key: &str,
+        triple: &str,
+        cfg: Option<&[Cfg]>,
+    ) -> Result<Vec<String>, ConfigError> {
+        if let Some(encoded) = self.variable(encoded) {
             let flags = encoded.split('\x1f').map(str::to_owned).collect();
             return Ok(if encoded.is_empty() { Vec::new() } else { flags });
         }
-        if let Some(plain) = self.variable("RUSTFLAGS") {
+        if let Some(plain) = self.variable(plain) {
             return Ok(plain.split(' ').map(str::trim).filter(|flag| !flag.is_empty()).map(str::to_owned).collect());
         }
-        let mut flags = self.words(&["target", triple, "rustflags"]);
+        let mut flags = self.words(&["target", triple, key]);
         for (_, node) in self.matching(cfg.unwrap_or_default())? {
             if cfg.is_some() {
-                flags.extend(node.get(&["rustflags"]).and_then(Node::words).unwrap_or_default());
+                flags.extend(node.get(&[key]).and_then(Node::words).unwrap_or_default());
             }
         }
         if flags.is_empty() {
-            flags = self.words(&["build", "rustflags"]);
+            flags = self.words(&["build", key]);
         }
         Ok(flags)
     }

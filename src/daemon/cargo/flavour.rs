@@ -60,6 +60,7 @@ fn asks_for_plain(selection: &Selection, unit: &GraphUnit) -> bool {
         TargetChoice::Bins | TargetChoice::Bin(_) => target.is_bin(),
         TargetChoice::Examples | TargetChoice::Example(_) => target.is_example(),
         TargetChoice::Tests | TargetChoice::Test(_) | TargetChoice::Benches | TargetChoice::Bench(_) => false,
+        TargetChoice::NamedTests | TargetChoice::Documentation => false,
     };
     selection.targets.is_empty() || selection.targets.iter().any(asks)
 }

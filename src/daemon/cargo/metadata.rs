@@ -24,6 +24,9 @@ pub struct Metadata {
     /// Ids of the members.
     #[serde(default)]
     pub workspace_members: Vec<String>,
+    /// Those that are meant where none is named.
+    #[serde(default)]
+    pub workspace_default_members: Vec<String>,
 }
 
 /// One package of the resolve.

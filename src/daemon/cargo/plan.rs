@@ -56,6 +56,13 @@ pub enum PlanError {
     ProfileCircle(String),
 }
 
+/// How many packages the workspace has, and how many are meant where none is named.
+#[derive(Debug, Clone, Copy)]
+pub struct Members {
+    pub all: usize,
+    pub default: usize,
+}
+
 /// Everything that calls are rendered from.
 #[derive(Debug)]
 pub struct Plan {
@@ -65,6 +72,7 @@ pub struct Plan {
     /// Every unit after all that it depends on.
     pub order: Vec<UnitId>,
     pub packages: Vec<Package>,
+    pub members: Members,
     pub mounts: Mounts,
     pub workspace_root: PathBuf,
     /// Where the person expects the outputs.
@@ -126,6 +134,10 @@ impl Plan {
             env_config: sources.config.env()?.into_iter().map(|(name, value)| (name, fixed(value))).collect(),
             profile_root: profile_root(&sources, &root)?,
             clippy: words.map(|words| Clippy::new(words, sources.environment, &mounts)),
+            members: Members {
+                all: sources.metadata.workspace_members.len(),
+                default: sources.metadata.workspace_default_members.len(),
+            },
             packages,
             mounts,
             workspace_root: root,

@@ -108,20 +108,38 @@ fn variables(plan: &Plan, unit: &Unit, said: &Said, given: &[(Text, Text)]) -> B
     set
 }
 
+/// Folders that scripts have libraries looked for in, with their kinds.
+pub fn native_folders<'a>(plan: &'a Plan, said: &'a Said) -> impl Iterator<Item = String> + 'a {
+    all_said(plan, said).flat_map(|said| &said.library_paths).map(|path| plan.shown(path))
+}
+
+/// Where the toolchain's programs look for shared libraries of a build.
+pub fn compiler_libraries(plan: &Plan, unit: &Unit, said: &Said, given: &[(Text, Text)]) -> Text {
+    let root = plan.target_dir.join(place::profile_folder(&unit.profile.name));
+    let folders = own_folders(plan, said, &root).into_iter().chain([root.join("deps")]);
+    joined(folders.collect(), given)
+}
+
 /// What scripts put beside the outputs, the outputs, the toolchain's own, and what the person has.
 fn library_path(plan: &Plan, unit: &Unit, said: &Said, given: &[(Text, Text)]) -> Text {
     let root = plan.target_dir.join(place::folder(unit));
-    let named = all_said(plan, said).flat_map(|said| &said.library_paths);
-    let named: BTreeSet<PathBuf> = named.map(|path| PathBuf::from(plan.shown(path))).collect();
-    let mut folders: Vec<PathBuf> = named
-        .iter()
-        .map(|path| PathBuf::from(folder(&path.to_string_lossy())))
-        // Others are the system's, which must not come before its own.
-        .filter(|path| path.starts_with(&root))
-        .collect();
+    let mut folders = own_folders(plan, said, &root);
     folders.extend([root.clone(), root.join("deps")]);
     folders
         .push(plan.mounts.real_path(TOOLCHAIN).join("lib/rustlib").join(&plan.platforms.of(unit).triple).join("lib"));
+    joined(folders, given)
+}
+
+/// Of the folders that scripts name those of the build: others are the system's, which must not
+/// come before its own.
+fn own_folders(plan: &Plan, said: &Said, root: &Path) -> Vec<PathBuf> {
+    let named: BTreeSet<PathBuf> = native_folders(plan, said).map(PathBuf::from).collect();
+    let named = named.iter().map(|path| PathBuf::from(folder(&path.to_string_lossy())));
+    named.filter(|path| path.starts_with(root)).collect()
+}
+
+/// With what the person has.
+fn joined(mut folders: Vec<PathBuf>, given: &[(Text, Text)]) -> Text {
     let own = given.iter().find(|(name, _)| name.as_str() == Some(LIBRARY_PATH)).map(|(_, value)| value.as_os());
     let own: Vec<PathBuf> = own.into_iter().flat_map(std::env::split_paths).collect();
     if own.starts_with(&folders) {

@@ -88,7 +88,7 @@ fn own_places(plan: &Plan, unit: &Unit, named: &[String], env: &mut BTreeMap<Str
 
 /// Sources below the workspace's root are named relative to it and compiled there; all others by
 /// absolute path, in their package's root.
-fn source(plan: &Plan, unit: &Unit) -> (String, String) {
+pub(super) fn source(plan: &Plan, unit: &Unit) -> (String, String) {
     let package = plan.package(unit);
     let fixed = plan.mounts.to_fixed(&unit.target.src_path);
     if package.source.is_path()
@@ -187,13 +187,18 @@ fn check_flags(unit: &Unit) -> Vec<&'static str> {
     }
 }
 
-fn name_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
-    for feature in &unit.features {
-        args.extend(["--cfg".to_owned(), format!("feature=\"{feature}\"")]);
-    }
+/// The features that are active, and those that there are.
+pub(super) fn feature_args(plan: &Plan, unit: &Unit) -> Vec<String> {
+    let active = unit.features.iter().flat_map(|feature| ["--cfg".to_owned(), format!("feature=\"{feature}\"")]);
+    let mut args: Vec<String> = active.collect();
     let declared: Vec<String> = plan.package(unit).features.iter().map(|name| format!("\"{name}\"")).collect();
     args.extend(["--check-cfg", "cfg(docsrs,test)", "--check-cfg"].map(str::to_owned));
     args.push(format!("cfg(feature, values({}))", declared.join(", ")));
+    args
+}
+
+fn name_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
+    args.extend(feature_args(plan, unit));
     args.extend(["-C".to_owned(), format!("metadata={}", unit.hash)]);
     if let Some(extra) = outputs::extra_filename(plan, unit) {
         args.extend(["-C".to_owned(), format!("extra-filename={extra}")]);

@@ -105,6 +105,10 @@ pub enum TargetChoice {
     Bench(String),
     /// `--all-targets`.
     All,
+    /// All that test and may hold a test of some name: no examples, no documentation.
+    NamedTests,
+    /// `--doc`.
+    Documentation,
 }
 
 /// `--all-features` and `--no-default-features`.
@@ -133,7 +137,7 @@ impl Selection {
             args.push("--workspace".to_owned());
             args.extend(workspace.exclude.iter().map(|spec| format!("--exclude={spec}")));
         }
-        for target in &self.targets {
+        for target in self.targets.iter().filter(|target| **target != TargetChoice::NamedTests) {
             args.push(match target {
                 TargetChoice::Lib => "--lib".to_owned(),
                 TargetChoice::Bins => "--bins".to_owned(),
@@ -145,6 +149,8 @@ impl Selection {
                 TargetChoice::Benches => "--benches".to_owned(),
                 TargetChoice::Bench(name) => format!("--bench={name}"),
                 TargetChoice::All => "--all-targets".to_owned(),
+                TargetChoice::NamedTests => continue,
+                TargetChoice::Documentation => "--doc".to_owned(),
             });
         }
         args.extend(self.platforms.iter().map(|triple| format!("--target={triple}")));
@@ -152,6 +158,8 @@ impl Selection {
             args.push("--ignore-rust-version".to_owned());
         }
         self.common_args(&mut args);
+        // The name of a test: which one makes no other graph.
+        args.extend(self.targets.contains(&TargetChoice::NamedTests).then(|| "_".to_owned()));
         args
     }
 

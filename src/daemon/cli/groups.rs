@@ -84,6 +84,11 @@ pub struct ProfileArgs {
 }
 
 impl ProfileArgs {
+    /// That of this name.
+    pub fn named(profile: Option<String>) -> Self {
+        ProfileArgs { release: false, profile }
+    }
+
     /// What was chosen.
     pub fn choice(&self) -> ProfileChoice {
         match (&self.profile, self.release) {

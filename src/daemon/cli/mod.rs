@@ -12,6 +12,7 @@ pub mod groups;
 mod request;
 mod run;
 pub mod targets;
+mod test;
 mod why;
 mod words;
 
@@ -20,7 +21,8 @@ pub use build::BuildArgs;
 pub use clean::CleanArgs;
 pub use clippy::ClippyArgs;
 pub use fetch::FetchArgs;
-pub use request::{Request, Then};
+pub use request::{Request, TestWords, Then};
 pub use run::RunArgs;
+pub use test::{BenchArgs, TestArgs};
 pub use why::WhyArgs;
 pub use words::{Word, is_ping, parse};

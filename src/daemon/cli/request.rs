@@ -9,7 +9,10 @@ use super::{
     groups::{FailureArgs, FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, PlatformArgs, ProfileArgs},
     targets::TargetArgs,
 };
-use crate::cargo::select::{Intent, Selection};
+use crate::cargo::{
+    select::{Intent, Selection},
+    testing::What,
+};
 
 /// What is to be built, and how the person wants to hear of it.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +39,18 @@ pub enum Then {
     Nothing,
     /// The program is run with these words.
     Run(Vec<OsString>),
+    /// What tests or measures is run.
+    Test(TestWords),
+}
+
+/// How programs that test are run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestWords {
+    pub what: What,
+    /// Each of them gets these.
+    pub args: Vec<String>,
+    pub no_run: bool,
+    pub no_fail_fast: bool,
 }
 
 impl Request {

@@ -38,9 +38,27 @@ pub struct TargetArgs {
     /// All targets
     #[arg(long)]
     all_targets: bool,
+    /// What no target word says.
+    #[arg(skip)]
+    other: Option<TargetChoice>,
 }
 
 impl TargetArgs {
+    /// What the name of a test chooses.
+    pub fn named_tests() -> Self {
+        TargetArgs { other: Some(TargetChoice::NamedTests), ..TargetArgs::default() }
+    }
+
+    /// The tests in the documentation of libraries.
+    pub fn documentation() -> Self {
+        TargetArgs { other: Some(TargetChoice::Documentation), ..TargetArgs::default() }
+    }
+
+    /// Whether anything was chosen.
+    pub fn is_specific(&self) -> bool {
+        !self.choices().is_empty()
+    }
+
     /// These binaries and examples.
     pub fn named(bin: Vec<String>, example: Vec<String>) -> Self {
         TargetArgs { bin, example, ..TargetArgs::default() }
@@ -63,6 +81,9 @@ impl TargetArgs {
             (&self.bench, TargetChoice::Bench),
         ];
         let flags = flags.into_iter().filter_map(|(is_set, choice)| is_set.then_some(choice));
-        flags.chain(names.into_iter().flat_map(|(names, choice)| names.iter().cloned().map(choice))).collect()
+        flags
+            .chain(names.into_iter().flat_map(|(names, choice)| names.iter().cloned().map(choice)))
+            .chain(self.other.clone())
+            .collect()
     }
 }

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand, error::ErrorKind};
 use shared::{fault::exit, wire::text::Text};
 
-use super::{AuditArgs, BuildArgs, CleanArgs, ClippyArgs, FetchArgs, RunArgs, WhyArgs};
+use super::{AuditArgs, BenchArgs, BuildArgs, CleanArgs, ClippyArgs, FetchArgs, RunArgs, TestArgs, WhyArgs};
 
 /// Builds Cargo workspaces through the services of this machine.
 #[derive(Debug, Parser)]
@@ -27,6 +27,11 @@ pub enum Word {
     /// Compile a program of the workspace and run it
     #[command(visible_alias = "r")]
     Run(Box<RunArgs>),
+    /// Compile the tests of a workspace and run them
+    #[command(visible_alias = "t")]
+    Test(Box<TestArgs>),
+    /// Compile the benchmarks of a workspace and run them
+    Bench(Box<BenchArgs>),
     /// Fetch what a workspace depends on
     Fetch(FetchArgs),
     /// Remove what was built in a workspace
@@ -51,7 +56,8 @@ pub struct Answer {
 }
 
 /// Words of cargo's: used wrongly they exit as cargo does.
-const CARGO_WORDS: [&str; 9] = ["build", "b", "check", "c", "run", "r", "clippy", "fetch", "clean"];
+const CARGO_WORDS: [&str; 12] =
+    ["build", "b", "check", "c", "run", "r", "test", "t", "bench", "clippy", "fetch", "clean"];
 
 const STYLES: clap::builder::Styles = clap::builder::Styles::plain();
 
@@ -96,8 +102,8 @@ mod tests {
 
     #[test]
     fn unknown_words_are_named() {
-        let answer = refused("test");
-        assert!(answer.text.contains("'test'"), "{}", answer.text);
+        let answer = refused("publish");
+        assert!(answer.text.contains("'publish'"), "{}", answer.text);
         assert_eq!((answer.exit, answer.on_stdout), (exit::USAGE, false));
         for (line, nearest) in
             [("bild", "'build'"), ("build --relaese", "'--release'"), ("build --color alway", "'always'")]
