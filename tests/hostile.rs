@@ -52,7 +52,7 @@ const TABLE: &[(&str, [&str; 4], &str)] = &[
     ("datagram_pair", ["ENOENT", "ENOENT", "EPERM", "open"], "a pair's end sent elsewhere"),
     ("vsock", ["EPERM", "EPERM", "EPERM", "*"], ""),
     ("netlink", ["open", "open", "EPERM", "open"], "its own network above"),
-    ("see_execd", ["ENOENT", "ENOENT", "open", "open"], ""),
+    ("see_execd", ["ENOENT", "ENOENT", "EACCES", "open"], ""),
     ("signal_execd", ["ENOENT", "ENOENT", "EPERM", "open"], ""),
     ("trace_execd", ["ENOENT", "ENOENT", "EPERM", "*"], ""),
     ("environ_of_execd", ["ENOENT", "ENOENT", "EACCES", "*"], ""),
@@ -160,8 +160,11 @@ fn every_attempt_ends_as_the_table_says() {
         machine.sh("chmod 600 ~/.ssh/id_ed25519; perl -e 'shmget(0x7678, 4096, 01600) or die'; rm -f ~/evil").ok();
         let doors = Doors::open(&machine);
         let sleep = format!("71{column}.5");
+        machine.run(["systemctl", "--user", "start", "vx-execd.service"]).ok();
+        let execd = machine.property("vx-execd.service", "MainPID");
         let envs = format!(
-            "(\"HOSTILE_UID\", \"{}\"), (\"HOSTILE_PORT\", \"{}\"), (\"HOSTILE_ABSTRACT\", \"{}\"), (\"HOSTILE_SLEEP\", \"{sleep}\")",
+            "(\"HOSTILE_UID\", \"{}\"), (\"HOSTILE_PORT\", \"{}\"), (\"HOSTILE_ABSTRACT\", \"{}\"), (\"HOSTILE_SLEEP\", \"{sleep}\"), \
+             (\"HOSTILE_EXECD\", \"{execd}\")",
             Who::Person.uid(),
             doors.tcp.local_addr().expect("it is bound").port(),
             doors.abstract_name

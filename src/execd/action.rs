@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     fs::File,
     os::fd::AsFd,
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
@@ -23,19 +24,17 @@ use tonic::Code;
 
 use crate::{
     collect::{CollectError, Collector, Format, OutputFile, Outputs, Said},
+    disk,
     early::{self, Notice},
     executor::Executor,
     heard::Ears,
     host, incremental, jobserver,
     launch::{RunError, Running},
     memory,
-    observed::{Heard, Seen},
+    observed::{Heard, Over, Seen},
     output::{Capture, Overflow},
     refusal::Refusal,
-    sandbox::{
-        self, Ended, Identity, Job, Status, Step, Usage,
-        cgroup::{self, Group},
-    },
+    sandbox::{self, Ended, Identity, Job, Status, Step, Usage, cgroup::Group},
     seen::Watch,
     view::{self, Command, Style, View, live, paths::Output},
 };
@@ -244,7 +243,12 @@ async fn execute(
     let lent = jobserver::lend(executor, request, &mut job);
     let group = executor.group().map_err(|err| internal("make a control group", err))?;
     let is_limited = group.as_ref().is_some_and(Group::limits_memory);
-    let memory_bytes = cgroup::memory_bytes().filter(|_| !is_limited);
+    let limits = executor.limits();
+    let bounds = Bounds {
+        memory_bytes: limits.memory_bytes.filter(|_| !is_limited),
+        folders: view.scratch_folders(),
+        scratch_bytes: limits.scratch_bytes,
+    };
     let procs = group.as_ref().map(|group| group.procs()).transpose();
     let procs = procs.map_err(|err| internal("join a control group", err))?;
     let null = File::open("/dev/null").map_err(|err| internal("/dev/null", err))?;
@@ -263,7 +267,7 @@ async fn execute(
                 running.hear(ears.listener());
             }
             let watched = watched(executor, view, &mut running).await?;
-            let ended = watch(&mut running, request.timeout, cancel, &overflow, memory_bytes).await;
+            let ended = watch(&mut running, request.timeout, cancel, &overflow, bounds).await;
             seen = watched.map(Watch::end);
             ended
         }
@@ -307,13 +311,21 @@ async fn watched(executor: &Executor, view: &View, running: &mut Running) -> Res
     Ok(Some(watch))
 }
 
+/// What is watched because nothing else limits it.
+struct Bounds {
+    /// `None` where a control group does.
+    memory_bytes: Option<u64>,
+    folders: Vec<PathBuf>,
+    scratch_bytes: u64,
+}
+
 /// Waits for the first thing that ends the action.
 async fn watch(
     running: &mut Running,
     timeout: Duration,
     cancel: &CancellationToken,
     overflow: &Overflow,
-    memory_bytes: Option<u64>,
+    bounds: Bounds,
 ) -> Result<(Ending, Usage), RunError> {
     let pid = running.pid();
     let ending = tokio::select! {
@@ -329,7 +341,11 @@ async fn watch(
         () = sleep(timeout) => Ending::TimedOut,
         () = cancel.cancelled() => Ending::Cancelled,
         () = overflow.happened() => Ending::OutputTooLong,
-        () = memory::exceeded(pid, memory_bytes.unwrap_or(u64::MAX)), if memory_bytes.is_some() => Ending::OutOfMemory,
+        over = memory::exceeded(pid, bounds.memory_bytes.unwrap_or(u64::MAX)), if bounds.memory_bytes.is_some() => match over {
+            Over::Memory => Ending::OutOfMemory,
+            Over::Processes => Ending::TooManyProcesses,
+        },
+        () = disk::exceeded(bounds.folders, bounds.scratch_bytes) => Ending::OutOfDisk,
     };
     // A first process that had to be killed has no usage to tell; the ending is what counts.
     let usage = running.end().await.map_or_else(|_| Usage::default(), |ended| ended.usage);

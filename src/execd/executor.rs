@@ -13,7 +13,7 @@ use std::{
 
 use shared::{
     client::cas::Cas,
-    config::{Config, ConfigError, Rung},
+    config::{self, Config, ConfigError, Rung},
     digest::Digest,
     service::{Parts, Peer},
 };
@@ -28,7 +28,7 @@ use crate::{
     refusal::Refusal,
     sandbox::{
         Job,
-        cgroup::{Delegation, Group},
+        cgroup::{self, Delegation, Group},
         probe::Ladder,
     },
     seen::Watcher,
@@ -62,6 +62,8 @@ pub struct Executor {
     pub incremental: Arc<Incremental>,
     /// Where `cargo.run` keeps its target folders.
     pub queries: PathBuf,
+    /// What one action may use.
+    pub limits: Mutex<Limits>,
     /// What may be asked now.
     pub rules: Mutex<Rules>,
     /// The person's own programs.
@@ -83,6 +85,22 @@ pub struct Rules {
     pub minimum: Rung,
     /// Whether that is all there is to say.
     pub file: File,
+}
+
+/// What one action may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Memory of all of its processes; `None` where nobody knows how much there is.
+    pub memory_bytes: Option<u64>,
+    /// What it holds on disk while it runs.
+    pub scratch_bytes: u64,
+}
+
+impl Limits {
+    /// As vx.toml has them.
+    pub fn of(exec: &config::Exec) -> Limits {
+        Limits { memory_bytes: exec.memory_bytes.or_else(cgroup::memory_bytes), scratch_bytes: exec.scratch_bytes }
+    }
 }
 
 /// How the configuration in use and vx.toml agree.
@@ -183,10 +201,15 @@ impl Executor {
     /// A control group for one run, where there are any. Below `full` it is a bonus.
     pub fn group(&self) -> io::Result<Option<Group>> {
         match (&self.delegation, self.ladder.rung) {
-            (Ok(delegation), Rung::Full) => delegation.group().map(Some),
-            (Ok(delegation), _) => Ok(delegation.group().ok()),
+            (Ok(delegation), Rung::Full) => delegation.group(self.limits().memory_bytes).map(Some),
+            (Ok(delegation), _) => Ok(delegation.group(self.limits().memory_bytes).ok()),
             (Err(_), _) => Ok(None),
         }
+    }
+
+    /// What one action may use.
+    pub fn limits(&self) -> Limits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the rung is not higher.
@@ -203,6 +226,7 @@ impl Executor {
         self.sources.stage.set_budget(config.exec.stage_bytes);
         self.incremental.set_budget(config.exec.incremental_bytes);
         self.sources.configure(&config.host);
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = Limits::of(&config.exec);
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         *rules = Rules { minimum: config.sandbox.minimum, file: File::Valid };
     }

@@ -6,6 +6,7 @@ mod beneath;
 mod child;
 mod collect;
 mod control;
+mod disk;
 mod early;
 mod executor;
 mod folder;
@@ -56,7 +57,7 @@ use shared::{
 use crate::{
     child::Spawner,
     control::Control,
-    executor::{Executor, File, Rules},
+    executor::{Executor, File, Limits, Rules},
     folder::Scratch,
     host::Host,
     incremental::Incremental,
@@ -109,6 +110,7 @@ async fn run(spawner: Spawner, start: Start, parts: Parts) -> anyhow::Result<()>
         incremental: Incremental::open(&folder.join("incremental"), config.exec.incremental_bytes)
             .context("open the incremental state")?,
         queries: folder.join("query"),
+        limits: Mutex::new(Limits::of(&config.exec)),
         rules: Mutex::new(Rules { minimum: config.sandbox.minimum, file }),
         programs: Programs::default(),
         running: Arc::default(),

@@ -1,8 +1,10 @@
-//! A watch over the memory of an action that no control group limits: what its processes hold is
-//! added up now and then. The kernel's own end to that, at the last page, may take anybody.
+//! A watch over memory and number of the processes of an action that no control group limits: what
+//! they hold is added up now and then. The kernel's own end to that, at the last page, may take anybody.
 
 use std::{
+    collections::HashSet,
     fs,
+    os::unix::fs::MetadataExt,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -12,42 +14,68 @@ use std::{
 
 use tokio::time::sleep;
 
+use crate::{observed::Over, sandbox::cgroup};
+
 /// Between two looks. Within it a fast program fills some gigabytes, for which the limit leaves room.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Processes looked at; who has more is ended by their number.
-const PROCESSES: usize = 16_384;
+/// Files in memory that one process holds open are looked at up to here.
+const FILES: usize = 4096;
 
-/// Returns when the processes below `first` hold more than `limit_bytes` together.
-pub async fn exceeded(first: Arc<AtomicU32>, limit_bytes: u64) {
+/// What the processes of an action hold together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    bytes: u64,
+    processes: u64,
+}
+
+/// Returns when the processes below `first` hold more than `limit_bytes` together, or are too many.
+pub async fn exceeded(first: Arc<AtomicU32>, limit_bytes: u64) -> Over {
     loop {
         sleep(PAUSE).await;
         let first = first.load(Ordering::Relaxed);
         if first == 0 {
             continue;
         }
-        let held = tokio::task::spawn_blocking(move || held(first)).await;
-        if held.is_ok_and(|held| held > limit_bytes) {
-            return;
+        let Ok(held) = tokio::task::spawn_blocking(move || held(first)).await else { continue };
+        if held.bytes > limit_bytes {
+            return Over::Memory;
+        }
+        // One more than the limits of the kernel's own, which do not hold for root everywhere.
+        if held.processes > cgroup::PROCESSES + 1 {
+            return Over::Processes;
         }
     }
 }
 
 /// Anonymous and shared memory of all processes below one, bytes. Pages that several of them share
 /// after a fork count for each: an estimate, and on the safe side.
-fn held(first: u32) -> u64 {
-    let (mut open, mut seen, mut sum) = (vec![first], 0, 0);
+fn held(first: u32) -> Held {
+    let (mut open, mut held, mut files) = (vec![first], Held::default(), HashSet::new());
     while let Some(pid) = open.pop() {
-        seen += 1;
-        if seen > PROCESSES {
+        held.processes += 1;
+        if held.processes > cgroup::PROCESSES + 1 {
             break;
         }
-        sum += own(pid);
+        held.bytes += own(pid) + in_files(pid, &mut files);
         for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
             let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
             open.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
         }
     }
-    sum
+    held
+}
+
+/// Files that have no name (memfd) and are in no process's memory: each once.
+fn in_files(pid: u32, known: &mut HashSet<(u64, u64)>) -> u64 {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten().take(FILES);
+    let unnamed = open.filter(|entry| {
+        fs::read_link(entry.path()).is_ok_and(|to| to.as_os_str().as_encoded_bytes().starts_with(b"/memfd:"))
+    });
+    let sizes = unnamed.filter_map(|entry| {
+        let meta = fs::metadata(entry.path()).ok()?;
+        known.insert((meta.dev(), meta.ino())).then_some(meta.blocks() * 512)
+    });
+    sizes.sum()
 }
 
 fn own(pid: u32) -> u64 {
@@ -65,9 +93,14 @@ mod tests {
 
     #[test]
     fn what_a_process_holds_is_counted() {
-        let before = held(std::process::id());
+        let now = || held(std::process::id()).bytes;
+        let before = now();
         let block = vec![1_u8; 64 << 20];
-        let after = held(std::process::id());
+        let after = now();
         assert!(after >= before + (60 << 20), "{before} {after} {}", block.len());
+        let file = rustix::fs::memfd_create(c"unnamed", rustix::fs::MemfdFlags::CLOEXEC).expect("a file in memory");
+        rustix::io::write(&file, &block).expect("room for it");
+        let with_file = now();
+        assert!(with_file >= after + (60 << 20), "{after} {with_file}");
     }
 }

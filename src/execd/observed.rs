@@ -27,6 +27,15 @@ pub struct Heard {
     pub unheard: Option<String>,
 }
 
+/// What an action had too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Memory.
+    Memory,
+    /// Processes.
+    Processes,
+}
+
 impl Seen {
     /// Something may be lacking.
     pub fn lack(&mut self, why: &str) {

@@ -11,14 +11,17 @@ pub mod paths;
 mod real;
 pub mod words;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use shared::{client::exec::ViewClass, config::Rung, digest::Digest};
 
 use crate::{
     folder::{Own, Scratch},
     host::Host,
-    sandbox::{Mount, Root},
+    sandbox::{Access, Mount, Root},
     stage::{Lease, Stage, StageError},
     toolchain::Toolchains,
 };
@@ -155,6 +158,20 @@ impl View {
             _claims: Vec::new(),
             _scratch: scratch,
         }
+    }
+
+    /// The folders on disk that are the action's alone.
+    pub fn scratch_folders(&self) -> Vec<PathBuf> {
+        let own = |from: &Path| !self.granted.write.iter().any(|granted| from.starts_with(granted));
+        let binds = self.mounts.iter().filter_map(|mount| match mount {
+            Mount::Bind { from, access: Access::Writable, .. } => Some(PathBuf::from(from.as_os())),
+            _ => None,
+        });
+        let mut folders: Vec<PathBuf> = self.places.iter().map(|place| place.dir.clone()).chain(binds).collect();
+        folders.retain(|folder| own(folder));
+        folders.sort();
+        folders.dedup_by(|inner, outer| inner.starts_with(&*outer));
+        folders
     }
 
     /// The command's words as the process gets them.

@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::limits::{CAS_LEASE, EXCEPTIONS};
+use crate::limits::{CAS_LEASE, EXCEPTIONS, OUTPUT_BYTES};
 
 mod exception;
 
@@ -74,6 +74,10 @@ pub struct Exec {
     pub stage_bytes: u64,
     /// Bytes of incremental state kept for the person's own crates; 0 for none.
     pub incremental_bytes: u64,
+    /// Bytes that one action may hold on disk while it runs.
+    pub scratch_bytes: u64,
+    /// Bytes of memory that one action may use; absent: 90 % of the machine's.
+    pub memory_bytes: Option<u64>,
     /// A loopback address that is served beside the socket; absent: none.
     #[serde(deserialize_with = "loopback")]
     pub listen_tcp: Option<SocketAddr>,
@@ -164,6 +168,8 @@ impl Default for Exec {
             path: None,
             stage_bytes: 4 << 30,
             incremental_bytes: 4 << 30,
+            scratch_bytes: OUTPUT_BYTES,
+            memory_bytes: None,
             listen_tcp: None,
         }
     }

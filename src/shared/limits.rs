@@ -114,6 +114,8 @@ pub const CAS_LEASE: Duration = Duration::from_secs(60 * 60);
 pub const SIGNALS: usize = 16;
 /// Corrupt blobs that a verification names; the rest is counted.
 pub const CORRUPT_NAMED: usize = 1000;
+/// Files and folders that one action may hold in its scratch folders; a whole LLVM makes some ten thousand.
+pub const SCRATCH_FILES: u64 = 2 << 20;
 /// Programs of the host that one action is known to have run.
 pub const TOOLS: usize = 512;
 /// Exceptions in vx.toml; who has more has no sandbox.

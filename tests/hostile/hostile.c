@@ -73,11 +73,12 @@ static int run_socket(const char *name) {
     return path_socket(path);
 }
 
-// The process of another by its name.
+// The process of another by its name; where processes cannot be listed, the number that somebody has told it.
 static pid_t named(const char *name) {
     DIR *dir = opendir("/proc");
     struct dirent *entry;
-    while (dir && (entry = readdir(dir))) {
+    if (!dir) return atoi(getenv("HOSTILE_EXECD"));
+    while ((entry = readdir(dir))) {
         char path[300], comm[32] = "";
         pid_t pid = atoi(entry->d_name);
         if (pid <= 0) continue;
@@ -165,7 +166,10 @@ static int vsock(void) {
     return outcome(connect(fd, (struct sockaddr *)&to, sizeof to));
 }
 static int netlink(void) { return outcome(socket(AF_NETLINK, SOCK_RAW, 0)); }
-static int see_execd(void) { return named("vx-execd") ? 0 : ENOENT; }
+static int see_execd(void) {
+    if (!opendir("/proc")) return errno;
+    return named("vx-execd") ? 0 : ENOENT;
+}
 static int signal_execd(void) {
     pid_t pid = named("vx-execd");
     return pid ? outcome(kill(pid, 0)) : ENOENT;

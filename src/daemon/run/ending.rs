@@ -42,7 +42,9 @@ impl Runner<'_> {
             self.repeat(unit);
             return Ok(());
         }
-        let Some(result) = outcome? else {
+        let label = &self.plan.units[unit].label;
+        let named = |failure: Failure| Failure { what: format!("{label}: {}", failure.what), ..failure };
+        let Some(result) = outcome.map_err(named)? else {
             self.build.fail(unit);
             return Ok(());
         };

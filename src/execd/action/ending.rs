@@ -19,6 +19,10 @@ pub enum Ending {
     OutputTooLong,
     /// The kernel ended it at its memory limit.
     OutOfMemory,
+    /// It had more processes than it may.
+    TooManyProcesses,
+    /// It held more on disk than it may, or than is left.
+    OutOfDisk,
     /// Its program is not there or cannot be run: what a shell says with 127 and 126.
     NoProgram { code: i32, why: String },
 }
@@ -40,7 +44,14 @@ impl Ending {
             Ending::TimedOut => (Code::DeadlineExceeded, "the action ran longer than its timeout"),
             Ending::Cancelled => (Code::Cancelled, "the action was cancelled"),
             Ending::OutputTooLong => (Code::ResourceExhausted, "the action wrote more output than is kept (64 MiB)"),
-            Ending::OutOfMemory => (Code::ResourceExhausted, "the action used more memory than it may"),
+            Ending::OutOfMemory => {
+                (Code::ResourceExhausted, "the action used more memory than it may (memory_bytes in [exec])")
+            }
+            Ending::TooManyProcesses => (Code::ResourceExhausted, "the action had more processes than it may (8192)"),
+            Ending::OutOfDisk => {
+                let words = "the action held more on disk than it may (scratch_bytes in [exec]), or than is left of it";
+                (Code::ResourceExhausted, words)
+            }
         };
         Some(Refusal::new(code, words))
     }

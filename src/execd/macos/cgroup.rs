@@ -24,7 +24,7 @@ impl Delegation {
     }
 
     /// A new group with the limits of one action.
-    pub fn group(&self) -> io::Result<Group> {
+    pub fn group(&self, _: Option<u64>) -> io::Result<Group> {
         match *self {}
     }
 }

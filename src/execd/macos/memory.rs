@@ -10,13 +10,13 @@ use std::{
 
 use tokio::time::sleep;
 
-use crate::macos::processes;
+use crate::{macos::processes, observed::Over};
 
 /// Between two looks. Within it a fast program fills some gigabytes, for which the limit leaves room.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Returns when the processes below `first` hold more than `limit_bytes` together.
-pub async fn exceeded(first: Arc<AtomicU32>, limit_bytes: u64) {
+pub async fn exceeded(first: Arc<AtomicU32>, limit_bytes: u64) -> Over {
     loop {
         sleep(PAUSE).await;
         let Some(first) = i32::try_from(first.load(Ordering::Relaxed)).ok().filter(|first| *first > 0) else {
@@ -24,7 +24,7 @@ pub async fn exceeded(first: Arc<AtomicU32>, limit_bytes: u64) {
         };
         let held = move || processes::below(&[first]).into_iter().map(processes::held).sum::<u64>();
         if tokio::task::spawn_blocking(held).await.is_ok_and(|held| held > limit_bytes) {
-            return;
+            return Over::Memory;
         }
     }
 }

@@ -26,7 +26,6 @@ const ACTION: &str = "action-";
 #[derive(Debug)]
 pub struct Delegation {
     dir: PathBuf,
-    memory_bytes: Option<u64>,
     next: AtomicU64,
 }
 
@@ -61,17 +60,17 @@ impl Delegation {
         if !dir.join(LEAF).join("cgroup.kill").exists() {
             return Err("the kernel has no cgroup.kill (it came with Linux 5.14)".to_owned());
         }
-        Ok(Delegation { dir, memory_bytes: memory_bytes(), next: AtomicU64::new(0) })
+        Ok(Delegation { dir, next: AtomicU64::new(0) })
     }
 
     /// A new group with the limits of one action.
-    pub fn group(&self) -> io::Result<Group> {
+    pub fn group(&self, memory_bytes: Option<u64>) -> io::Result<Group> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let group = Group { dir: self.dir.join(format!("{ACTION}{number}")) };
         fs::create_dir(&group.dir)?;
         // A file that is not there is a controller that was not delegated.
         let _not_delegated = fs::write(group.dir.join("pids.max"), PROCESSES.to_string());
-        if let Some(bytes) = self.memory_bytes {
+        if let Some(bytes) = memory_bytes {
             let _not_delegated = fs::write(group.dir.join("memory.max"), bytes.to_string());
             let _not_delegated = fs::write(group.dir.join("memory.oom.group"), "1");
         }

@@ -1,6 +1,6 @@
 //! Rung `landlock`: no namespaces, the host's own root. Landlock lets the payload read what the job
 //! names and write to its own folders, a filter refuses every socket but a pair. What it cannot
-//! cut (SANDBOX.md): modes and times of files, and `/proc`'s list of processes.
+//! cut (SANDBOX.md): modes and times of files.
 
 use std::{io, path::Path};
 
@@ -12,8 +12,21 @@ use nix::unistd::Pid;
 
 use super::{Access, Fail, Job, Mount, Sandbox, Step, confine, none};
 
-/// What every program of the host reads beside its own files.
-const READ: &[&str] = &["/proc"];
+/// What programs of the host read beside their own files: of the machine what tells nobody about
+/// others, and the payload's own process. What it starts has no own there: a rule is for a folder
+/// that exists.
+const READ: &[&str] = &[
+    "/proc/self",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/loadavg",
+    "/proc/uptime",
+    "/proc/version",
+    "/proc/filesystems",
+    "/proc/sys/kernel",
+    "/proc/sys/vm",
+];
 /// Devices that hold nothing of anybody.
 const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 

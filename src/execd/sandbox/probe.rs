@@ -50,7 +50,7 @@ async fn reaches(
     confine::offered(rung)?;
     let group = if rung == Rung::Full {
         let delegation = delegation.as_ref().map_err(Clone::clone)?;
-        Some(delegation.group().map_err(|err| format!("make a control group: {err}"))?)
+        Some(delegation.group(None).map_err(|err| format!("make a control group: {err}"))?)
     } else {
         None
     };

@@ -239,7 +239,7 @@ async fn memory_of_all_processes_together_is_watched() {
     let pid = running.pid();
     tokio::select! {
         ended = running.wait() => panic!("it ended by itself: {ended:?}"),
-        () = crate::memory::exceeded(pid, 100 << 20) => {}
+        over = crate::memory::exceeded(pid, 100 << 20) => assert_eq!(over, crate::observed::Over::Memory),
     }
     assert_eq!(running.end().await.expect("a report").status, Status::Killed);
 }
