@@ -1,6 +1,8 @@
 //! A hostile set of actions on every rung of the sandbox, and what comes of each: the promise of SANDBOX.md as one table.
 //! `cargo test --test tests hostile -- --nocapture` prints it.
 
+mod set;
+
 use std::{
     fs,
     io::ErrorKind,

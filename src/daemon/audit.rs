@@ -39,6 +39,8 @@ const HARMLESS: [&str; 11] = [
     "~/.inputrc",
     "~/.bashrc",
 ];
+/// Below the home: what tools write by themselves.
+const CACHES: [&str; 2] = ["~/.cache", "~/.local/share"];
 /// Outside the home: what only somebody who looks for secrets or sockets asks for.
 const TELLING: [&str; 7] = ["/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/ssh", "/root", "/run", "/var/run"];
 
@@ -127,9 +129,19 @@ impl Tried {
         let below = |folder: &str| self.what.starts_with(folder);
         match self.what.starts_with("~/") {
             _ if self.answer == GRANTED => false,
+            // Caches tools do well without; what a shell or git obeys nobody writes in passing.
+            true if self.kind == "write" => !CACHES.iter().any(|folder| below(folder)),
             _ if self.kind == "connect" => true,
             true => !HARMLESS.iter().any(|folder| below(folder)),
             false => TELLING.iter().any(|folder| below(folder)),
+        }
+    }
+
+    fn verb(&self) -> &'static str {
+        match self.kind.as_str() {
+            "connect" => "connect to",
+            "write" => "write",
+            _ => "open",
         }
     }
 
@@ -137,8 +149,7 @@ impl Tried {
         if self.what == RESOLVER {
             return format!("look up a host's name ({})", self.answer);
         }
-        let verb = if self.kind == "connect" { "connect to" } else { "open" };
-        format!("{verb} {} ({})", self.what, self.answer)
+        format!("{} {} ({})", self.verb(), self.what, self.answer)
     }
 }
 

@@ -167,9 +167,10 @@ impl Scene {
     fn attempt(&mut self, call: &Call) -> Option<Attempt> {
         let [first, second, third, _, fifth, sixth] = call.arguments;
         match call.number {
-            libc::SYS_openat | libc::SYS_openat2 => self.open(call.pid, first as i32, second),
+            libc::SYS_openat => self.open(call.pid, first as i32, second, kind(third)),
+            libc::SYS_openat2 => self.open(call.pid, first as i32, second, "open"),
             #[cfg(target_arch = "x86_64")]
-            libc::SYS_open => self.open(call.pid, libc::AT_FDCWD, first),
+            libc::SYS_open => self.open(call.pid, libc::AT_FDCWD, first, kind(second)),
             libc::SYS_execve => self.run(call.pid, libc::AT_FDCWD, first),
             libc::SYS_execveat => self.run(call.pid, first as i32, second),
             libc::SYS_connect => connect(call.pid, second, third, &self.granted),
@@ -196,7 +197,7 @@ impl Scene {
         None
     }
 
-    fn open(&mut self, pid: u32, folder: i32, address: u64) -> Option<Attempt> {
+    fn open(&mut self, pid: u32, folder: i32, address: u64, kind: &str) -> Option<Attempt> {
         let mut buffer = [0_u8; PAGE as usize];
         let path = text(pid, address, &mut buffer)?;
         let leads_out = path.starts_with(b"/") || path.windows(2).any(|two| two == b"..");
@@ -214,10 +215,10 @@ impl Scene {
         };
         if self.granted.holds(&absolute) {
             let what = self.named(&absolute);
-            return Some(Attempt { kind: "open".to_owned(), what, answer: GRANTED.to_owned() });
+            return Some(Attempt { kind: kind.to_owned(), what, answer: GRANTED.to_owned() });
         }
         let what = self.outside(&absolute)?;
-        Some(Attempt { kind: "open".to_owned(), what, answer: self.refusal.to_owned() })
+        Some(Attempt { kind: kind.to_owned(), what, answer: self.refusal.to_owned() })
     }
 
     /// A path as its person writes it.
@@ -245,6 +246,11 @@ impl Scene {
             None => there(path).then(|| path.display().to_string()),
         }
     }
+}
+
+/// What an open's flags make of it.
+fn kind(flags: u64) -> &'static str {
+    if flags & libc::O_ACCMODE as u64 == libc::O_RDONLY as u64 { "open" } else { "write" }
 }
 
 /// A path as a process means it.

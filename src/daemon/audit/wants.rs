@@ -20,8 +20,7 @@ fn want(tried: &Tried) -> Option<String> {
         Ok(_) => "the network",
         Err(_) => &tried.what,
     };
-    let verb = if tried.kind == "connect" { "connect to" } else { "open" };
-    is_wanted.then(|| format!("{verb} {what}"))
+    is_wanted.then(|| format!("{} {what}", tried.verb()))
 }
 
 /// What an entry wants.

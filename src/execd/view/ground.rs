@@ -90,28 +90,49 @@ impl Ground {
 
     /// The folder for `part`, with this content in it or to be laid into it.
     pub fn claim(&self, part: &Path, content: &Content) -> io::Result<Claim> {
-        let mut taken = self.taken();
+        let one = self.claim_together(std::slice::from_ref(&(part.to_owned(), content.clone())))?.pop();
+        one.ok_or_else(|| io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// The same for several, which then lie to one another as the parts do: programs are told of one
+    /// by its place beside another.
+    pub fn claim_together(&self, parts: &[(PathBuf, Content)]) -> io::Result<Vec<Claim>> {
         for level in 0..LEVELS {
-            let (key, path) = ((level, part.to_owned()), self.0.dir.join(level.to_string()).join(part));
-            let nested = nests(&taken, &key);
-            match taken.get_mut(&key) {
-                Some(one) if one.content == *content && *content != Content::Own => {
-                    one.users += 1;
-                    let made = Arc::clone(&one.made);
-                    return Ok(Claim { ground: self.clone(), level, part: part.to_owned(), path, made });
-                }
-                Some(one) if one.users > 0 => continue,
-                // A folder in another's would change what that one holds.
-                _ if nested => continue,
-                Some(_) => self.clear(&path)?,
-                None => {}
+            let claims = parts.iter().map(|(part, content)| self.claim_at(level, part, content));
+            if let Some(claims) = claims.collect::<io::Result<Option<Vec<Claim>>>>()? {
+                return Ok(claims);
             }
-            fs::create_dir_all(&path)?;
-            let made = Arc::new(tokio::sync::Mutex::new(Made::No));
-            taken.insert(key, Taken { content: content.clone(), users: 1, made: Arc::clone(&made) });
-            return Ok(Claim { ground: self.clone(), level, part: part.to_owned(), path, made });
         }
         Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    fn claim_at(&self, level: usize, part: &Path, content: &Content) -> io::Result<Option<Claim>> {
+        let mut taken = self.taken();
+        let (key, path) = ((level, part.to_owned()), self.0.dir.join(level.to_string()).join(part));
+        let claim = |made| Claim { ground: self.clone(), level, part: part.to_owned(), path: path.clone(), made };
+        // A folder in another's would change what that one holds.
+        let nested = nested(&taken, &key);
+        match taken.get_mut(&key) {
+            Some(one) if one.content == *content && *content != Content::Own => {
+                one.users += 1;
+                return Ok(Some(claim(Arc::clone(&one.made))));
+            }
+            Some(one) if one.users > 0 => return Ok(None),
+            _ => {}
+        }
+        if nested.iter().any(|other| taken.get(other).is_some_and(|one| one.users > 0)) {
+            return Ok(None);
+        }
+        for other in nested.into_iter().chain([key.clone()]) {
+            if taken.contains_key(&other) {
+                self.clear(&self.0.dir.join(other.0.to_string()).join(&other.1))?;
+                taken.remove(&other);
+            }
+        }
+        fs::create_dir_all(&path)?;
+        let made = Arc::new(tokio::sync::Mutex::new(Made::No));
+        taken.insert(key, Taken { content: content.clone(), users: 1, made: Arc::clone(&made) });
+        Ok(Some(claim(made)))
     }
 
     fn release(&self, level: usize, part: &Path) {
@@ -151,15 +172,23 @@ impl Ground {
     }
 }
 
+impl Claim {
+    /// Where another part lies from the same root.
+    pub fn beside(&self, part: &Path) -> PathBuf {
+        self.ground.0.dir.join(self.level.to_string()).join(part)
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         self.ground.release(self.level, &self.part);
     }
 }
 
-fn nests(taken: &HashMap<(usize, PathBuf), Taken>, (level, part): &(usize, PathBuf)) -> bool {
+/// What holds a part, or lies in it.
+fn nested(taken: &HashMap<(usize, PathBuf), Taken>, (level, part): &(usize, PathBuf)) -> Vec<(usize, PathBuf)> {
     let others = taken.keys().filter(|(other, path)| other == level && path != part);
-    others.into_iter().any(|(_, path)| path.starts_with(part) || part.starts_with(path))
+    others.filter(|(_, path)| path.starts_with(part) || part.starts_with(path)).cloned().collect()
 }
 
 #[cfg(test)]
@@ -185,5 +214,23 @@ mod tests {
         assert_eq!(third.path, place);
         assert!(!place.join("file").exists(), "another content");
         drop(other);
+    }
+
+    #[test]
+    fn what_lies_inside_another_takes_its_place_when_that_is_free() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let ground = Ground::open(&dir.path().join("ground")).expect("an empty folder");
+        let shared = |part: &str, digest: &str| (PathBuf::from(part), Content::Shared(digest.to_owned()));
+        let claim = |parts: &[(PathBuf, Content)]| ground.claim_together(parts).expect("folders");
+        let root = claim(&[shared("vx/ws", "root")]);
+        let busy = claim(&[shared("vx/ws/a", "a"), shared("vx/ws/b", "b")]);
+        let base = busy[0].beside(Path::new("vx/ws"));
+        assert!(base != root[0].path && busy.iter().all(|one| one.path.starts_with(&base)), "{busy:?}");
+        let place = root[0].path.clone();
+        drop((root, busy));
+        let again = claim(&[shared("vx/ws/a", "c")]);
+        assert_eq!(again[0].path, place.join("a"), "nobody uses what held it");
+        let root = claim(&[shared("vx/ws", "root")]);
+        assert_ne!(root[0].path, place, "and somebody uses what it would hold");
     }
 }

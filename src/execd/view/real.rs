@@ -3,6 +3,7 @@
 //! changed back. Landlock, where it is, shows the action these folders and no others.
 
 use std::{
+    collections::{BTreeSet, HashMap},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -20,6 +21,9 @@ use crate::{
     sandbox::{Network, Root},
     stage::{Directories, StageError},
 };
+
+/// The workspace's own mount.
+const WORKSPACE: &str = "vx/ws";
 
 /// Makes the view.
 pub async fn make(sources: &Sources, shown: Shown<'_>, command: &Command, root: Digest) -> Result<View, ViewError> {
@@ -48,14 +52,24 @@ pub async fn make(sources: &Sources, shown: Shown<'_>, command: &Command, root: 
     }
     let writable = fixed::writable(&command.outputs, &parts)?;
     let (mut claims, mut places) = (Vec::new(), Vec::new());
+    let mut together = workspace(sources, &parts, &writable, rung)?;
+    pairs
+        .extend(together.values().next().map(|one| (format!("/{WORKSPACE}"), text(&one.beside(Path::new(WORKSPACE))))));
     for part in parts.iter().filter(|part| !writable.contains(&part.at)) {
-        let claim = read_only(sources, part, &seen, rung).await?;
+        let claim = match together.remove(&part.at) {
+            Some(claim) => claim,
+            None => claim(sources, &part.at, &content(part, rung))?,
+        };
+        lay(sources, part, &seen, rung, &claim).await?;
         mounts.push(host::read_only(&claim.path, &claim.path));
         pairs.push((text(&Path::new("/").join(&part.at)), text(&claim.path)));
         claims.push(claim);
     }
     for at in &writable {
-        let claim = claim(sources, at, &Content::Own)?;
+        let claim = match together.remove(at) {
+            Some(claim) => claim,
+            None => claim(sources, at, &Content::Own)?,
+        };
         if let Some(part) = parts.iter().find(|part| part.at == *at) {
             sources.stage.copy(part.digest, &seen, &claim.path).await?;
         }
@@ -81,15 +95,33 @@ pub async fn make(sources: &Sources, shown: Shown<'_>, command: &Command, root: 
     Ok(View { class: "path", words, env, granted: granted.clone(), _claims: claims, ..view })
 }
 
-/// A folder of inputs. Where Landlock keeps actions from writing to it, it is made of links and
-/// stays for the next; else each action gets a copy.
-async fn read_only(sources: &Sources, part: &Part, seen: &Directories, rung: Rung) -> Result<Claim, ViewError> {
+/// What a folder of inputs holds. Where Landlock keeps actions from writing to it, it is made of
+/// links and stays for the next; else each action gets a copy.
+fn content(part: &Part, rung: Rung) -> Content {
+    if rung < Rung::Landlock { Content::Own } else { Content::Shared(part.digest.to_string()) }
+}
+
+/// All of the workspace's, claimed together: rustc is told of one package by its place below the
+/// root that it is started in, also where nothing but that package is shown.
+fn workspace(
+    sources: &Sources,
+    parts: &[Part],
+    writable: &BTreeSet<PathBuf>,
+    rung: Rung,
+) -> Result<HashMap<PathBuf, Claim>, ViewError> {
+    let read =
+        parts.iter().filter(|part| !writable.contains(&part.at)).map(|part| (part.at.clone(), content(part, rung)));
+    let all = read.chain(writable.iter().map(|at| (at.clone(), Content::Own)));
+    let wanted: Vec<_> = all.filter(|(at, _)| at.starts_with(WORKSPACE)).collect();
+    let claims = sources.ground.claim_together(&wanted).map_err(StageError::io(Path::new(WORKSPACE)))?;
+    Ok(wanted.into_iter().map(|(at, _)| at).zip(claims).collect())
+}
+
+async fn lay(sources: &Sources, part: &Part, seen: &Directories, rung: Rung, claim: &Claim) -> Result<(), ViewError> {
     if rung < Rung::Landlock {
-        let claim = claim(sources, &part.at, &Content::Own)?;
         sources.stage.copy(part.digest, seen, &claim.path).await?;
-        return Ok(claim);
+        return Ok(());
     }
-    let claim = claim(sources, &part.at, &Content::Shared(part.digest.to_string()))?;
     let cell = std::sync::Arc::clone(&claim.made);
     let mut made = cell.lock().await;
     if *made == Made::No {
@@ -103,8 +135,7 @@ async fn read_only(sources: &Sources, part: &Part, seen: &Directories, rung: Run
         laid.map_err(StageError::io(&part.at))?;
         *made = Made::Yes;
     }
-    drop(made);
-    Ok(claim)
+    Ok(())
 }
 
 fn claim(sources: &Sources, at: &Path, content: &Content) -> Result<Claim, ViewError> {

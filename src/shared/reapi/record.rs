@@ -59,7 +59,7 @@ pub struct RunRecord {
 /// One thing that an action tried to reach and did not get, or got by an exception.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct Attempt {
-    /// `open` or `connect`.
+    /// `open`, `write` (an open for that) or `connect`.
     #[prost(string, tag = "1")]
     pub kind: String,
     /// The path, the person's home as `~`; the address; `@` and a name for an abstract socket.
