@@ -160,6 +160,24 @@ fn every_form_of_messages_is_cargos() {
 }
 
 #[test]
+fn a_second_checkout_is_named_by_its_own_place() {
+    let machine = Machine::with_vx(Who::Person);
+    for copy in ["one", "deeper/two"] {
+        for (path, text) in FILES {
+            machine.write(machine.home().join(copy).join(path), text);
+        }
+        let at = machine.home().join(copy);
+        let said = machine.run_in(&at, ["vx", "check", "--workspace", "--message-format", "json"]).ok();
+        let own = format!("file://{}", at.display());
+        for line in said.lines() {
+            let message: serde_json::Value = serde_json::from_str(line).expect("a message");
+            let id = message["package_id"].as_str().unwrap_or(&own);
+            assert!(id.contains(&own), "{copy}: {line}");
+        }
+    }
+}
+
+#[test]
 fn what_scripts_print_is_shown_to_who_asks_twice() {
     let machine = Machine::with_vx(Who::Person);
     for copy in ["cargo", "ours"] {

@@ -102,14 +102,14 @@ impl Question {
         ])
     }
 
-    /// Whether answers may be kept: JSON writes these characters in other ways, so that a folder
-    /// would not be found in it again.
+    /// Whether answers may be kept: JSON and URLs write all other characters in other ways, so that a
+    /// folder would not be found in them again.
     pub fn may_be_kept(&self) -> bool {
         let folders = [&self.located.root, &self.toolchain.cargo_home, &self.toolchain.path];
         folders.iter().all(|folder| {
             folder
                 .to_str()
-                .is_some_and(|text| !text.contains(['"', '\\', '%', ' ']) && text.chars().all(|c| !c.is_control()))
+                .is_some_and(|text| text.chars().all(|c| c.is_ascii_alphanumeric() || "/-_.~+@:,=".contains(c)))
         })
     }
 
@@ -192,7 +192,7 @@ impl Question {
             .collect();
         let text = |name: &str| files::text(&self.located.root.join(name)).ok();
         let key = json!({
-            "vx-plan": 4,
+            "vx-plan": 5,
             "toolchain": self.toolchain_identity,
             "intent": format!("{:?}", self.selection.intent),
             "clippy": self.selection.clippy.as_ref().map(|words| (words, self.environment.get(clippy::CONFIGURATION))),

@@ -128,11 +128,15 @@ fn replace<'a>(text: &str, pairs: impl Iterator<Item = (&'a str, &'a str)> + Clo
 }
 
 /// Whether a slash after `before` continues a path. It does not after a flag of one letter, as in
-/// `-L/usr/lib`, nor after a colour's escape sequence, which ends in a letter too.
+/// `-L/usr/lib`, nor after a colour's escape sequence, which ends in a letter too, nor where a URL's path begins.
 fn goes_on(before: &str) -> bool {
     let is_code = |one: char| one.is_ascii_digit() || one == ';';
     let colour = before.strip_suffix('m').map(|rest| rest.trim_end_matches(is_code));
     if colour.is_some_and(|rest| rest.ends_with("\u{1b}[")) {
+        return false;
+    }
+    // Packages go by URLs.
+    if before.ends_with("file://") {
         return false;
     }
     let in_name = |one: &char| one.is_alphanumeric() || matches!(one, '_' | '-' | '.' | '/');
@@ -171,6 +175,8 @@ mod tests {
         );
         assert_eq!(mounts.to_fixed("native=/w/lib"), "native=/vx/ws/lib");
         assert_eq!(mounts.to_fixed("/w"), "/vx/ws");
+        assert_eq!(mounts.to_fixed("path+file:///w/m#1.0.0"), "path+file:///vx/ws/m#1.0.0");
+        assert_eq!(mounts.to_real("path+file:///vx/ws/m#1.0.0 https://x/w"), "path+file:///w/m#1.0.0 https://x/w");
         let shown = "\u{1b}[1m--> \u{1b}[0m/vx/crates/a-1.0.0/src/lib.rs:1:1 (/vx/ws/x) /vx/ws2";
         assert_eq!(mounts.to_real(shown), "\u{1b}[1m--> \u{1b}[0m/w/vendor/a/src/lib.rs:1:1 (/w/x) /vx/ws2");
     }
