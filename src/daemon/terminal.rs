@@ -51,6 +51,7 @@ struct Name {
     package: String,
     /// cargo's word for what is done with its package.
     doing: Option<&'static str>,
+    has_call: bool,
 }
 
 /// A unit's way through the build.
@@ -105,6 +106,7 @@ impl Terminal {
             short: short(plan.package(unit), unit),
             package: described(plan.package(unit)),
             doing: doing(unit),
+            has_call: unit.has_call(),
         };
         let state = Progressed { units: vec![State::default(); plan.units.len()], ..Progressed::default() };
         Terminal {
@@ -181,7 +183,13 @@ impl Terminal {
         let running =
             state.running().map(|(unit, since)| (self.names[unit].label.as_str(), elapsed.saturating_sub(since)));
         let running = running.collect();
-        let view = View { done: hits + built, total: self.names.len(), hits, elapsed, running };
+        let view = View {
+            done: hits + built,
+            total: self.names.iter().filter(|name| name.has_call).count(),
+            hits,
+            elapsed,
+            running,
+        };
         let mut size = screen.size();
         let wanted = columns.and_then(|columns| u16::try_from(columns).ok());
         size.cols = wanted.map_or(size.cols, |wanted| wanted.min(size.cols));

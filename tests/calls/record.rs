@@ -225,7 +225,11 @@ impl Recording {
         build.arg(command).args(rest);
         // What is compiled is not to be run.
         build.args(matches!(command, "test" | "bench").then_some("--no-run"));
-        output(build.arg("-q").env("CARGO_TARGET_DIR", &target).env("RUSTC_WRAPPER", wrapper))?;
+        // What scripts have compiled in other languages nobody looks at.
+        let path =
+            format!("{}:{}/bin:/usr/local/bin:/usr/bin:/bin", write_tools(&folder).display(), sysroot().display());
+        build.env("PATH", path).env("CARGO_TARGET_DIR", &target).env("RUSTC_WRAPPER", wrapper);
+        output(build.arg("-q"))?;
         let (calls, runs) = (read(&records, "call."), read(&records, "run."));
         Ok(Recording { calls, runs, target, graph, metadata, rustc })
     }
@@ -333,6 +337,31 @@ chmod +x "$out/$name$extra"
     fs::write(&wrapper, text).expect("the wrapper");
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("the wrapper can run");
     wrapper
+}
+
+/// C compilers that make empty objects and link as ever, and archivers that archive nothing.
+fn write_tools(folder: &Path) -> PathBuf {
+    let tools = folder.join("tools");
+    fs::create_dir_all(&tools).expect("a folder");
+    let compiler = r#"#!/bin/sh
+case " $* " in *" -c "*) ;; *) exec /usr/bin/${0##*/} "$@" ;; esac
+for word; do
+    case "$before" in -o) : > "$word" ;; esac
+    before=$word
+done
+"#;
+    let archiver = r#"#!/bin/sh
+for word; do
+    case "$word" in *.a) printf '!<arch>\n' > "$word" ;; esac
+done
+"#;
+    let compilers = ["cc", "gcc", "c++", "g++"].map(|name| (name, compiler));
+    for (name, text) in compilers.into_iter().chain([("ar", archiver), ("ranlib", archiver)]) {
+        let tool = tools.join(name);
+        fs::write(&tool, text).expect("a tool");
+        fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("the tool can run");
+    }
+    tools
 }
 
 fn read(records: &Path, start: &str) -> Vec<Started> {

@@ -92,6 +92,8 @@ fn what_vx_does_not_follow_is_named() {
         named("registries.r.credential-provider = 'cargo:token-from-stdout evil'", &[]),
         "registries.r.credential-provider"
     );
+    let moved = config(&[], &[("CARGO_BUILD_BUILD_DIR", "/elsewhere")]).expect("a configuration");
+    assert!(moved.notes[0].contains("CARGO_BUILD_BUILD_DIR"));
     let fine = "registry.global-credential-providers = ['cargo:token']\nbuild.rustc-wrapper = 'sccache'";
     let config = config(&[("/w/a/.cargo/config.toml", fine)], &[]).expect("a configuration");
     assert!(config.notes[0].contains("build.rustc-wrapper"));

@@ -28,10 +28,10 @@ pub fn check(
             return Err(ConfigError::refused(key, problem));
         }
     }
-    for (path, variables) in WRAPPERS {
+    for (path, variables, instead) in IGNORED {
         let named = loaded.tree.get(path).map(|_| path.join(".")).or_else(|| variable(variables).map(str::to_owned));
         if let Some(key) = named {
-            notes.push(format!("`{key}` is ignored: vx runs rustc itself and keeps its results"));
+            notes.push(format!("`{key}` is ignored: {instead}"));
         }
     }
     credentials(loaded, cargo_home)
@@ -45,9 +45,20 @@ const REFUSED: [Rule; 1] = [(
     "names a compiler; vx takes the toolchain's own, so unset it",
 )];
 
-const WRAPPERS: [(&[&str], &[&str]); 2] = [
-    (&["build", "rustc-wrapper"], &["RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER"]),
-    (&["build", "rustc-workspace-wrapper"], &["RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER"]),
+const OWN_RUSTC: &str = "vx runs rustc itself and keeps its results";
+
+const IGNORED: [Rule; 3] = [
+    (&["build", "rustc-wrapper"], &["RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER"], OWN_RUSTC),
+    (
+        &["build", "rustc-workspace-wrapper"],
+        &["RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER"],
+        OWN_RUSTC,
+    ),
+    (
+        &["build", "build-dir"],
+        &["CARGO_BUILD_BUILD_DIR"],
+        "vx keeps intermediate files in its store, and places test programs in the target folder",
+    ),
 ];
 
 /// A checkout must not name a program that is asked for the person's credentials. The person's
