@@ -261,7 +261,7 @@ class Edits:
                 ("--release", "--profile", "small", "--features", "app/extra", "--no-default-features", "--all-features")]
         targets = [[], [], [], ["-p", "app"], ["-p", "app", "--lib"], ["-p", "app", "--bin", "app"], ["--bins"], ["--examples"],
                    ["-p", "opt", "-p", "mac"], ["--workspace", "--exclude", "app"]]
-        if word == "check":
+        if word in ("check", "clippy"):
             targets += [["--all-targets"], ["--tests"], ["--all-targets"]]
         if word == "test":
             targets = [[], [], ["-p", "app"], ["--lib"], ["--test", "it"], ["--no-fail-fast"], ["--doc"]]
