@@ -2,16 +2,17 @@
 //! [`Ending`], and only a clean exit with code 0 may be cached. How an action is asked for and what
 //! a client sees of it is `serve`'s.
 
+mod bounds;
 mod ending;
 
 use std::{
     collections::HashMap,
     fs::File,
     os::fd::AsFd,
-    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
+use bounds::Bounds;
 pub use ending::Ending;
 use shared::{
     config::Rung,
@@ -24,17 +25,15 @@ use tonic::Code;
 
 use crate::{
     collect::{CollectError, Collector, Format, OutputFile, Outputs, Said},
-    disk,
     early::{self, Notice},
     executor::Executor,
     heard::Ears,
     host, incremental, jobserver,
     launch::{RunError, Running},
-    memory,
-    observed::{Heard, Over, Seen},
+    observed::{Heard, Seen},
     output::{Capture, Overflow},
     refusal::Refusal,
-    sandbox::{self, Ended, Identity, Job, Status, Step, Usage, cgroup::Group},
+    sandbox::{self, Ended, Identity, Job, Status, Step, Usage},
     seen::Watch,
     view::{self, Command, Style, View, live, paths::Output},
 };
@@ -242,13 +241,7 @@ async fn execute(
     job.heard = ears.is_some();
     let lent = jobserver::lend(executor, request, &mut job);
     let group = executor.group().map_err(|err| internal("make a control group", err))?;
-    let is_limited = group.as_ref().is_some_and(Group::limits_memory);
-    let limits = executor.limits();
-    let bounds = Bounds {
-        memory_bytes: limits.memory_bytes.filter(|_| !is_limited),
-        folders: view.scratch_folders(),
-        scratch_bytes: limits.scratch_bytes,
-    };
+    let bounds = Bounds::of(executor, view, group.as_ref());
     let procs = group.as_ref().map(|group| group.procs()).transpose();
     let procs = procs.map_err(|err| internal("join a control group", err))?;
     let null = File::open("/dev/null").map_err(|err| internal("/dev/null", err))?;
@@ -311,14 +304,6 @@ async fn watched(executor: &Executor, view: &View, running: &mut Running) -> Res
     Ok(Some(watch))
 }
 
-/// What is watched because nothing else limits it.
-struct Bounds {
-    /// `None` where a control group does.
-    memory_bytes: Option<u64>,
-    folders: Vec<PathBuf>,
-    scratch_bytes: u64,
-}
-
 /// Waits for the first thing that ends the action.
 async fn watch(
     running: &mut Running,
@@ -341,11 +326,7 @@ async fn watch(
         () = sleep(timeout) => Ending::TimedOut,
         () = cancel.cancelled() => Ending::Cancelled,
         () = overflow.happened() => Ending::OutputTooLong,
-        over = memory::exceeded(pid, bounds.memory_bytes.unwrap_or(u64::MAX)), if bounds.memory_bytes.is_some() => match over {
-            Over::Memory => Ending::OutOfMemory,
-            Over::Processes => Ending::TooManyProcesses,
-        },
-        () = disk::exceeded(bounds.folders, bounds.scratch_bytes) => Ending::OutOfDisk,
+        ending = bounds.exceeded(pid) => ending,
     };
     // A first process that had to be killed has no usage to tell; the ending is what counts.
     let usage = running.end().await.map_or_else(|_| Usage::default(), |ended| ended.usage);

@@ -59,14 +59,7 @@ pub fn render(
     for (name, values) in cfg(plan, unit) {
         set(&format!("CARGO_CFG_{}", envify(name)), &values.join(","));
     }
-    for run in unit.dependencies.iter().map(|dependency| plan.unit(dependency.unit)) {
-        let Some(links) = plan.package(run).links.as_ref().filter(|_| run.kind == Kind::BuildScriptRun) else {
-            continue;
-        };
-        for (key, value) in &said(plan, scripts, unit, run.id)?.metadata {
-            set(&format!("DEP_{}_{}", envify(links), envify(key)), value);
-        }
-    }
+    env.extend(metadata(plan, unit, scripts)?);
     for (name, value) in ambient.for_scripts(named) {
         env.entry(name).or_insert(value);
     }
@@ -87,6 +80,20 @@ pub fn render(
         outputs: vec![Output { name: "out".to_owned(), path: out_dir, role: Role::OutDir }],
         needs: closure::of_run(plan, unit, compiled, scripts)?,
     })
+}
+
+/// What scripts of its dependencies that link something have to say to this one.
+fn metadata(plan: &Plan, unit: &Unit, scripts: &Said) -> Result<Vec<(String, String)>, RenderError> {
+    let mut variables = Vec::new();
+    for run in unit.dependencies.iter().map(|dependency| plan.unit(dependency.unit)) {
+        let Some(links) = plan.package(run).links.as_ref().filter(|_| run.kind == Kind::BuildScriptRun) else {
+            continue;
+        };
+        for (key, value) in &said(plan, scripts, unit, run.id)?.metadata {
+            variables.push((format!("DEP_{}_{}", envify(links), envify(key)), value.clone()));
+        }
+    }
+    Ok(variables)
 }
 
 /// Reads what the run has printed.

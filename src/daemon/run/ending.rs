@@ -49,29 +49,10 @@ impl Runner<'_> {
             return Ok(());
         };
         let streams = streams::of(&self.around.services, &[&result]).await?.remove(0).unwrap_or_default();
-        let services = &self.around.services;
-        let run = names::Run {
-            plan: self.plan,
-            unit: &self.plan.units[unit],
-            call: &call,
-            result: &result,
-            streams: &streams,
-            ambient: &self.around.ambient,
-            given: &self.around.names.of(&self.subjects[unit]),
+        let Some(call) = self.learn(unit, call, &result, &streams).await? else {
+            self.repeat(unit);
+            return Ok(());
         };
-        let named = run.named(services).await?;
-        let mut call = call;
-        if self.around.names.learn(services, &self.subjects[unit], named).await {
-            let known = self.render(unit)?;
-            if !programs::is_same_run(&call, &known) {
-                self.repeat(unit);
-                return Ok(());
-            }
-            if known != call && result.exit_code == 0 {
-                self.keep_as(unit, &known, &result)?;
-            }
-            call = known;
-        }
         if result.exit_code == 0 {
             match self.keep(unit, &call, &result, &streams, before).await? {
                 Kept::Stored => {}
@@ -107,6 +88,38 @@ impl Runner<'_> {
         }
         self.believe_held(terminal).await;
         Ok(())
+    }
+
+    /// What a run has named; its call as it would be with that, or none where it has to run with it.
+    async fn learn(
+        &mut self,
+        unit: usize,
+        call: Call,
+        result: &v2::ActionResult,
+        streams: &Streams,
+    ) -> Result<Option<Call>, Failure> {
+        let services = &self.around.services;
+        let run = names::Run {
+            plan: self.plan,
+            unit: &self.plan.units[unit],
+            call: &call,
+            result,
+            streams,
+            ambient: &self.around.ambient,
+            given: &self.around.names.of(&self.subjects[unit]),
+        };
+        let named = run.named(services).await?;
+        if !self.around.names.learn(services, &self.subjects[unit], named).await {
+            return Ok(Some(call));
+        }
+        let known = self.render(unit)?;
+        if !programs::is_same_run(&call, &known) {
+            return Ok(None);
+        }
+        if known != call && result.exit_code == 0 {
+            self.keep_as(unit, &known, result)?;
+        }
+        Ok(Some(known))
     }
 
     pub(super) async fn failed(
