@@ -73,6 +73,8 @@ fn a_program_is_run_as_cargo_runs_it() {
         "--example shown -- a 'b c'",
         "--bin other --example shown",
         "--release -q 3",
+        "--bin 'o*'",
+        "-p 'r*'",
     ] {
         let [cargo, vx] = both(&machine, &path, words);
         assert_eq!(cargo, vx, "{words}");

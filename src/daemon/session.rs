@@ -223,12 +223,15 @@ async fn run_word(
         }
         Word::Build(args) => Work::Build(Box::new(args.request(Intent::Build))),
         Word::Check(args) => Work::Build(Box::new(args.request(Intent::Check))),
-        Word::Run(args) => Work::Build(Box::new(args.request())),
         Word::Clippy(args) => Work::Build(Box::new(args.request())),
         Word::Bench(args) => Work::Build(Box::new(args.request())),
+        Word::Run(args) => match args.request() {
+            Ok(request) => Work::Build(Box::new(request)),
+            Err(why) => return refused(stderr, &why).await,
+        },
         Word::Test(args) => match args.request() {
             Ok(request) => Work::Build(Box::new(request)),
-            Err(why) => return print(stderr, format!("error: {why}\n"), exit::CARGO_FAILED).await,
+            Err(why) => return refused(stderr, &why).await,
         },
         Word::Fetch(args) => Work::Fetch(args),
         Word::Clean(args) => Work::Clean(args),
@@ -269,6 +272,11 @@ async fn answered(answer: Result<String, Failure>, stdout: OwnedFd, stderr: Owne
         Ok(text) => print(stdout, text, exit::OK).await,
         Err(failure) => print(stderr, format!("error: {failure}\n"), exit::FAILED).await,
     }
+}
+
+/// Says in cargo's way why a word makes no sense.
+async fn refused(stderr: OwnedFd, why: &str) -> u8 {
+    print(stderr, format!("error: {why}\n"), exit::CARGO_FAILED).await
 }
 
 /// Prints and says the exit code. A reader that never reads holds up only its own session.

@@ -28,7 +28,12 @@ pub struct Process {
     /// Over the person's own variables.
     pub set: BTreeMap<String, Text>,
     pub cwd: PathBuf,
+    /// rustup's name of the toolchain, so that what the program starts of it is the same.
+    pub toolchain: Option<String>,
 }
+
+/// Where rustup finds which toolchain its programs stand for.
+const TOOLCHAIN_NAME: &str = "RUSTUP_TOOLCHAIN";
 
 /// What the person brings to every program of one run.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +51,7 @@ impl Process {
             argv: runner.chain([text(program)]).collect(),
             set: variables(plan, unit, said, person.environment),
             cwd: plan.package(unit).real.clone(),
+            toolchain: toolchain_name(&plan.mounts.real_path(TOOLCHAIN)),
         }
     }
 
@@ -65,7 +71,10 @@ impl Process {
     pub fn environment(&self, given: &[(Text, Text)]) -> Vec<(Text, Text)> {
         let is_set = |name: &Text| name.as_str().is_some_and(|name| self.set.contains_key(name));
         let own = given.iter().filter(|(name, _)| !is_set(name)).cloned();
-        own.chain(self.set.iter().map(|(name, value)| (name.as_str().into(), value.clone()))).collect()
+        let set = self.set.iter().map(|(name, value)| (name.as_str().into(), value.clone()));
+        let is_chosen = given.iter().any(|(name, _)| name.as_str() == Some(TOOLCHAIN_NAME));
+        let toolchain = self.toolchain.as_ref().filter(|_| !is_chosen);
+        own.chain(set).chain(toolchain.map(|name| (TOOLCHAIN_NAME.into(), name.as_str().into()))).collect()
     }
 }
 
@@ -81,6 +90,12 @@ pub fn looked_into(plan: &Plan, units: &[UnitId], said: &Said) -> BTreeSet<UnitI
         }
     }
     runs
+}
+
+/// Of a toolchain that rustup installed.
+fn toolchain_name(folder: &Path) -> Option<String> {
+    let is_rustups = folder.parent().is_some_and(|parent| parent.ends_with("toolchains"));
+    is_rustups.then(|| folder.file_name()?.to_str().map(str::to_owned)).flatten()
 }
 
 fn variables(plan: &Plan, unit: &Unit, said: &Said, given: &[(Text, Text)]) -> BTreeMap<String, Text> {
@@ -182,18 +197,23 @@ mod tests {
     #[test]
     fn shown_as_a_shell_would_take_it() {
         let words = ["target/my dir/x", "", "a b", "it's", "-k=v/1.2,3+4", "wow!"].map(Text::from);
-        let process = Process { argv: words.to_vec(), set: BTreeMap::new(), cwd: PathBuf::new() };
+        let process = Process { argv: words.to_vec(), set: BTreeMap::new(), cwd: PathBuf::new(), toolchain: None };
         assert_eq!(process.shown(Verbosity::Normal), r"`target/my dir/x '' 'a b' 'it'\''s' -k=v/1.2,3+4 'wow'\!''`");
     }
 
     #[test]
     fn what_is_set_stands_over_what_was_given() {
         let set = BTreeMap::from([("A".to_owned(), "new".into())]);
-        let process = Process { argv: Vec::new(), set, cwd: PathBuf::new() };
+        let toolchain = toolchain_name(Path::new("/home/p/.rustup/toolchains/nightly"));
+        let process = Process { argv: Vec::new(), set, cwd: PathBuf::new(), toolchain };
         let odd = (Text(b"O\xff".to_vec()), Text(b"\xfe".to_vec()));
         let given = [("A".into(), "old".into()), odd.clone(), ("B".into(), "b".into())];
         let whole = process.environment(&given);
-        assert_eq!(whole, [odd, ("B".into(), "b".into()), ("A".into(), "new".into())]);
+        let toolchain = ("RUSTUP_TOOLCHAIN".into(), "nightly".into());
+        assert_eq!(whole, [odd, ("B".into(), "b".into()), ("A".into(), "new".into()), toolchain]);
+        let chosen = ("RUSTUP_TOOLCHAIN".into(), "stable".into());
+        assert_eq!(process.environment(std::slice::from_ref(&chosen)), [chosen, ("A".into(), "new".into())]);
+        assert_eq!(toolchain_name(Path::new("/usr")), None);
     }
 
     #[test]

@@ -43,11 +43,18 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// What is asked for.
-    pub fn request(self) -> Request {
+    /// What is asked for, or why it makes no sense, as cargo says it.
+    pub fn request(self) -> Result<Request, String> {
         let RunArgs { package, bin, example, features, profile, platform, jobs, failure, manifest, output, args } =
             self;
-        Request {
+        let is_pattern = |name: &&String| name.contains(['*', '?', '[', ']']);
+        if let Some(pattern) = package.as_ref().filter(is_pattern) {
+            return Err(format!("`vx run` does not support glob pattern `{pattern}` on package selection"));
+        }
+        if bin.iter().chain(&example).any(|name| is_pattern(&name)) {
+            return Err("`vx run` does not support glob patterns on target selection".to_owned());
+        }
+        Ok(Request {
             intent: Intent::Build,
             packages: PackageArgs::only(package),
             targets: TargetArgs::named(bin, example),
@@ -60,6 +67,6 @@ impl RunArgs {
             output,
             then: Then::Run(args),
             clippy: None,
-        }
+        })
     }
 }
