@@ -284,11 +284,13 @@ pub fn targets(words: &[&str]) -> Vec<String> {
 }
 
 /// Writes down what rustc is called with; a compiled script is moved aside and a program put in
-/// its place that writes down how it is run. Only what scripts are made of is compiled: of all else
-/// cargo looks at nothing but the names of the files.
+/// its place that writes down how it is run. Only what scripts are made of is compiled, once for all
+/// projects: of all else cargo looks at nothing but the names of the files.
 fn write_wrapper(folder: &Path, records: &Path) -> PathBuf {
     let (records, needed) = (records.display(), folder.join("needed"));
-    let needed = needed.display();
+    let (needed, compiled) = (needed.display(), base().join("compiled"));
+    fs::create_dir_all(&compiled).expect("a folder");
+    let compiled = compiled.display();
     let text = format!(
         r#"#!/bin/sh
 case "$*" in *"--json=diagnostic-rendered-ansi,artifacts,future-incompat"*) ;; *) exec "$@" ;; esac
@@ -313,13 +315,19 @@ pretend() {{
         esac
     done
 }}
+# cargo's hash in the name tells apart all that may differ.
+kept='{compiled}'/"$CARGO_PKG_NAME-$CARGO_PKG_VERSION-$name$extra${{emit#--emit}}"
+compile() {{
+    if [ -d "$kept" ]; then cp -l "$kept"/* "$out/" 2> /dev/null; return; fi
+    "$@" 2> "$file.said" || return
+    mkdir "$file.kept" && cp -l "$out"/*"$name$extra"* "$file.kept/" && mv -T "$file.kept" "$kept" 2> /dev/null
+    true
+}}
 case "$name" in
-build_script_*) "$@" || exit $? ;;
+build_script_*) compile "$@" || {{ cat "$file.said" >&2; exit 1; }} ;;
 *)
     # What is compiled for something else too may stand on what was not compiled.
-    grep -qxF "$CARGO_PKG_NAME $CARGO_PKG_VERSION $name" '{needed}' && "$@" 2> "$file.said" && exec cat "$file.said" >&2
-    rm -f "$file.said"
-    pretend
+    grep -qxF "$CARGO_PKG_NAME $CARGO_PKG_VERSION $name" '{needed}' && compile "$@" || pretend
     exit
     ;;
 esac
@@ -368,7 +376,7 @@ fn read(records: &Path, start: &str) -> Vec<Started> {
     let mut found = Vec::new();
     for entry in fs::read_dir(records).expect("records").flatten() {
         if !entry.file_name().to_string_lossy().starts_with(start)
-            || entry.path().extension().is_some_and(|end| end == "said")
+            || entry.path().extension().is_some_and(|end| end == "said" || end == "kept")
         {
             continue;
         }
