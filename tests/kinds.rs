@@ -57,11 +57,12 @@ const MACRO: &str = "use proc_macro::TokenStream;\n#[proc_macro]\npub fn two(_: 
      let unused = 1;\n    \"2\".parse().unwrap()\n}\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn parses() {}\n}\n";
 
 /// What is asked for, and how it ends.
-const WORDS: [(&str, i32); 24] = [
+const WORDS: [(&str, i32); 25] = [
     ("check", 0),
     ("check --all-targets", 0),
     ("check --tests", 0),
     ("check --lib --test it --message-format json", 0),
+    ("check --bin the-bin --tests --message-format json", 0),
     ("check --benches --release", 0),
     ("check --examples -F extra", 0),
     ("check --profile test", 0),

@@ -57,12 +57,30 @@ fn asks_for_plain(selection: &Selection, unit: &GraphUnit) -> bool {
     let asks = |choice: &TargetChoice| match choice {
         TargetChoice::All => true,
         TargetChoice::Lib => target.is_lib(),
-        TargetChoice::Bins | TargetChoice::Bin(_) => target.is_bin(),
-        TargetChoice::Examples | TargetChoice::Example(_) => target.is_example(),
+        TargetChoice::Bins => target.is_bin(),
+        TargetChoice::Bin(pattern) => target.is_bin() && matches(pattern, &target.name),
+        TargetChoice::Examples => target.is_example(),
+        TargetChoice::Example(pattern) => target.is_example() && matches(pattern, &target.name),
         TargetChoice::Tests | TargetChoice::Test(_) | TargetChoice::Benches | TargetChoice::Bench(_) => false,
         TargetChoice::NamedTests | TargetChoice::Documentation => false,
     };
     selection.targets.is_empty() || selection.targets.iter().any(asks)
+}
+
+/// Whether a name is one that cargo would find by this pattern; sets of characters are taken to fit.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut rest = pattern.chars();
+    match rest.next() {
+        None => name.is_empty(),
+        Some('[') => true,
+        Some('*') => {
+            name.char_indices().any(|(at, _)| matches(rest.as_str(), &name[at..])) || matches(rest.as_str(), "")
+        }
+        Some(one) => {
+            let mut letters = name.chars();
+            letters.next().is_some_and(|letter| one == '?' || one == letter) && matches(rest.as_str(), letters.as_str())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -106,6 +124,20 @@ mod tests {
             [units[0], units[1], ("bin", "b", &[1, 5]), ("bin", "b", &[1]), ("test", "t", &[1]), units[5]];
         let all = flavours(&swapped, &[0, 1, 2, 3, 4], &[TargetChoice::All]);
         assert_eq!(all, [Tests, Plain, Tests, Plain, Tests, Plain]);
+    }
+
+    #[test]
+    fn a_program_that_was_not_named_is_there_for_its_tests() {
+        use Flavour::{Plain, Tests};
+        let bins: [(&str, &str, &[usize]); 3] = [("bin", "one", &[]), ("bin", "one", &[]), ("bin", "two", &[])];
+        let words = |pattern: &str| [TargetChoice::Bin(pattern.to_owned()), TargetChoice::Tests];
+        let some = flavours(&bins, &[0, 1, 2], &words("one"));
+        assert_eq!((some[2], some[0] != some[1]), (Tests, true));
+        assert_eq!(flavours(&bins, &[2], &words("t*")), [Plain; 3]);
+        for (pattern, fits) in [("two", true), ("*", true), ("t?o", true), ("*o", true), ("t", false), ("two?", false)]
+        {
+            assert_eq!(matches(pattern, "two"), fits, "{pattern}");
+        }
     }
 
     #[test]

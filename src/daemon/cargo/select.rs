@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use super::config::{Config, ConfigError};
 
 /// What the targets are wanted for: which of cargo's commands decides about units.
-#[allow(dead_code, reason = "the words for the others come with what runs them")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Intent {
     #[default]
@@ -17,6 +16,7 @@ pub enum Intent {
     /// Benchmarks likewise.
     Bench,
     /// Their documentation.
+    #[allow(dead_code, reason = "the word comes with what renders its units")]
     Doc,
 }
 
