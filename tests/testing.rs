@@ -61,11 +61,12 @@ fn main() {
 }
 "#;
 
-/// Two packages; `tested` has a library, a program, tests with and without a harness, a benchmark and an example.
+/// Three packages; `tested` has a library, a program, tests with and without a harness, a benchmark and an example, and `macros`
+/// examples of a macro.
 fn workspace(machine: &Machine) -> PathBuf {
     let path = machine.home().join("tests");
     let file = |below: &str, text: &str| machine.write(path.join(below), text);
-    file("Cargo.toml", "[workspace]\nmembers = [\"tested\", \"other\"]\nresolver = \"2\"\n");
+    file("Cargo.toml", "[workspace]\nmembers = [\"tested\", \"other\", \"macros\"]\nresolver = \"2\"\n");
     let manifest = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n");
     let own = "[[test]]\nname = \"own\"\nharness = false\n[[bench]]\nname = \"speed\"\nharness = false\n";
     file("tested/Cargo.toml", &(manifest("tested") + own + "[dev-dependencies]\nother = { path = \"../other\" }\n"));
@@ -84,6 +85,12 @@ fn workspace(machine: &Machine) -> PathBuf {
     file(
         "other/src/lib.rs",
         "/// ```\n/// assert_eq!(other::three(), 3);\n/// ```\npub fn three() -> i32 {\n    3\n}\n",
+    );
+    file("macros/Cargo.toml", &(manifest("macros") + "[lib]\nproc-macro = true\n"));
+    file(
+        "macros/src/lib.rs",
+        "use proc_macro::TokenStream;\n/// ```\n/// assert_eq!(macros::four!(), 4);\n/// ```\n#[proc_macro]\n\
+         pub fn four(_: TokenStream) -> TokenStream {\n    \"4\".parse().unwrap()\n}\n",
     );
     path
 }

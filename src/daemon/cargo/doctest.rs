@@ -121,6 +121,9 @@ fn libraries_of(plan: &Plan, unit: &Unit) -> Vec<String> {
             args.extend(["--extern".to_owned(), format!("{}={}", dependency.extern_name, path.display())]);
         }
     }
+    if unit.target.is_proc_macro() {
+        args.extend(["--extern", "proc_macro"].map(str::to_owned));
+    }
     let mut folders = vec![folder(place::folder(unit))];
     if unit.platform.is_some() {
         folders.push(folder(place::profile_folder(&unit.profile.name).to_owned()));
