@@ -26,6 +26,7 @@ mod launchd;
 mod manuals;
 mod messages;
 mod pipelining;
+mod placed;
 mod programs;
 mod projects;
 mod reapi;
