@@ -29,14 +29,14 @@ const TESTS_FAILED: i32 = 101;
 /// What is to be run.
 #[derive(Debug)]
 pub struct Tests {
-    /// What is run.
+    /// Those that were compiled with their tests.
     pub programs: Vec<Program>,
     /// Libraries whose documentation is tested afterwards.
     pub documented: Vec<Program>,
     pub selection: Selection,
 }
 
-/// What is one of.
+/// What one of them is, in cargo's words about its failure.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Test,

@@ -15,22 +15,23 @@ pub enum What {
     Benches,
 }
 
-/// The programs that test, in the order in which cargo runs them: that of the graph's units.
+/// The programs that test, in the order in which cargo runs them: it sorts them as it sorts the
+/// units of its graph.
 pub fn programs(plan: &Plan) -> Vec<UnitId> {
-    roots(plan, |unit| unit.kind == Kind::Test && !unit.is_check())
+    let roots = plan.roots.iter().copied();
+    let mut found: Vec<UnitId> = roots.filter(|root| is_run(plan.unit(*root))).collect();
+    found.sort_unstable();
+    found
+}
+
+fn is_run(unit: &Unit) -> bool {
+    unit.kind == Kind::Test && !unit.is_check()
 }
 
 /// The libraries whose documentation is tested, in the order of the selection.
 pub fn documented(plan: &Plan) -> Vec<UnitId> {
     let roots = plan.roots.iter().copied();
     roots.filter(|root| plan.unit(*root).kind == Kind::Doctest).collect()
-}
-
-fn roots(plan: &Plan, is_one: impl Fn(&Unit) -> bool) -> Vec<UnitId> {
-    let mut found: Vec<UnitId> = plan.roots.iter().copied().filter(|root| is_one(plan.unit(*root))).collect();
-    // cargo sorts the units of its graph as it sorts what it tests.
-    found.sort_unstable();
-    found
 }
 
 /// `unittests src/lib.rs (target/debug/deps/x-0123456789abcdef)`, and where it is.
