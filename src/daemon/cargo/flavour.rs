@@ -28,8 +28,12 @@ pub fn of_all(graph: &UnitGraph, selection: &Selection) -> Vec<Flavour> {
         }
     }
     for mut roots in twins.into_values() {
-        // On tests nobody depends, and they need what is for development too.
-        roots.sort_by_key(|root| (dependents[*root] == 0, graph.units[*root].dependencies.len()));
+        // Tests always unwind, whatever the profile says; nobody depends on them, and they need what is
+        // for development too.
+        roots.sort_by_key(|root| {
+            let unit = &graph.units[*root];
+            (unit.profile.panic == "unwind", dependents[*root] == 0, unit.dependencies.len())
+        });
         let is_plain = asks_for_plain(selection, &graph.units[roots[0]]);
         for root in roots.iter().skip(usize::from(is_plain)) {
             found[*root] = Flavour::Tests;
@@ -87,21 +91,26 @@ fn matches(pattern: &str, name: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// (kind, name, dependencies), all checked; the flavours where `words` chose these roots.
+    /// (kind, name, dependencies), all checked; the flavours where `words` chose these roots. The units
+    /// named `aborts` do so, but for the last.
     fn flavours(units: &[(&str, &str, &[usize])], roots: &[usize], targets: &[TargetChoice]) -> Vec<Flavour> {
+        let last = units.len() - 1;
         let profile = serde_json::json!({"name": "dev", "opt_level": "0", "lto": "false", "codegen_backend": null,
             "codegen_units": null, "debuginfo": 2, "split_debuginfo": null, "debug_assertions": true,
             "overflow_checks": true, "rpath": false, "incremental": true, "panic": "unwind",
             "strip": {"deferred": "None"}});
-        let unit = |(kind, name, on): &(&str, &str, &[usize])| {
+        let unit = |(at, (kind, name, on)): (usize, &(&str, &str, &[usize]))| {
+            let mut profile = profile.clone();
+            if *name == "aborts" && at != last {
+                profile["panic"] = "abort".into();
+            }
             let on: Vec<_> =
                 on.iter().map(|index| serde_json::json!({"index": index, "extern_crate_name": "x"})).collect();
             serde_json::json!({"pkg_id": "p", "mode": "check", "features": [], "platform": null, "dependencies": on,
                 "target": {"kind": [kind], "crate_types": [kind], "name": name, "src_path": "/x", "edition": "2021"},
                 "profile": profile})
         };
-        let json =
-            serde_json::json!({"version": 1, "roots": roots, "units": units.iter().map(unit).collect::<Vec<_>>()});
+        let json = serde_json::json!({"version": 1, "roots": roots, "units": units.iter().enumerate().map(unit).collect::<Vec<_>>()});
         let graph = UnitGraph::parse(json.to_string().as_bytes()).expect("a graph");
         let selection = Selection { intent: Intent::Check, targets: targets.to_vec(), ..Selection::default() };
         of_all(&graph, &selection)
@@ -124,6 +133,13 @@ mod tests {
             [units[0], units[1], ("bin", "b", &[1, 5]), ("bin", "b", &[1]), ("test", "t", &[1]), units[5]];
         let all = flavours(&swapped, &[0, 1, 2, 3, 4], &[TargetChoice::All]);
         assert_eq!(all, [Tests, Plain, Tests, Plain, Tests, Plain]);
+    }
+
+    #[test]
+    fn tests_unwind_where_the_profile_aborts() {
+        let twins: [(&str, &str, &[usize]); 2] = [("example", "aborts", &[]), ("example", "aborts", &[])];
+        assert_eq!(flavours(&twins, &[0, 1], &[TargetChoice::All]), [Flavour::Plain, Flavour::Tests]);
+        assert_eq!(flavours(&twins, &[1, 0], &[TargetChoice::All]), [Flavour::Plain, Flavour::Tests]);
     }
 
     #[test]
