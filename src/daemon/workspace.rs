@@ -296,7 +296,6 @@ fn graph_of(intent: Intent) -> CargoKind {
         Intent::Check => CargoKind::CheckGraph,
         Intent::Test => CargoKind::TestGraph,
         Intent::Bench => CargoKind::BenchGraph,
-        Intent::Doc => CargoKind::DocGraph,
     }
 }
 

@@ -92,8 +92,9 @@ impl Project {
     /// The same with all that it depends on, locked if it was published without a lock file.
     pub fn fetched(name: &str, version: &str) -> Project {
         let project = Project::from_registry(name, version);
-        // The person's own cargo, which knows the way to the registry.
-        let mut fetch = Command::new("cargo");
+        // With the person's variables, which know the way to the registry, and not by the toolchain that
+        // the project asks for.
+        let mut fetch = Command::new(sysroot().join("bin/cargo"));
         fetch.args(["fetch", "-q"]).current_dir(&project.root).stdin(Stdio::null());
         let done = fetch.status().expect("cargo runs");
         assert!(done.success(), "cargo fetches what {name} depends on");

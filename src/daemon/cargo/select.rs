@@ -15,9 +15,6 @@ pub enum Intent {
     Test,
     /// Benchmarks likewise.
     Bench,
-    /// Their documentation.
-    #[allow(dead_code, reason = "the word comes with what renders its units")]
-    Doc,
 }
 
 /// Which profile is built.

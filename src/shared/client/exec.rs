@@ -102,8 +102,6 @@ pub enum CargoKind {
     TestGraph,
     /// `cargo bench --unit-graph`
     BenchGraph,
-    /// `cargo doc --unit-graph`
-    DocGraph,
     /// `cargo metadata`
     Metadata,
     /// `cargo config get`
