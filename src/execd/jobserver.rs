@@ -13,8 +13,9 @@ pub const DESCRIPTORS: [i32; 2] = [198, 199];
 /// A token, as make writes it.
 const TOKEN: &[u8] = b"+";
 
-/// Tokens beyond those of slots that an action with some may have: what it gives back comes to
-/// execd first, and a compiler that hands out hundreds of short pieces of work would wait for each.
+/// Tokens beyond those of slots that a compiler which works incrementally may have, if it has some:
+/// what it gives back comes to execd first, and it would wait for each of its hundreds of short
+/// pieces of work.
 const AHEAD: usize = 2;
 
 /// Bytes that are looked at in one go, were there more: an action may write what it likes.
@@ -35,7 +36,8 @@ pub fn lend(executor: &Executor, request: &Request, job: &mut Job) -> Option<(To
     if let Some((_, jobs)) = job.env.iter_mut().find(|(name, _)| name.0 == b"NUM_JOBS") {
         *jobs = executor.slots.total().to_string().as_str().into();
     }
-    match executor.slots.jobserver() {
+    let ahead = if request.style.incremental().is_some() { AHEAD } else { 0 };
+    match executor.slots.jobserver(ahead) {
         Ok(lent) => {
             let (name, value) = variable();
             job.env.push((name.into(), value.as_str().into()));
@@ -57,6 +59,7 @@ pub struct Purse {
     returned: Arc<pipe::Receiver>,
     lent: usize,
     ahead: usize,
+    most_ahead: usize,
 }
 
 /// The action's side.
@@ -69,12 +72,12 @@ pub struct Pipes {
 }
 
 impl Purse {
-    /// An empty one.
-    pub fn open() -> io::Result<(Purse, Pipes)> {
+    /// An empty one, which may have so many tokens ahead of slots.
+    pub fn open(most_ahead: usize) -> io::Result<(Purse, Pipes)> {
         let Pipe { reader, peeker, writer } = Pipe::open()?;
         let (returned, back) = io::pipe()?;
         let returned = Arc::new(pipe::Receiver::from_owned_fd(returned.into())?);
-        let purse = Purse { give: writer, reclaim: peeker, returned, lent: 0, ahead: 0 };
+        let purse = Purse { give: writer, reclaim: peeker, returned, lent: 0, ahead: 0, most_ahead };
         Ok((purse, Pipes { tokens: reader, returned: back.into() }))
     }
 
@@ -103,7 +106,7 @@ impl Purse {
 
     /// Adds what goes ahead of slots, for an action that has some.
     pub fn lend_ahead(&mut self) {
-        while self.lent > 0 && self.ahead < AHEAD && self.give() {
+        while self.lent > 0 && self.ahead < self.most_ahead && self.give() {
             self.ahead += 1;
         }
     }

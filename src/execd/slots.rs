@@ -91,9 +91,9 @@ impl Slots {
         self.wanted.load(Ordering::Relaxed)
     }
 
-    /// Opens a jobserver for one running action.
-    pub fn jobserver(&self) -> io::Result<(Tokens, Pipes)> {
-        let (purse, pipes) = Purse::open()?;
+    /// Opens a jobserver for one running action, which may have so many tokens ahead of slots.
+    pub fn jobserver(&self, ahead: usize) -> io::Result<(Tokens, Pipes)> {
+        let (purse, pipes) = Purse::open(ahead)?;
         let returned = purse.returned();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.purses().insert(id, purse);
@@ -221,7 +221,7 @@ mod tests {
     async fn free_slots_are_lent_and_come_back() {
         let slots = Slots::new(Some(3));
         let first = slots.take().await;
-        let (tokens, pipes) = slots.jobserver().expect("pipes");
+        let (tokens, pipes) = slots.jobserver(2).expect("pipes");
         let (mut reader, mut returned) = action(pipes);
         reader = take_token(take_token(reader).await).await;
         // All three are in use: the next action waits until a token is given back.
@@ -243,9 +243,9 @@ mod tests {
     async fn tokens_that_lie_go_to_who_waits_and_to_who_has_none() {
         let slots = Slots::new(Some(4));
         let _first = slots.take().await;
-        let (_one, pipes_one) = slots.jobserver().expect("pipes");
+        let (_one, pipes_one) = slots.jobserver(2).expect("pipes");
         let _second = slots.take().await;
-        let (_two, pipes_two) = slots.jobserver().expect("pipes");
+        let (_two, pipes_two) = slots.jobserver(2).expect("pipes");
         let ((one, one_back), (two, _two_back)) = (action(pipes_one), action(pipes_two));
         // Two are running, so there are two tokens, and one of them may take both.
         let two = take_token(take_token(two).await).await;
@@ -260,7 +260,7 @@ mod tests {
     async fn fewer_slots_are_lent_after_a_reload() {
         let slots = Slots::new(Some(4));
         let _first = slots.take().await;
-        let (tokens, _pipes) = slots.jobserver().expect("pipes");
+        let (tokens, _pipes) = slots.jobserver(2).expect("pipes");
         slots.resize(Some(1));
         slots.settle();
         drop(tokens);
