@@ -95,7 +95,11 @@ impl Project {
         // With the person's variables, which know the way to the registry, and not by the toolchain that
         // the project asks for.
         let mut fetch = Command::new(sysroot().join("bin/cargo"));
-        fetch.args(["fetch", "-q"]).current_dir(&project.root).stdin(Stdio::null());
+        fetch
+            .args(["fetch", "-q"])
+            .env("RUSTC", sysroot().join("bin/rustc"))
+            .current_dir(&project.root)
+            .stdin(Stdio::null());
         let done = fetch.status().expect("cargo runs");
         assert!(done.success(), "cargo fetches what {name} depends on");
         project
