@@ -120,15 +120,15 @@ impl Doors {
         for path in [&agent, &datagram] {
             let _first = fs::remove_file(path);
         }
+        // Of this machine: other tests open theirs meanwhile, and such names are the host's.
+        let abstract_name = format!("vx-hostile-{}", outside("").display().to_string().replace('/', "-"));
+        let by_name = SocketAddr::from_abstract_name(&abstract_name).expect("a name");
         let doors = Doors {
             tcp: TcpListener::bind("127.0.0.1:0").expect("a port"),
             agent: UnixListener::bind(&agent).expect("a socket"),
             datagram: UnixDatagram::bind(&datagram).expect("a socket"),
-            abstract_name: format!("vx-hostile-{}", std::process::id()),
-            by_name: UnixListener::bind_addr(
-                &SocketAddr::from_abstract_name(format!("vx-hostile-{}", std::process::id())).expect("a name"),
-            )
-            .expect("an abstract socket"),
+            by_name: UnixListener::bind_addr(&by_name).expect("an abstract socket"),
+            abstract_name,
         };
         for path in [&agent, &datagram] {
             fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("a socket that all may use");

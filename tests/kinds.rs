@@ -96,7 +96,8 @@ fn lay_out(machine: &Machine, copies: &[&str]) {
 
 /// The lines about the project, standard output's and standard error's.
 fn said(done: &Done, at: &Path) -> (Vec<String>, Vec<String>) {
-    let own = |line: &String| !line.contains("Checking ");
+    // Whether anything else still ran when a unit failed is chance.
+    let own = |line: &String| !line.contains("Checking ") && !line.contains("build failed, waiting for other jobs");
     // Which of two units with one warning comes first is chance, in cargo too.
     let count = |line: String| match line.split_once(" generated ") {
         Some((unit, count)) => format!("{unit} {}", count.split(" (").next().unwrap_or_default()),
