@@ -323,7 +323,7 @@ pretend() {{
 # cargo's hash in the name tells apart all that may differ.
 kept='{compiled}'/"$CARGO_PKG_NAME-$CARGO_PKG_VERSION-$name$extra${{emit#--emit}}"
 compile() {{
-    if [ -d "$kept" ]; then cp -l "$kept"/* "$out/" 2> /dev/null; return; fi
+    if [ -d "$kept" ]; then cp -lf "$kept"/* "$out/"; return; fi
     "$@" 2> "$file.said" || return
     mkdir "$file.kept" && cp -l "$out"/*"$name$extra"* "$file.kept/" && mv -T "$file.kept" "$kept" 2> /dev/null
     true
