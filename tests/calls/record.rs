@@ -336,6 +336,8 @@ build_script_*) compile "$@" || {{ cat "$file.said" >&2; exit 1; }} ;;
     exit
     ;;
 esac
+# Two names of one file would both stay, and the recorder be written into the script.
+rm -f "$out/$name$extra.real"
 mv "$out/$name$extra" "$out/$name$extra.real"
 cat > "$out/$name$extra" <<END
 #!/bin/sh
