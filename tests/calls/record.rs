@@ -176,6 +176,9 @@ impl Project {
 
 /// Makes a repository of a folder, with one commit that is the same every time.
 fn commit(folder: &Path) {
+    // Several tests share a fixture.
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one_at_a_time = ONE_AT_A_TIME.lock();
     if folder.join(".git").exists() {
         return;
     }
