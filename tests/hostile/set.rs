@@ -367,7 +367,7 @@ fn write(machine: &Machine, name: &str, part: Part, body: &str) -> std::path::Pa
 /// Everything of the person's and the machine's that could have changed: names, modes, sizes and times.
 fn state(machine: &Machine) -> String {
     let found = "find ~ -path ~/.cache -prune -o -path ~/.local/state -prune -o -path ~/.cargo -prune -o -name target -prune -o -name Cargo.lock -prune -o -printf '%p %m %s %T@\\n' \
-                 | grep -v ' 4[0-9]* [0-9.]*$' | sort; ls -A /dev/shm /usr/local/bin; cat ~/.cargo/credentials.toml; ipcs -m -q -s | grep -c 0x";
+                 | grep -v ' 4[0-9]* [0-9.]*$' | sort; ls -A /dev/shm /usr/local/bin; cat ~/.cargo/credentials.toml; echo shared: $(ipcs -m -q -s | grep -c 0x)";
     machine.sh(found).stdout
 }
 
@@ -410,12 +410,9 @@ fn build(machine: &Machine, row: &Row, rung: usize, port: &str) -> Result<(), St
         check(done.stderr.contains(&fill(named)), &format!("nobody reads that it tried to {named}"));
     }
     let after = state(machine);
-    let differs: Vec<&str> = after
-        .lines()
-        .filter(|line| !before.contains(line))
-        .chain(before.lines().filter(|line| !after.contains(line)))
-        .take(5)
-        .collect();
+    let lines = |text: &str| text.lines().map(ToOwned::to_owned).collect::<std::collections::BTreeSet<_>>();
+    let (before, after) = (lines(&before), lines(&after));
+    let differs: Vec<&String> = before.symmetric_difference(&after).take(5).collect();
     check(differs.is_empty(), &format!("the machine is another one: {differs:?}"));
     check(machine.run(["pgrep", "-x", "-f", &format!("sleep {sleep}")]).code == 1, "a process outlived it");
     println!("| {name} | {part:?} | {outcome} | {named} |");

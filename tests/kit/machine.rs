@@ -195,7 +195,7 @@ impl Machine {
     {
         let uid = self.who.uid();
         let mut command = Command::new("nsenter");
-        command.args(["--target", &self.init.to_string(), "--mount", "--pid", "--cgroup", "--"]);
+        command.args(["--target", &self.init.to_string(), "--mount", "--ipc", "--pid", "--cgroup", "--"]);
         // Into the cgroup of a login session, then to the person, with an environment like theirs.
         command.args(["sh", "-c", "echo 0 >\"$1/cgroup.procs\"; shift; exec \"$@\"", "sh"]);
         command.arg(format!("/sys/fs/cgroup/user.slice/user-{uid}.slice/session-1.scope"));
@@ -235,7 +235,11 @@ impl Machine {
     /// Runs a command in the machine as its administrator, who is not its person.
     pub fn run_as_root(&self, words: &[&str]) -> Done {
         let init = self.init.to_string();
-        Done::of(Command::new("nsenter").args(["--target", &init, "--mount", "--pid", "--cgroup", "--"]).args(words))
+        Done::of(
+            Command::new("nsenter")
+                .args(["--target", &init, "--mount", "--ipc", "--pid", "--cgroup", "--"])
+                .args(words),
+        )
     }
 
     /// Runs a line of shell as its person.
