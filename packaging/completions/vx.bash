@@ -285,7 +285,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__build)
-            opts="-p -F -r -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --release --profile --target --target-dir --ignore-rust-version --jobs --keep-going --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
+            opts="-p -r -F -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --release --profile --keep-going --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -340,6 +340,13 @@ _vx() {
                     fi
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --features)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -348,13 +355,6 @@ _vx() {
                     return 0
                     ;;
                 -F)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --profile)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
@@ -420,7 +420,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__check)
-            opts="-p -F -r -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --release --profile --target --target-dir --ignore-rust-version --jobs --keep-going --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
+            opts="-p -r -F -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --release --profile --keep-going --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -475,6 +475,13 @@ _vx() {
                     fi
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --features)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -483,13 +490,6 @@ _vx() {
                     return 0
                     ;;
                 -F)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --profile)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
@@ -623,7 +623,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__clippy)
-            opts="-p -F -r -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --release --profile --target --target-dir --ignore-rust-version --jobs --keep-going --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --no-deps --help"
+            opts="-p -r -F -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --release --profile --keep-going --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --no-deps --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -678,6 +678,13 @@ _vx() {
                     fi
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --features)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -686,13 +693,6 @@ _vx() {
                     return 0
                     ;;
                 -F)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --profile)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
@@ -994,7 +994,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__run)
-            opts="-p -F -r -j -q -v -h --package --bin --example --features --all-features --no-default-features --release --profile --target --target-dir --ignore-rust-version --jobs --keep-going --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
+            opts="-p -r -F -j -q -v -h --package --bin --example --release --profile --keep-going --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1028,6 +1028,13 @@ _vx() {
                     fi
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --features)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -1036,13 +1043,6 @@ _vx() {
                     return 0
                     ;;
                 -F)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
-                --profile)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace

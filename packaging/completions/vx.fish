@@ -48,8 +48,8 @@ complete -c vx -n "__fish_vx_using_subcommand build" -l bin -d 'Only the specifi
 complete -c vx -n "__fish_vx_using_subcommand build" -l example -d 'Only the specified example' -r -f
 complete -c vx -n "__fish_vx_using_subcommand build" -l test -d 'Only the specified test target' -r -f
 complete -c vx -n "__fish_vx_using_subcommand build" -l bench -d 'Only the specified bench target' -r -f
-complete -c vx -n "__fish_vx_using_subcommand build" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand build" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand build" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand build" -l target -d 'For the target triple' -r -f
 complete -c vx -n "__fish_vx_using_subcommand build" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand build" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
@@ -70,11 +70,11 @@ complete -c vx -n "__fish_vx_using_subcommand build" -l examples -d 'All example
 complete -c vx -n "__fish_vx_using_subcommand build" -l tests -d 'All targets that have `test = true` set'
 complete -c vx -n "__fish_vx_using_subcommand build" -l benches -d 'All targets that have `bench = true` set'
 complete -c vx -n "__fish_vx_using_subcommand build" -l all-targets -d 'All targets'
+complete -c vx -n "__fish_vx_using_subcommand build" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand build" -l keep-going -d 'Build everything that does not need what failed'
 complete -c vx -n "__fish_vx_using_subcommand build" -l all-features -d 'Activate all available features'
 complete -c vx -n "__fish_vx_using_subcommand build" -l no-default-features -d 'Do not activate the `default` feature'
-complete -c vx -n "__fish_vx_using_subcommand build" -s r -l release -d 'In release mode, with optimisations'
 complete -c vx -n "__fish_vx_using_subcommand build" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
-complete -c vx -n "__fish_vx_using_subcommand build" -l keep-going -d 'Build everything that does not need what failed'
 complete -c vx -n "__fish_vx_using_subcommand build" -l locked -d 'Assert that Cargo.lock stays as it is'
 complete -c vx -n "__fish_vx_using_subcommand build" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand build" -l frozen -d '--locked and --offline'
@@ -87,8 +87,8 @@ complete -c vx -n "__fish_vx_using_subcommand b" -l bin -d 'Only the specified b
 complete -c vx -n "__fish_vx_using_subcommand b" -l example -d 'Only the specified example' -r -f
 complete -c vx -n "__fish_vx_using_subcommand b" -l test -d 'Only the specified test target' -r -f
 complete -c vx -n "__fish_vx_using_subcommand b" -l bench -d 'Only the specified bench target' -r -f
-complete -c vx -n "__fish_vx_using_subcommand b" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand b" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand b" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand b" -l target -d 'For the target triple' -r -f
 complete -c vx -n "__fish_vx_using_subcommand b" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand b" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
@@ -109,11 +109,11 @@ complete -c vx -n "__fish_vx_using_subcommand b" -l examples -d 'All examples'
 complete -c vx -n "__fish_vx_using_subcommand b" -l tests -d 'All targets that have `test = true` set'
 complete -c vx -n "__fish_vx_using_subcommand b" -l benches -d 'All targets that have `bench = true` set'
 complete -c vx -n "__fish_vx_using_subcommand b" -l all-targets -d 'All targets'
+complete -c vx -n "__fish_vx_using_subcommand b" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand b" -l keep-going -d 'Build everything that does not need what failed'
 complete -c vx -n "__fish_vx_using_subcommand b" -l all-features -d 'Activate all available features'
 complete -c vx -n "__fish_vx_using_subcommand b" -l no-default-features -d 'Do not activate the `default` feature'
-complete -c vx -n "__fish_vx_using_subcommand b" -s r -l release -d 'In release mode, with optimisations'
 complete -c vx -n "__fish_vx_using_subcommand b" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
-complete -c vx -n "__fish_vx_using_subcommand b" -l keep-going -d 'Build everything that does not need what failed'
 complete -c vx -n "__fish_vx_using_subcommand b" -l locked -d 'Assert that Cargo.lock stays as it is'
 complete -c vx -n "__fish_vx_using_subcommand b" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand b" -l frozen -d '--locked and --offline'
@@ -126,8 +126,8 @@ complete -c vx -n "__fish_vx_using_subcommand check" -l bin -d 'Only the specifi
 complete -c vx -n "__fish_vx_using_subcommand check" -l example -d 'Only the specified example' -r -f
 complete -c vx -n "__fish_vx_using_subcommand check" -l test -d 'Only the specified test target' -r -f
 complete -c vx -n "__fish_vx_using_subcommand check" -l bench -d 'Only the specified bench target' -r -f
-complete -c vx -n "__fish_vx_using_subcommand check" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand check" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand check" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand check" -l target -d 'For the target triple' -r -f
 complete -c vx -n "__fish_vx_using_subcommand check" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand check" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
@@ -148,11 +148,11 @@ complete -c vx -n "__fish_vx_using_subcommand check" -l examples -d 'All example
 complete -c vx -n "__fish_vx_using_subcommand check" -l tests -d 'All targets that have `test = true` set'
 complete -c vx -n "__fish_vx_using_subcommand check" -l benches -d 'All targets that have `bench = true` set'
 complete -c vx -n "__fish_vx_using_subcommand check" -l all-targets -d 'All targets'
+complete -c vx -n "__fish_vx_using_subcommand check" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand check" -l keep-going -d 'Build everything that does not need what failed'
 complete -c vx -n "__fish_vx_using_subcommand check" -l all-features -d 'Activate all available features'
 complete -c vx -n "__fish_vx_using_subcommand check" -l no-default-features -d 'Do not activate the `default` feature'
-complete -c vx -n "__fish_vx_using_subcommand check" -s r -l release -d 'In release mode, with optimisations'
 complete -c vx -n "__fish_vx_using_subcommand check" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
-complete -c vx -n "__fish_vx_using_subcommand check" -l keep-going -d 'Build everything that does not need what failed'
 complete -c vx -n "__fish_vx_using_subcommand check" -l locked -d 'Assert that Cargo.lock stays as it is'
 complete -c vx -n "__fish_vx_using_subcommand check" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand check" -l frozen -d '--locked and --offline'
@@ -165,8 +165,8 @@ complete -c vx -n "__fish_vx_using_subcommand c" -l bin -d 'Only the specified b
 complete -c vx -n "__fish_vx_using_subcommand c" -l example -d 'Only the specified example' -r -f
 complete -c vx -n "__fish_vx_using_subcommand c" -l test -d 'Only the specified test target' -r -f
 complete -c vx -n "__fish_vx_using_subcommand c" -l bench -d 'Only the specified bench target' -r -f
-complete -c vx -n "__fish_vx_using_subcommand c" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand c" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand c" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand c" -l target -d 'For the target triple' -r -f
 complete -c vx -n "__fish_vx_using_subcommand c" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand c" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
@@ -187,11 +187,11 @@ complete -c vx -n "__fish_vx_using_subcommand c" -l examples -d 'All examples'
 complete -c vx -n "__fish_vx_using_subcommand c" -l tests -d 'All targets that have `test = true` set'
 complete -c vx -n "__fish_vx_using_subcommand c" -l benches -d 'All targets that have `bench = true` set'
 complete -c vx -n "__fish_vx_using_subcommand c" -l all-targets -d 'All targets'
+complete -c vx -n "__fish_vx_using_subcommand c" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand c" -l keep-going -d 'Build everything that does not need what failed'
 complete -c vx -n "__fish_vx_using_subcommand c" -l all-features -d 'Activate all available features'
 complete -c vx -n "__fish_vx_using_subcommand c" -l no-default-features -d 'Do not activate the `default` feature'
-complete -c vx -n "__fish_vx_using_subcommand c" -s r -l release -d 'In release mode, with optimisations'
 complete -c vx -n "__fish_vx_using_subcommand c" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
-complete -c vx -n "__fish_vx_using_subcommand c" -l keep-going -d 'Build everything that does not need what failed'
 complete -c vx -n "__fish_vx_using_subcommand c" -l locked -d 'Assert that Cargo.lock stays as it is'
 complete -c vx -n "__fish_vx_using_subcommand c" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand c" -l frozen -d '--locked and --offline'
@@ -204,8 +204,8 @@ complete -c vx -n "__fish_vx_using_subcommand clippy" -l bin -d 'Only the specif
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l example -d 'Only the specified example' -r -f
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l test -d 'Only the specified test target' -r -f
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l bench -d 'Only the specified bench target' -r -f
-complete -c vx -n "__fish_vx_using_subcommand clippy" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand clippy" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l target -d 'For the target triple' -r -f
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand clippy" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
@@ -226,11 +226,11 @@ complete -c vx -n "__fish_vx_using_subcommand clippy" -l examples -d 'All exampl
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l tests -d 'All targets that have `test = true` set'
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l benches -d 'All targets that have `bench = true` set'
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l all-targets -d 'All targets'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l keep-going -d 'Build everything that does not need what failed'
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l all-features -d 'Activate all available features'
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l no-default-features -d 'Do not activate the `default` feature'
-complete -c vx -n "__fish_vx_using_subcommand clippy" -s r -l release -d 'In release mode, with optimisations'
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
-complete -c vx -n "__fish_vx_using_subcommand clippy" -l keep-going -d 'Build everything that does not need what failed'
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l locked -d 'Assert that Cargo.lock stays as it is'
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l frozen -d '--locked and --offline'
@@ -241,8 +241,8 @@ complete -c vx -n "__fish_vx_using_subcommand clippy" -s h -l help -d 'Print hel
 complete -c vx -n "__fish_vx_using_subcommand run" -s p -l package -d 'Package with the program (see `cargo help pkgid`)' -r -f
 complete -c vx -n "__fish_vx_using_subcommand run" -l bin -d 'The binary to run' -r -f
 complete -c vx -n "__fish_vx_using_subcommand run" -l example -d 'The example to run' -r -f
-complete -c vx -n "__fish_vx_using_subcommand run" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand run" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand run" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand run" -l target -d 'For the target triple' -r -f
 complete -c vx -n "__fish_vx_using_subcommand run" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand run" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
@@ -256,11 +256,11 @@ json-render-diagnostics\t''"
 complete -c vx -n "__fish_vx_using_subcommand run" -l color -d 'Colours in what is said' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c vx -n "__fish_vx_using_subcommand run" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand run" -l keep-going -d 'Build everything that does not need what failed'
 complete -c vx -n "__fish_vx_using_subcommand run" -l all-features -d 'Activate all available features'
 complete -c vx -n "__fish_vx_using_subcommand run" -l no-default-features -d 'Do not activate the `default` feature'
-complete -c vx -n "__fish_vx_using_subcommand run" -s r -l release -d 'In release mode, with optimisations'
 complete -c vx -n "__fish_vx_using_subcommand run" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
-complete -c vx -n "__fish_vx_using_subcommand run" -l keep-going -d 'Build everything that does not need what failed'
 complete -c vx -n "__fish_vx_using_subcommand run" -l locked -d 'Assert that Cargo.lock stays as it is'
 complete -c vx -n "__fish_vx_using_subcommand run" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand run" -l frozen -d '--locked and --offline'
@@ -270,8 +270,8 @@ complete -c vx -n "__fish_vx_using_subcommand run" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand r" -s p -l package -d 'Package with the program (see `cargo help pkgid`)' -r -f
 complete -c vx -n "__fish_vx_using_subcommand r" -l bin -d 'The binary to run' -r -f
 complete -c vx -n "__fish_vx_using_subcommand r" -l example -d 'The example to run' -r -f
-complete -c vx -n "__fish_vx_using_subcommand r" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand r" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand r" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
 complete -c vx -n "__fish_vx_using_subcommand r" -l target -d 'For the target triple' -r -f
 complete -c vx -n "__fish_vx_using_subcommand r" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand r" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
@@ -285,11 +285,11 @@ json-render-diagnostics\t''"
 complete -c vx -n "__fish_vx_using_subcommand r" -l color -d 'Colours in what is said' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c vx -n "__fish_vx_using_subcommand r" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand r" -l keep-going -d 'Build everything that does not need what failed'
 complete -c vx -n "__fish_vx_using_subcommand r" -l all-features -d 'Activate all available features'
 complete -c vx -n "__fish_vx_using_subcommand r" -l no-default-features -d 'Do not activate the `default` feature'
-complete -c vx -n "__fish_vx_using_subcommand r" -s r -l release -d 'In release mode, with optimisations'
 complete -c vx -n "__fish_vx_using_subcommand r" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
-complete -c vx -n "__fish_vx_using_subcommand r" -l keep-going -d 'Build everything that does not need what failed'
 complete -c vx -n "__fish_vx_using_subcommand r" -l locked -d 'Assert that Cargo.lock stays as it is'
 complete -c vx -n "__fish_vx_using_subcommand r" -l offline -d 'Do not access the network'
 complete -c vx -n "__fish_vx_using_subcommand r" -l frozen -d '--locked and --offline'

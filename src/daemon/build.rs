@@ -103,7 +103,7 @@ async fn build(
         audit: Arc::clone(&daemon.audit),
         listeners: vec![Arc::clone(&daemon.counters) as Arc<dyn Listener>, Arc::clone(&terminal) as _],
         ambient: Ambient::new(session.environment.clone(), config.env.pass.clone()).with_folders(&config.host.show),
-        jobs: request.jobs.jobs(cores).map_err(|what| usage(&what))?,
+        jobs: request.common.jobs.jobs(cores).map_err(|what| usage(&what))?,
         after_failure: request.failure.after_failure(),
         rendering: look.format.rendering,
         cancel: session.cancel.clone(),
@@ -199,7 +199,7 @@ pub fn prepare(session: &mut Session, request: &Request) -> Result<(Question, Lo
         .map_err(|failure| NoPlan::Failure(failure, exit::FAILED))?;
     let config = config::Config::load(&Disk::default(), &session.cwd, &toolchain.cargo_home, environment)
         .map_err(|err| usage(&err.to_string()))?;
-    let look = Look::resolve(&request.output, &config, environment, surface).map_err(|what| usage(&what))?;
+    let look = Look::resolve(&request.common.output, &config, environment, surface).map_err(|what| usage(&what))?;
     session.output.colour = look.colour;
     if request.clippy.is_some()
         && let Some(obstacle) = clippy::obstacle(&toolchain.path, &located.root, environment)

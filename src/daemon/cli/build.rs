@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{
-    groups::{FailureArgs, FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, PlatformArgs, ProfileArgs},
+    groups::{CommonArgs, FailureArgs, PackageArgs, ProfileArgs},
     request::{Request, Then},
     targets::TargetArgs,
 };
@@ -17,38 +17,17 @@ pub struct BuildArgs {
     #[command(flatten)]
     targets: TargetArgs,
     #[command(flatten)]
-    features: FeatureArgs,
-    #[command(flatten)]
     profile: ProfileArgs,
-    #[command(flatten)]
-    platform: PlatformArgs,
-    #[command(flatten)]
-    jobs: JobArgs,
     #[command(flatten)]
     failure: FailureArgs,
     #[command(flatten)]
-    manifest: ManifestArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    common: CommonArgs,
 }
 
 impl BuildArgs {
     /// What is asked for by a word of this intent.
     pub fn request(self, intent: Intent) -> Request {
-        let BuildArgs { packages, targets, features, profile, platform, jobs, failure, manifest, output } = self;
-        Request {
-            intent,
-            packages,
-            targets,
-            features,
-            profile,
-            platform,
-            manifest,
-            jobs,
-            failure,
-            output,
-            then: Then::Nothing,
-            clippy: None,
-        }
+        let BuildArgs { packages, targets, profile, failure, common } = self;
+        Request { intent, packages, targets, profile, failure, common, then: Then::Nothing, clippy: None }
     }
 }

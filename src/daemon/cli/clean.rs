@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 
 use super::{
     Request,
-    groups::{ManifestArgs, ProfileArgs, TermArgs},
+    groups::{CommonArgs, ManifestArgs, ProfileArgs, TermArgs},
 };
 use crate::cargo::select::ProfileChoice;
 
@@ -42,12 +42,8 @@ pub struct CleanArgs {
 impl CleanArgs {
     /// What of it every word has.
     pub fn request(&self) -> Request {
-        Request {
-            manifest: self.manifest.clone(),
-            output: self.term.clone().into(),
-            profile: self.profile.clone(),
-            ..Request::default()
-        }
+        let common = CommonArgs::of(&self.manifest, &self.term);
+        Request { common, profile: self.profile.clone(), ..Request::default() }
     }
 
     /// Whether packages are chosen, of which cargo knows the files.

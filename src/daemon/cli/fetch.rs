@@ -4,7 +4,7 @@ use clap::{Args, ValueHint};
 
 use super::{
     Request,
-    groups::{ManifestArgs, TermArgs},
+    groups::{CommonArgs, ManifestArgs, TermArgs},
 };
 
 /// The flags of `vx fetch`.
@@ -22,7 +22,7 @@ pub struct FetchArgs {
 impl FetchArgs {
     /// What of it every word has.
     pub fn request(&self) -> Request {
-        Request { manifest: self.manifest.clone(), output: self.term.clone().into(), ..Request::default() }
+        Request { common: CommonArgs::of(&self.manifest, &self.term), ..Request::default() }
     }
 
     /// The words for cargo that no other word of vx has.

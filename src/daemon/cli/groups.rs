@@ -72,6 +72,28 @@ impl FeatureArgs {
     }
 }
 
+/// What every word that builds takes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CommonArgs {
+    #[command(flatten)]
+    pub features: FeatureArgs,
+    #[command(flatten)]
+    pub platform: PlatformArgs,
+    #[command(flatten)]
+    pub jobs: JobArgs,
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+impl CommonArgs {
+    /// What a word that builds nothing has of it.
+    pub fn of(manifest: &ManifestArgs, term: &TermArgs) -> Self {
+        CommonArgs { manifest: manifest.clone(), output: term.clone().into(), ..CommonArgs::default() }
+    }
+}
+
 /// Which profile.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ProfileArgs {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    groups::{FailureArgs, FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, PlatformArgs, ProfileArgs},
+    groups::{CommonArgs, FailureArgs, PackageArgs, ProfileArgs},
     targets::TargetArgs,
 };
 use crate::cargo::{
@@ -20,13 +20,9 @@ pub struct Request {
     pub intent: Intent,
     pub packages: PackageArgs,
     pub targets: TargetArgs,
-    pub features: FeatureArgs,
     pub profile: ProfileArgs,
-    pub platform: PlatformArgs,
-    pub manifest: ManifestArgs,
-    pub jobs: JobArgs,
     pub failure: FailureArgs,
-    pub output: OutputArgs,
+    pub common: CommonArgs,
     pub then: Then,
     /// The words for clippy, where it takes rustc's place.
     pub clippy: Option<Vec<String>>,
@@ -56,7 +52,7 @@ pub struct TestWords {
 impl Request {
     /// `--manifest-path`.
     pub fn manifest_path(&self) -> Option<&PathBuf> {
-        self.manifest.manifest_path.as_ref()
+        self.common.manifest.manifest_path.as_ref()
     }
 
     /// What to build, in cargo's terms. `manifest` is the one that was found.
@@ -67,13 +63,13 @@ impl Request {
             packages: self.packages.package.clone(),
             workspace: self.packages.workspace(),
             targets: self.targets.choices(),
-            features: self.features.features.clone(),
-            feature_defaults: self.features.defaults(),
-            manifest_path: self.manifest.for_cargo(manifest),
-            network: self.manifest.network(),
-            platforms: self.platform.platforms.clone(),
-            target_dir: self.platform.target_dir.clone(),
-            rust_version: self.platform.rust_version(),
+            features: self.common.features.features.clone(),
+            feature_defaults: self.common.features.defaults(),
+            manifest_path: self.common.manifest.for_cargo(manifest),
+            network: self.common.manifest.network(),
+            platforms: self.common.platform.platforms.clone(),
+            target_dir: self.common.platform.target_dir.clone(),
+            rust_version: self.common.platform.rust_version(),
             clippy: self.clippy.clone(),
         }
     }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Args, ValueHint};
 
 use super::{
-    groups::{FailureArgs, FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, PlatformArgs, ProfileArgs},
+    groups::{CommonArgs, FailureArgs, PackageArgs, ProfileArgs},
     request::{Request, Then},
     targets::TargetArgs,
 };
@@ -24,19 +24,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
     example: Vec<String>,
     #[command(flatten)]
-    features: FeatureArgs,
-    #[command(flatten)]
     profile: ProfileArgs,
-    #[command(flatten)]
-    platform: PlatformArgs,
-    #[command(flatten)]
-    jobs: JobArgs,
     #[command(flatten)]
     failure: FailureArgs,
     #[command(flatten)]
-    manifest: ManifestArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    common: CommonArgs,
     /// Arguments of the program
     #[arg(value_name = "ARGS", trailing_var_arg = true, value_hint = ValueHint::Other)]
     args: Vec<OsString>,
@@ -45,8 +37,7 @@ pub struct RunArgs {
 impl RunArgs {
     /// What is asked for, or why it makes no sense, as cargo says it.
     pub fn request(self) -> Result<Request, String> {
-        let RunArgs { package, bin, example, features, profile, platform, jobs, failure, manifest, output, args } =
-            self;
+        let RunArgs { package, bin, example, profile, failure, common, args } = self;
         let is_pattern = |name: &&String| name.contains(['*', '?', '[', ']']);
         if let Some(pattern) = package.as_ref().filter(is_pattern) {
             return Err(format!("`vx run` does not support glob pattern `{pattern}` on package selection"));
@@ -58,13 +49,9 @@ impl RunArgs {
             intent: Intent::Build,
             packages: PackageArgs::only(package),
             targets: TargetArgs::named(bin, example),
-            features,
             profile,
-            platform,
-            manifest,
-            jobs,
             failure,
-            output,
+            common,
             then: Then::Run(args),
             clippy: None,
         })

@@ -3,7 +3,7 @@
 use clap::{Args, ValueHint};
 
 use super::{
-    groups::{FailureArgs, FeatureArgs, JobArgs, ManifestArgs, OutputArgs, PackageArgs, PlatformArgs, ProfileArgs},
+    groups::{CommonArgs, FailureArgs, PackageArgs, ProfileArgs},
     request::{Request, TestWords, Then},
     targets::TargetArgs,
 };
@@ -13,7 +13,7 @@ use crate::cargo::{select::Intent, testing::What};
 #[derive(Debug, Args)]
 pub struct TestArgs {
     #[command(flatten)]
-    common: Common,
+    words: Words,
     #[command(flatten)]
     profile: ProfileArgs,
     /// Test only the documentation of libraries
@@ -25,14 +25,14 @@ pub struct TestArgs {
 #[derive(Debug, Args)]
 pub struct BenchArgs {
     #[command(flatten)]
-    common: Common,
+    words: Words,
     /// With the specified profile
     #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
     profile: Option<String>,
 }
 
 #[derive(Debug, Args)]
-struct Common {
+struct Words {
     /// Only those whose names contain this
     #[arg(value_name = "NAME", value_hint = ValueHint::Other)]
     name: Option<String>,
@@ -50,35 +50,22 @@ struct Common {
     #[command(flatten)]
     targets: TargetArgs,
     #[command(flatten)]
-    features: FeatureArgs,
-    #[command(flatten)]
-    platform: PlatformArgs,
-    #[command(flatten)]
-    jobs: JobArgs,
-    #[command(flatten)]
-    manifest: ManifestArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    common: CommonArgs,
 }
 
-impl Common {
+impl Words {
     fn request(self, intent: Intent, profile: ProfileArgs, what: What) -> Request {
-        let Common { name, args, no_run, no_fail_fast, packages, targets, features, platform, jobs, manifest, output } =
-            self;
+        let Words { name, args, no_run, no_fail_fast, packages, targets, common } = self;
         let args = name.into_iter().chain(args).collect();
         let then = Then::Test(TestWords { what, args, no_run, no_fail_fast });
         Request {
             intent,
             packages,
             targets,
-            features,
             profile,
-            platform,
-            manifest,
-            jobs,
             // cargo has other words for going on here.
             failure: FailureArgs::default(),
-            output,
+            common,
             then,
             clippy: None,
         }
@@ -88,25 +75,25 @@ impl Common {
 impl TestArgs {
     /// What is asked for, or why it makes no sense, as cargo says it.
     pub fn request(self) -> Result<Request, String> {
-        let TestArgs { mut common, profile, doc } = self;
-        if doc && common.targets.is_specific() {
+        let TestArgs { mut words, profile, doc } = self;
+        if doc && words.targets.is_specific() {
             return Err("can't mix --doc with other target selecting options".to_owned());
         }
-        if doc && common.no_run {
+        if doc && words.no_run {
             return Err("can't skip running doc tests with --no-run".to_owned());
         }
         if doc {
-            common.targets = TargetArgs::documentation();
-        } else if common.name.is_some() && !common.targets.is_specific() {
-            common.targets = TargetArgs::named_tests();
+            words.targets = TargetArgs::documentation();
+        } else if words.name.is_some() && !words.targets.is_specific() {
+            words.targets = TargetArgs::named_tests();
         }
-        Ok(common.request(Intent::Test, profile, What::Tests))
+        Ok(words.request(Intent::Test, profile, What::Tests))
     }
 }
 
 impl BenchArgs {
     /// What is asked for.
     pub fn request(self) -> Request {
-        self.common.request(Intent::Bench, ProfileArgs::named(self.profile), What::Benches)
+        self.words.request(Intent::Bench, ProfileArgs::named(self.profile), What::Benches)
     }
 }
