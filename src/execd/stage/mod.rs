@@ -171,16 +171,13 @@ impl Stage {
         if digest.size() < LINK_BYTES || self.table().contains(&key) {
             return;
         }
-        let (kept, bits) = (self.path(&key), if executable { 0o555 } else { 0o444 });
+        let bits = if executable { 0o555 } else { 0o444 };
         let moved = fs::symlink_metadata(file).and_then(|meta| {
             // Another name of it would be another way to write to it.
             let alone = meta.is_file() && meta.nlink() == 1;
             alone.then_some(()).ok_or(io::ErrorKind::Unsupported)?;
             fs::set_permissions(file, fs::Permissions::from_mode(bits))?;
-            let mut table = self.table();
-            fs::rename(file, &kept)?;
-            table.insert(key, digest.size());
-            Ok::<_, io::Error>(())
+            self.keep_file(key, file)
         });
         match moved {
             Ok(()) => {}
@@ -248,9 +245,7 @@ impl Stage {
         }
         fill::fetch(&self.cas, &wanted).await?;
         for (key, temporary) in fetched {
-            let (kept, mut table) = (self.path(&key), self.table());
-            fs::rename(&temporary, &kept).map_err(StageError::io(&kept))?;
-            table.insert(key, key.size());
+            self.keep_file(key, &temporary).map_err(StageError::io(&temporary))?;
         }
         for file in &large {
             let key = Key::File(file.digest, file.executable);
@@ -269,6 +264,18 @@ impl Stage {
         }
         fill::links(layout, into)?;
         Ok(small.iter().map(|file| file.digest.size() + 512).sum::<u64>() + 4096 * layout.directories.len() as u64)
+    }
+
+    /// A file that is there already stays: two directories may have fetched it at once, and a link to
+    /// a file that is being replaced fails as if it were not there.
+    fn keep_file(&self, key: Key, temporary: &Path) -> io::Result<()> {
+        let mut table = self.table();
+        if table.contains(&key) {
+            return fs::remove_file(temporary);
+        }
+        fs::rename(temporary, self.path(&key))?;
+        table.insert(key, key.size());
+        Ok(())
     }
 
     /// Names on disk and in the table change together, under its lock: nobody meets one without
@@ -321,5 +328,31 @@ impl Stage {
 
     fn temporary(&self) -> PathBuf {
         self.dir.join("tmp").join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use shared::{client::Link, digest::Function};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_two_fetched_is_never_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cas = Cas::new(Link::new(folder.path().join("nobody.sock")));
+        let stage = Stage::open(&folder.path().join("stage"), cas, 1 << 20).expect("a stage");
+        let key = Key::File(Digest::of(Function::Blake3, b"x"), false);
+        let inodes = [0, 1].map(|_| {
+            let temporary = stage.temporary();
+            fs::write(&temporary, "x").expect("written");
+            stage.keep_file(key, &temporary).expect("kept");
+            assert!(!temporary.exists());
+            fs::metadata(stage.path(&key)).expect("it is there").ino()
+        });
+        assert_eq!(inodes[0], inodes[1]);
+        assert_eq!(stage.bytes(), key.size());
     }
 }
