@@ -258,6 +258,62 @@ fn a_crate_that_names_its_folder_gets_the_persons_own() {
 }
 
 #[test]
+fn an_out_dir_that_a_program_looks_into_is_there() {
+    let machine = Machine::with_vx(Who::Person);
+    let manifest = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n");
+    let script = "fn main() {\n    let out = std::env::var(\"OUT_DIR\").unwrap();\n    \
+                  std::fs::write(format!(\"{out}/made.rs\"), \"pub fn made() -> u8 { 4 }\").unwrap();\n    \
+                  std::fs::copy(\"text\", format!(\"{out}/data\")).unwrap();\n    \
+                  println!(\"cargo::rerun-if-changed=text\\ncargo::rustc-env=DATA={out}/data\");\n}\n";
+    let library = "include!(concat!(env!(\"OUT_DIR\"), \"/made.rs\"));\n\
+                   pub fn data() -> String { std::fs::read_to_string(concat!(env!(\"OUT_DIR\"), \"/data\")).unwrap() }\n\
+                   pub fn place() -> &'static str { env!(\"DATA\") }\n";
+    let build = |path: &Path, words: &[&str]| {
+        let done = machine.run_in(path, [&["vx", "build"], words].concat());
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        done.stderr
+    };
+    for (name, text, words, target) in
+        [("one", "1", &[][..], "target"), ("two", "2", &["--target-dir", "../elsewhere"], "../elsewhere")]
+    {
+        let path = machine.home().join("places").join(name);
+        machine.write(path.join("Cargo.toml"), "[workspace]\nmembers = [\"a\", \"b\", \"c\"]\nresolver = \"2\"\n");
+        machine.write(path.join("a/Cargo.toml"), manifest("a"));
+        machine.write(path.join("a/build.rs"), script);
+        machine.write(path.join("a/text"), text);
+        machine.write(path.join("a/src/lib.rs"), library);
+        machine.write(path.join("b/Cargo.toml"), manifest("b") + "[dependencies]\na = { path = \"../a\" }\n");
+        machine.write(
+            path.join("b/src/main.rs"),
+            "fn main() { print!(\"{} {} {}\", a::made(), a::data(), a::place()); }\n",
+        );
+        // This one's is asked for by the compiler alone.
+        machine.write(path.join("c/Cargo.toml"), manifest("c"));
+        machine.write(path.join("c/build.rs"), script);
+        machine.write(path.join("c/text"), "same");
+        machine.write(
+            path.join("c/src/main.rs"),
+            "include!(concat!(env!(\"OUT_DIR\"), \"/made.rs\"));\nfn main() { println!(\"{}\", made()); }\n",
+        );
+        for state in ["made", "kept"] {
+            let said = build(&path, words);
+            assert!(said.contains(" 0 built") == (state == "kept"), "{said}");
+            assert!(
+                !said.contains("Compiling c ") || name == "one",
+                "a second checkout compiles what names no place: {said}"
+            );
+            let says = machine.run_in(&path, [format!("{target}/debug/b")]).ok();
+            let place = says.strip_prefix(&format!("4 {text} ")).expect("a number and a text");
+            assert_eq!(machine.run(["cat", place]).ok(), text, "{place}");
+        }
+        machine.write(path.join("a/text"), "other");
+        build(&path, words);
+        assert!(machine.run_in(&path, [format!("{target}/debug/b")]).ok().starts_with("4 other "));
+        machine.write(path.join("a/text"), text);
+    }
+}
+
+#[test]
 fn a_file_outside_of_the_workspace_is_named() {
     let machine = Machine::with_vx(Who::Person);
     let path = machine.home().join("ws");

@@ -1,5 +1,5 @@
-//! Whether what a unit left holds the place it was built at: the workspace's mount, searched for in
-//! the bytes. Metadata of libraries names the crate's own sources there, each once, with the
+//! Whether what a unit left holds the place it was built at: the mounts of the workspace and of its
+//! own OUT_DIR, searched for in the bytes. Metadata of libraries names the crate's own sources there, each once, with the
 //! working folder beside each; that is rustc's own bookkeeping, which no program reads. Anything
 //! more came from a macro or a script that asked where it is.
 
@@ -31,13 +31,14 @@ use crate::{
 const CHUNK_BYTES: u64 = 4 << 20;
 const PATH_BYTES: u64 = 4 << 10;
 
-/// Whether a unit's outputs hold the place.
+/// Whether a unit's outputs hold the place, or one of its OUT_DIRs.
 pub async fn holds_place(
     services: &Services,
     call: &Call,
     outcome: &Outcome,
     result: &v2::ActionResult,
     run: &RunRecord,
+    out_dirs: &[String],
 ) -> Result<bool, Failure> {
     let mut wanted = searched(call, outcome, run);
     wanted.extend(generated(services, result).await?.into_iter().map(|digest| (digest, Allowed::Nothing)));
@@ -50,21 +51,23 @@ pub async fn holds_place(
         sources.map(|path| Path::new(WORKSPACE).join(path).into_os_string().into_encoded_bytes()).collect();
     let digests: Vec<Digest> = wanted.iter().map(|(digest, _)| *digest).collect();
     let (opened, fds) = persist(async || services.cas.open(&digests).await).await?;
+    let places: Vec<String> = std::iter::once(WORKSPACE.to_owned()).chain(out_dirs.iter().cloned()).collect();
     let search = move || {
         wanted.iter().zip(opened).any(|((_, allowed), opened)| {
             let sources = if *allowed == Allowed::Sources { &sources } else { &HashSet::new() };
-            let mut found = Found::new(sources);
+            let mut all: Vec<Found<'_>> = places.iter().map(|place| Found::new(place, sources)).collect();
+            let mut search = |bytes: &[u8], length| all.iter_mut().any(|found| found.search(bytes, length));
             let holds = match opened {
                 None => false,
-                Some(Opened::Inline(bytes)) => found.search(&bytes, bytes.len()),
+                Some(Opened::Inline(bytes)) => search(&bytes, bytes.len()),
                 Some(Opened::File { fd, offset, size }) => (0..size).step_by(CHUNK_BYTES as usize).any(|from| {
                     let whole = (size - from).min(CHUNK_BYTES + PATH_BYTES);
                     // What cannot be read is not there either for whoever is to use it.
                     let bytes = read_at(&fds[fd], offset + from, whole).unwrap_or_default();
-                    found.search(&bytes, CHUNK_BYTES as usize)
+                    search(&bytes, CHUNK_BYTES as usize)
                 }),
             };
-            holds || found.has_folders_left()
+            holds || all.iter().any(Found::has_folders_left)
         })
     };
     let searched = tokio::task::spawn_blocking(search).await;
@@ -110,8 +113,9 @@ async fn generated(services: &Services, result: &v2::ActionResult) -> Result<Vec
     Ok(found)
 }
 
-/// What was found in one output so far.
+/// What was found of one place in one output so far.
 struct Found<'a> {
+    place: &'a str,
     sources: &'a HashSet<Vec<u8>>,
     finder: Finder<'static>,
     seen: HashMap<Vec<u8>, usize>,
@@ -119,15 +123,15 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn new(sources: &'a HashSet<Vec<u8>>) -> Self {
-        Found { sources, finder: Finder::new(WORKSPACE), seen: HashMap::new(), folders: 0 }
+    fn new(place: &'a str, sources: &'a HashSet<Vec<u8>>) -> Self {
+        Found { place, sources, finder: Finder::new(place).into_owned(), seen: HashMap::new(), folders: 0 }
     }
 
     /// Looks for places that begin in the first `length` bytes; whether there is more than may be.
     fn search(&mut self, bytes: &[u8], length: usize) -> bool {
         let finder = self.finder.clone();
         for at in finder.find_iter(bytes).take_while(|at| *at < length) {
-            let rest = &bytes[at + WORKSPACE.len()..];
+            let rest = &bytes[at + self.place.len()..];
             match rest.first() {
                 Some(b'/') => {
                     // The longest one: a name may begin like another.
@@ -148,9 +152,12 @@ impl<'a> Found<'a> {
         false
     }
 
-    /// Whether the mount itself stands there more often than beside sources. Those elsewhere may
-    /// have it too.
+    /// Whether the place itself stands there more often than may be. The workspace's is the working
+    /// folder and does beside each source, those elsewhere too.
     fn has_folders_left(&self) -> bool {
+        if self.place != WORKSPACE {
+            return self.folders > 0;
+        }
         let elsewhere = self.sources.iter().filter(|source| !source.starts_with(WORKSPACE.as_bytes())).count();
         self.folders > self.seen.len() + elsewhere
     }
@@ -175,7 +182,7 @@ mod tests {
         let sources: HashSet<Vec<u8>> =
             ["/vx/ws/a/src/lib.rs", "/vx/ws/a/src/m.rs"].map(|path| path.as_bytes().to_vec()).into();
         let holds = |sources: &HashSet<Vec<u8>>, text: &str| {
-            let mut found = Found::new(sources);
+            let mut found = Found::new(WORKSPACE, sources);
             found.search(text.as_bytes(), text.len()) || found.has_folders_left()
         };
         let metadata = "x/vx/ws\u{1}/vx/ws/a/src/lib.rs\u{1}/vx/ws\u{1}/vx/ws/a/src/m.rs\u{1}/vx/ws2 /vx/ws-b";
@@ -188,5 +195,19 @@ mod tests {
             assert!(holds(&none, place), "{place}");
         }
         assert!(!holds(&none, "/vx/build/a-1/out/x.rs /vx/wsx /vx/ws.old"));
+    }
+
+    #[test]
+    fn an_out_dir_may_stand_in_the_name_of_what_was_made_there() {
+        let sources: HashSet<Vec<u8>> = [b"/vx/build/a-1/out/made.rs".to_vec()].into();
+        let holds = |text: &str| {
+            let mut found = Found::new("/vx/build/a-1/out", &sources);
+            found.search(text.as_bytes(), text.len()) || found.has_folders_left()
+        };
+        let metadata = "/vx/ws\u{1}/vx/build/a-1/out/made.rs\u{1}/vx/build/a-12/out /vx/build/b-1/out/x";
+        assert!(!holds(metadata));
+        for more in ["/vx/build/a-1/out", "/vx/build/a-1/out/data", "/vx/build/a-1/out/made.rs"] {
+            assert!(holds(&format!("{metadata}{more}")), "{more}");
+        }
     }
 }

@@ -4,6 +4,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fs,
+    path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
@@ -15,7 +17,7 @@ use shared::{
 use tokio::sync::Mutex;
 
 use crate::{
-    cargo::{package::Source, plan::Plan},
+    cargo::{locate, package::Source, plan::Plan},
     live::Checkout,
     services::{ServiceError, Services, persist},
     sources::{self, Hashes, Nested, Scope, Tree},
@@ -40,9 +42,10 @@ impl Inputs {
         plan: &Plan,
         view: ViewClass,
     ) -> Result<Self, Failure> {
+        let target_dir = without_dots(&plan.target_dir, &plan.workspace_root);
         let mut inputs = Inputs {
             roots: Vec::with_capacity(plan.packages.len()),
-            checkout: Arc::new(Checkout::new(plan.workspace_root.clone(), plan.target_dir.clone(), Arc::clone(hashes))),
+            checkout: Arc::new(Checkout::new(plan.workspace_root.clone(), target_dir.clone(), Arc::clone(hashes))),
             trees: HashMap::new(),
             archives: HashMap::new(),
             uploaded: Mutex::default(),
@@ -70,7 +73,7 @@ impl Inputs {
                     Source::Member { .. } => plan.workspace_root.clone(),
                     _ => folder.clone(),
                 };
-                let (hashes, target_dir) = (Arc::clone(hashes), plan.target_dir.clone());
+                let (hashes, target_dir) = (Arc::clone(hashes), target_dir.clone());
                 let read = move || {
                     let scope = Scope { checkout: &checkout, target_dir: &target_dir, nested };
                     sources::tree(&hashes, &folder, scope)
@@ -164,7 +167,7 @@ async fn upload_tree(services: &Services, tree: &Tree) -> Result<(), Failure> {
     for digest in missing {
         let path = tree.files[&digest].clone();
         let read = path.clone();
-        let bytes = tokio::task::spawn_blocking(move || std::fs::read(read))
+        let bytes = tokio::task::spawn_blocking(move || fs::read(read))
             .await
             .map_err(std::io::Error::other)
             .flatten()
@@ -177,4 +180,40 @@ async fn upload_tree(services: &Services, tree: &Tree) -> Result<(), Failure> {
     }
     let put = async || services.cas.put(blobs.iter().map(|(digest, bytes)| (*digest, bytes.as_slice()))).await;
     persist(put).await.map_err(|err: ServiceError| err.into())
+}
+
+/// The target folder without `..`, which cargo leaves in its name as the person wrote it; inside the
+/// workspace by the workspace's own name. What is not there yet is taken by its text.
+fn without_dots(path: &Path, root: &Path) -> PathBuf {
+    if !path.components().any(|one| one == Component::ParentDir) {
+        return path.to_owned();
+    }
+    let there = |above: &Path| Some((fs::canonicalize(above).ok()?, path.strip_prefix(above).ok()?));
+    let Some((there, rest)) = path.ancestors().find_map(there) else { return path.to_owned() };
+    let whole = locate::clean(&there.join(rest));
+    let inside = fs::canonicalize(root).ok().and_then(|real| Some(root.join(whole.strip_prefix(real).ok()?)));
+    inside.unwrap_or(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_folder_is_named_without_dots() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let real = fs::canonicalize(folder.path()).expect("it is there");
+        fs::create_dir_all(real.join("deep/ws/sub")).expect("folders");
+        std::os::unix::fs::symlink(real.join("deep/ws"), real.join("link")).expect("a link");
+        let read = |path: &str, root: &str| {
+            let found = without_dots(&real.join(path), &real.join(root));
+            found.strip_prefix(&real).expect("below").display().to_string()
+        };
+        assert_eq!(read("deep/ws/../out/t", "deep/ws"), "deep/out/t");
+        assert_eq!(read("deep/ws/sub/../target", "deep/ws"), "deep/ws/target");
+        assert_eq!(read("link/sub/../target", "link"), "link/target");
+        assert_eq!(read("link/../out", "link"), "deep/out");
+        assert_eq!(read("link/gone/../../out", "link"), "deep/out");
+        assert_eq!(read("link/target", "link"), "link/target");
+    }
 }

@@ -58,7 +58,7 @@ pub struct Item {
 /// What programs want beside what was asked for.
 #[derive(Default)]
 pub struct More {
-    /// Scripts' runs whose OUT_DIRs they look into.
+    /// Scripts' runs whose OUT_DIRs they look into, or may by a name that they hold.
     pub looked_into: BTreeSet<UnitId>,
     /// What the tests in documentation are compiled with.
     pub libraries: Vec<Placement>,

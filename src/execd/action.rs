@@ -380,7 +380,7 @@ async fn collect(executor: &Executor, request: &Request, view: &View, code: i32)
         function: request.digest.function(),
         format: request.format,
         said: request.said,
-        names: view.live.as_ref().map(|_| live::AT),
+        names: view.live.as_ref().map(|_| &live::PLACES[..]),
     };
     match collector.collect(&request.command.outputs).await {
         // What a failed command left behind says less than its own words.

@@ -85,7 +85,7 @@ pub struct Outputs {
     pub links: Vec<OutputLink>,
     /// Directories.
     pub directories: Vec<OutputDirectory>,
-    /// Files that name a live checkout's place in their bytes, as declared; if that was asked.
+    /// Files that name one of a live checkout's places in their bytes, as declared; if that was asked.
     pub naming: Option<Vec<String>>,
 }
 
@@ -161,8 +161,8 @@ pub struct Collector<'a> {
     pub format: Format,
     /// What is said of files.
     pub said: Said,
-    /// The place that files may name in their bytes.
-    pub names: Option<&'static str>,
+    /// Places that files may name in their bytes.
+    pub names: Option<&'static [&'static str]>,
 }
 
 impl Collector<'_> {
@@ -209,16 +209,16 @@ impl Collector<'_> {
         Ok(outputs.iter().zip(found).filter_map(|(output, found)| Some((output, found?))).collect())
     }
 
-    /// Which files name the place that was asked for; read while the store takes them in.
+    /// Which files name a place that was asked for; read while the store takes them in.
     async fn naming(&self, found: &[(&Output, Found)]) -> Option<Vec<String>> {
-        let place = self.names?;
+        let places = self.names?;
         let files = found.iter().filter_map(|(output, found)| match found {
             Found::File(leaf) => Some((output.declared.clone(), self.open(leaf).ok()?)),
             _ => None,
         });
         let files: Vec<_> = files.collect();
         let search = move || {
-            let naming = files.into_iter().filter(|(_, file)| naming::names(file, place));
+            let naming = files.into_iter().filter(|(_, file)| naming::names(file, places));
             naming.map(|(declared, _)| declared).collect()
         };
         tokio::task::spawn_blocking(search).await.ok()

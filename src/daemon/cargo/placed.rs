@@ -1,10 +1,13 @@
 //! A call of a unit whose output holds the place of the checkout: it runs at the person's own
 //! folder instead of the fixed mount, and is good for that folder alone.
 
+use std::path::Path;
+
 use super::{
     call::Call,
-    mounts::{WORKSPACE, join},
-    plan::{Plan, Unit},
+    locate,
+    mounts::{Mounts, WORKSPACE, join},
+    plan::{Kind, Plan, Unit},
     rustc::is_placed,
 };
 
@@ -33,5 +36,28 @@ pub fn here(plan: &Plan, unit: &Unit, mut call: Call) -> Call {
         call.args.insert(at + 1, own);
     }
     call.places = vec![(WORKSPACE.to_owned(), root)];
+    call
+}
+
+/// The same with what its scripts made at the person's own places, where programs look for it.
+pub fn with_out_dirs(plan: &Plan, unit: &Unit, mut call: Call) -> Call {
+    if unit.kind == Kind::BuildScriptRun {
+        return call;
+    }
+    let places = unit.links.own.iter().map(|run| plan.unit(*run).out_dir(plan));
+    let places: Vec<(String, String)> = places.map(|fixed| (plan.shown(&fixed), fixed)).collect();
+    let mounts = Mounts::new(places.clone());
+    for value in call.env.values_mut() {
+        *value = mounts.to_real(value);
+    }
+    for (real, fixed) in places {
+        let remap = format!("--remap-path-prefix={fixed}=");
+        if let Some(at) = call.args.iter().position(|arg| arg.starts_with(&remap)) {
+            let own = call.args[at].replacen(&fixed, &real, 1);
+            call.args.insert(at + 1, own);
+        }
+        // A target folder keeps `..` in its name, and a place has none.
+        call.places.push((fixed, locate::clean(Path::new(&real)).to_string_lossy().into_owned()));
+    }
     call
 }

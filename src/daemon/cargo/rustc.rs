@@ -8,7 +8,9 @@ use super::{
     closure::{self, Said, said},
     environment::Ambient,
     mounts::{self, DEPS},
-    outputs, place,
+    outputs,
+    package::Source,
+    place,
     plan::{Kind, Plan, Unit},
 };
 
@@ -170,6 +172,14 @@ fn remap_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
     }
     let (from, to) = plan.package(unit).remap();
     args.push(format!("--remap-path-prefix={from}={to}"));
+    // What a member's script made lies in the target folder, so that an OUT_DIR left in what it becomes is one
+    // that the program asks for when it runs.
+    if matches!(plan.package(unit).source, Source::Member { .. }) && plan.rustc.has_remap_scope() {
+        for run in unit.links.own.iter().map(|run| plan.unit(*run)) {
+            let (fixed, folder) = (run.out_dir(plan), place::folder(run));
+            args.push(format!("--remap-path-prefix={fixed}=target/{folder}/build/{}/out", run.folder(plan)));
+        }
+    }
 }
 
 /// Debug assertions and overflow checks, said only where rustc's default differs.

@@ -158,7 +158,7 @@ impl Runner<'_> {
         let is_member = matches!(self.plan.package(one).source, Source::Member { .. });
         if is_member && !self.placed.contains(&unit) && !self.is_for_placed(unit) {
             let outcome = Outcome::of(one, call, result)?;
-            if embedded::holds_place(&self.around.services, call, &outcome, result, &run).await? {
+            if embedded::holds_place(&self.around.services, call, &outcome, result, &run, &self.out_dirs(one)).await? {
                 self.placed.insert(unit);
                 return Ok(Kept::Embeds);
             }
@@ -223,6 +223,12 @@ impl Runner<'_> {
             });
         }
         Ok(())
+    }
+
+    /// Where what its own scripts made is, for a unit that is compiled.
+    fn out_dirs(&self, unit: &Unit) -> Vec<String> {
+        let own = unit.links.own.iter().filter(|_| unit.kind != Kind::BuildScriptRun);
+        own.map(|run| self.plan.unit(*run).out_dir(self.plan)).collect()
     }
 
     /// Whether a unit may be run once more because its sources changed.

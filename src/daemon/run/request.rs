@@ -1,5 +1,7 @@
 //! A ready unit becomes a call, and with what its dependencies left an Action.
 
+use std::collections::BTreeSet;
+
 use shared::{
     client::exec::ViewClass,
     fault::{Failure, Fault},
@@ -12,7 +14,7 @@ use crate::{
         call::Call,
         messages::Rendering,
         placed::{self, Standing},
-        plan::Kind,
+        plan::{Kind, Unit, UnitId},
         rustc, script,
     },
     live::Checkout,
@@ -29,6 +31,12 @@ impl Runner<'_> {
     pub(super) fn standing(&self, unit: usize) -> Standing {
         let is_placed = self.placed.contains(&unit) || self.is_for_placed(unit);
         if is_placed { Standing::Here } else { Standing::Anywhere }
+    }
+
+    /// The runs of scripts whose OUT_DIRs units that run at the person's own folder may name.
+    pub fn named_out_dirs(&self) -> BTreeSet<UnitId> {
+        let here = |unit: &&Unit| unit.kind != Kind::BuildScriptRun && self.standing(unit.id.0) == Standing::Here;
+        self.plan.units.iter().filter(here).flat_map(|unit| unit.links.own.iter().copied()).collect()
     }
 
     /// Whether a unit's own script names the place, so that what it generated does.
@@ -52,7 +60,11 @@ impl Runner<'_> {
             rustc::shorten(&mut call);
         }
         let call = if standing == Standing::Here { placed::here(self.plan, unit, call) } else { call };
-        Ok(if self.around.identity.view == ViewClass::Fixed { call } else { call.without_state() })
+        Ok(match (self.around.identity.view, standing) {
+            (ViewClass::Fixed, Standing::Here) => placed::with_out_dirs(self.plan, unit, call),
+            (ViewClass::Fixed, Standing::Anywhere) => call,
+            _ => call.without_state(),
+        })
     }
 
     /// Whether a call sees the workspace.

@@ -1,4 +1,4 @@
-//! Whether an output names a place in its bytes. What that means for its key is the client's
+//! Whether an output names one of a few places in its bytes. What that means for its key is the client's
 //! business.
 
 use std::{fs::File, os::unix::fs::FileExt};
@@ -8,10 +8,10 @@ use memchr::memmem::Finder;
 /// Searched at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Whether the bytes of a file hold the text. One that cannot be read counts as if they did.
-pub fn names(file: &File, text: &str) -> bool {
-    let finder = Finder::new(text);
-    let keep = text.len().saturating_sub(1);
+/// Whether the bytes of a file hold one of the texts. One that cannot be read counts as if they did.
+pub fn names(file: &File, texts: &[&str]) -> bool {
+    let finders: Vec<Finder<'_>> = texts.iter().map(Finder::new).collect();
+    let keep = texts.iter().map(|text| text.len()).max().unwrap_or(0).saturating_sub(1);
     let mut buffer = vec![0; CHUNK_BYTES + keep];
     let (mut offset, mut kept) = (0, 0);
     loop {
@@ -20,7 +20,7 @@ pub fn names(file: &File, text: &str) -> bool {
             return false;
         }
         let whole = kept + got;
-        if finder.find(&buffer[..whole]).is_some() {
+        if finders.iter().any(|finder| finder.find(&buffer[..whole]).is_some()) {
             return true;
         }
         offset += got as u64;
@@ -42,11 +42,12 @@ mod tests {
             let mut file = tempfile::tempfile().expect("a file");
             file.write_all(&vec![b'/'; before]).expect("written");
             file.write_all(text.as_bytes()).expect("written");
-            names(&file, "/vx/ws")
+            names(&file, &["/vx/ws", "/vx/build/"])
         };
         for before in [0, 1, CHUNK_BYTES - 3, CHUNK_BYTES, CHUNK_BYTES + 4, 2 * CHUNK_BYTES + 2] {
             assert!(found(before, "/vx/ws/a"), "{before}");
-            assert!(!found(before, "/vx/w"), "{before}");
+            assert!(found(before, "/vx/build/a"), "{before}");
+            assert!(!found(before, "/vx/w /vx/build"), "{before}");
         }
     }
 }

@@ -91,7 +91,7 @@ pub async fn make(
     let scratch = sources.own()?;
     let mut writable = writable(&command.outputs, &parts)?;
     let live = match live {
-        Some(asked) => Some(show_live(asked, &parts, &mut writable, &scratch).await?),
+        Some(asked) => Some(show_live(asked, &parts, &mut writable, &scratch, second).await?),
         None => None,
     };
     let places = lay_writable(sources, &writable, &parts, &seen, &scratch).await?;
@@ -138,6 +138,7 @@ async fn show_live(
     parts: &[Part],
     writable: &mut BTreeSet<PathBuf>,
     scratch: &Own,
+    second: &[(PathBuf, PathBuf)],
 ) -> Result<(Vec<Mount>, live::Shown), ViewError> {
     let inside = |path: &Path| Path::new("/").join(path).starts_with(live::AT);
     if parts.iter().any(|part| inside(&part.at)) {
@@ -147,8 +148,16 @@ async fn show_live(
     writable.retain(|path| !inside(path));
     let access = if writable.len() < before { Access::Writable } else { Access::ReadOnly };
     let git = scratch.make("git").map_err(StageError::io(Path::new(live::AT)))?;
+    let places: Vec<PathBuf> =
+        second.iter().filter_map(|(_, to)| Some(to.strip_prefix(&asked.target_dir).ok()?.to_owned())).collect();
+    let target = if places.is_empty() {
+        None
+    } else {
+        let folder = scratch.make("target").map_err(StageError::io(Path::new(live::AT)))?;
+        Some(live::StandIn { folder, places })
+    };
     let asked = asked.clone();
-    let shown = tokio::task::spawn_blocking(move || live::show(asked, access, &git)).await;
+    let shown = tokio::task::spawn_blocking(move || live::show(asked, access, &git, target)).await;
     shown.map_err(|err| ViewError::Precondition(format!("vx-live: {err}")))?
 }
 

@@ -24,6 +24,8 @@ use crate::{
 
 /// Where it is shown.
 pub const AT: &str = "/vx/ws";
+/// What its actions' outputs are searched for: itself, and the OUT_DIRs of scripts.
+pub const PLACES: [&str; 2] = [AT, "/vx/build/"];
 
 /// What an Action asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,15 @@ pub struct Checkout {
     hidden: Vec<PathBuf>,
     /// Whether a link in it names it by its own place.
     names_itself: bool,
+}
+
+/// A folder of ours that stands for the target folder, in which other things are to be shown.
+#[derive(Clone, Debug)]
+pub struct StandIn {
+    /// Empty.
+    pub folder: PathBuf,
+    /// Below the target folder.
+    pub places: Vec<PathBuf>,
 }
 
 /// A checkout in a view.
@@ -76,7 +87,12 @@ pub fn asked(root: &str, target_dir: Option<&str>) -> Result<Asked, ViewError> {
 }
 
 /// The mounts that show it, and what is to be watched. `copy` is an empty folder for git.
-pub fn show(asked: Asked, access: Access, copy: &Path) -> Result<(Vec<Mount>, Shown), ViewError> {
+pub fn show(
+    asked: Asked,
+    access: Access,
+    copy: &Path,
+    target: Option<StandIn>,
+) -> Result<(Vec<Mount>, Shown), ViewError> {
     let refuse = |why: String| ViewError::Precondition(format!("vx-live={}: {why}", asked.root.display()));
     let meta = fs::symlink_metadata(&asked.root).map_err(|err| refuse(err.to_string()))?;
     if !meta.is_dir() {
@@ -86,7 +102,10 @@ pub fn show(asked: Asked, access: Access, copy: &Path) -> Result<(Vec<Mount>, Sh
         return Err(refuse("it belongs to another user".to_owned()));
     }
     let Checkout { folders, hidden, names_itself } = asked.look().map_err(|err| refuse(err.to_string()))?;
-    let hidden = hidden.iter().filter_map(|path| path.strip_prefix(&asked.root).ok()).map(host::text);
+    let below = asked.target_dir.strip_prefix(&asked.root).ok();
+    let target = target.zip(below);
+    let hidden = hidden.iter().filter(|path| target.is_none() || **path != asked.target_dir);
+    let hidden = hidden.filter_map(|path| path.strip_prefix(&asked.root).ok()).map(host::text);
     let layer = if has_mounts(&asked.root) { Layer::Shared } else { Layer::Own };
     let (from, hidden) = (host::text(&asked.root), hidden.collect());
     let mut live = Live { from, at: AT.into(), access, hidden, made: Vec::new(), layer };
@@ -97,7 +116,15 @@ pub fn show(asked: Asked, access: Access, copy: &Path) -> Result<(Vec<Mount>, Sh
     } else if git.is_some() && !asked.root.join(GIT).is_dir() {
         live.made.push(GIT.into());
     }
+    live.made.extend(target.iter().map(|(_, below)| host::text(below)));
     let mut mounts = vec![Mount::Live(live)];
+    if let Some((target, below)) = &target {
+        for place in &target.places {
+            let at = target.folder.join(place);
+            fs::create_dir_all(&at).map_err(StageError::io(&at))?;
+        }
+        mounts.push(host::read_only(&target.folder, &Path::new(AT).join(below)));
+    }
     let mut beside = Vec::new();
     if let Some(git) = git {
         let folders = lay_git(&git, copy).map_err(StageError::io(Path::new(GIT)))?;

@@ -33,7 +33,7 @@ pub struct RunRecord {
     /// Why those two may lack something, if they may.
     #[prost(string, tag = "8")]
     pub unseen: String,
-    /// Output files that name the place of the live checkout in their bytes, as declared.
+    /// Output files that name the place of the live checkout or an OUT_DIR in their bytes, as declared.
     #[prost(string, repeated, tag = "9")]
     pub naming: Vec<String>,
     /// Whether output files were searched for that.
