@@ -214,21 +214,26 @@ fn a_git_dependency_and_vendored_sources_may_lie_anywhere() {
     let manifest = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n");
     let home = machine.home();
     machine.write(home.join("repo/Cargo.toml"), manifest("r"));
-    machine.write(home.join("repo/src/lib.rs"), "pub fn r() -> u8 { 7 }\n");
+    let library = "pub fn r() -> u8 { 7 }\n\
+                   pub fn text() -> String { std::fs::read_to_string(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/text\")).unwrap() }\n";
+    machine.write(home.join("repo/src/lib.rs"), library);
+    machine.write(home.join("repo/text"), "its own");
     let commit = "cd repo && git init -q . && git add -A && git -c user.name=n -c user.email=e@e commit -q -m m";
     machine.sh(commit).ok();
-    let dependency = format!("[dependencies]\nr = {{ git = \"file://{}\" }}\n", home.join("repo").display());
-    machine.write(home.join("app/Cargo.toml"), manifest("app") + &dependency);
-    machine.write(home.join("app/src/main.rs"), "fn main() { println!(\"{}\", r::r()); }\n");
+    let dependency = |kind: &str| format!("[{kind}]\nr = {{ git = \"file://{}\" }}\n", home.join("repo").display());
+    let manifest = manifest("app") + &dependency("dependencies") + &dependency("build-dependencies");
+    machine.write(home.join("app/Cargo.toml"), manifest);
+    machine.write(home.join("app/build.rs"), "fn main() { println!(\"cargo::rustc-env=TEXT={}\", r::text()); }\n");
+    machine.write(home.join("app/src/main.rs"), "fn main() { println!(\"{} {}\", r::r(), env!(\"TEXT\")); }\n");
     let app = home.join("app");
     let first = machine.run_in(&app, ["vx", "build"]);
     assert_eq!(first.code, 0, "{}", first.stderr);
-    assert_eq!(machine.run_in(&app, ["target/debug/app"]).ok(), "7\n");
+    assert_eq!(machine.run_in(&app, ["target/debug/app"]).ok(), "7 its own\n");
     machine.sh("cp -a app offline && cd offline && rm -r target && mkdir .cargo && cargo vendor ../vendor >config.toml && mv config.toml .cargo/").ok();
     machine.sh("rm -rf repo .cargo/git").ok();
     let vendored = machine.run_in(&home.join("offline"), ["vx", "build"]);
     assert_eq!(vendored.code, 0, "{}", vendored.stderr);
-    assert_eq!(machine.run_in(&home.join("offline"), ["target/debug/app"]).ok(), "7\n");
+    assert_eq!(machine.run_in(&home.join("offline"), ["target/debug/app"]).ok(), "7 its own\n");
 }
 
 #[test]
@@ -310,6 +315,56 @@ fn an_out_dir_that_a_program_looks_into_is_there() {
         build(&path, words);
         assert!(machine.run_in(&path, [format!("{target}/debug/b")]).ok().starts_with("4 other "));
         machine.write(path.join("a/text"), text);
+    }
+}
+
+#[test]
+fn what_scripts_and_macros_are_made_of_finds_its_own_files() {
+    let machine = Machine::with_vx(Who::Person);
+    let manifest = |name: &str, more: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n{more}")
+    };
+    let makes = "fn main() {\n    let out = std::env::var(\"OUT_DIR\").unwrap();\n    \
+                 std::fs::copy(\"text\", format!(\"{out}/data\")).unwrap();\n    \
+                 println!(\"cargo::rerun-if-changed=text\");\n}\n";
+    let reads = "std::fs::read_to_string(concat!(env!(\"OUT_DIR\"), \"/data\")).unwrap() + \
+                 &std::fs::read_to_string(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/text\")).unwrap()";
+    for name in ["one", "two"] {
+        let path = machine.home().join(name);
+        let file = |below: &str, text: &str| machine.write(path.join(below), text);
+        file(
+            "Cargo.toml",
+            "[workspace]\nmembers = [\"data\", \"by-script\", \"mac\", \"by-macro\"]\nresolver = \"2\"\n",
+        );
+        for made in ["data", "mac"] {
+            file(&format!("{made}/build.rs"), makes);
+            file(&format!("{made}/text"), name);
+        }
+        file("data/Cargo.toml", &manifest("data", ""));
+        file("data/src/lib.rs", &format!("pub fn data() -> String {{ {reads} }}\n"));
+        file("by-script/Cargo.toml", &manifest("by-script", "[build-dependencies]\ndata = { path = \"../data\" }\n"));
+        file("by-script/build.rs", "fn main() { println!(\"cargo::rustc-env=DATA={}\", data::data()); }\n");
+        file("by-script/src/main.rs", "fn main() { print!(env!(\"DATA\")); }\n");
+        file("mac/Cargo.toml", &manifest("mac", "[lib]\nproc-macro = true\n"));
+        let text = format!(
+            "#[proc_macro]\npub fn data(_: proc_macro::TokenStream) -> proc_macro::TokenStream {{\n    let text = {reads};\n    \
+             format!(\"{{text:?}}\").parse().unwrap()\n}}\n"
+        );
+        file("mac/src/lib.rs", &text);
+        file("by-macro/Cargo.toml", &manifest("by-macro", "[dependencies]\nmac = { path = \"../mac\" }\n"));
+        file("by-macro/src/main.rs", "fn main() { print!(\"{}\", mac::data!()); }\n");
+        for text in [name, "other"] {
+            file("data/text", text);
+            file("mac/text", text);
+            let done = machine.run_in(&path, ["vx", "build"]);
+            assert_eq!(done.code, 0, "{}", done.stderr);
+            for program in ["by-script", "by-macro"] {
+                let says = machine.run_in(&path, [format!("target/debug/{program}")]).ok();
+                assert_eq!(says, format!("{text}{text}"), "{program}");
+            }
+        }
+        let again = machine.run_in(&path, ["vx", "build"]);
+        assert!(again.stderr.contains(" 0 built"), "{}", again.stderr);
     }
 }
 

@@ -131,6 +131,8 @@ pub struct Needs {
     pub packages: Vec<usize>,
     /// Files of other units: libraries under /vx/deps, a compiled script under /vx/build.
     pub files: Vec<Placed>,
+    /// Units whose code runs in it: macros or a script, and what those are made of.
+    pub running: Vec<UnitId>,
     /// Script runs whose OUT_DIR is mounted.
     pub out_dirs: Vec<UnitId>,
     /// Whether it loads proc macros or is a script, so that it may read anything it can see.

@@ -27,8 +27,8 @@ pub fn of_compile(plan: &Plan, unit: &Unit, scripts: &Said) -> Result<Needs, Ren
     let want = if unit.needs_objects() { Want::Code } else { Want::Metadata };
     walk.dependencies(unit, want);
     needs.reads_freely = walk.loads_macros;
-    needs.files = walk.files.into_iter().collect();
     let mut out_dirs: BTreeSet<UnitId> = unit.links.own.iter().copied().collect();
+    walk.end(&mut needs, &mut out_dirs);
     for run in unit.links.to_link.iter().chain(&unit.links.plugins) {
         let texts = said(plan, scripts, unit, *run)?;
         let own = plan.unit(*run).package == unit.package;
@@ -58,16 +58,16 @@ pub fn of_run(plan: &Plan, unit: &Unit, compiled: &Unit, scripts: &Said) -> Resu
     let mut needs = Needs { packages: vec![unit.package], reads_freely: true, ..Needs::default() };
     let mut walk = Walk { plan, files: BTreeSet::new(), seen: HashSet::new(), loads_macros: false };
     walk.dependencies(compiled, Want::Shared);
-    needs.files = walk.files.into_iter().collect();
+    let mut out_dirs = BTreeSet::new();
+    walk.end(&mut needs, &mut out_dirs);
     let script = compiled.outputs.iter().find(|output| output.role == Role::Executable);
     let script = script.ok_or_else(|| RenderError::NoScript { unit: unit.label.clone() })?;
     needs.files.push(Placed { unit: compiled.id, name: script.name.clone(), at: program(plan, compiled) });
     // Values handed on may point into the runs behind the direct ones.
-    let mut out_dirs = BTreeSet::new();
-    let mut open: Vec<UnitId> = vec![unit.id];
+    let (mut open, mut behind) = (vec![unit.id], BTreeSet::new());
     while let Some(run) = open.pop() {
         for dependency in plan.unit(run).dependencies.iter().map(|one| one.unit) {
-            if plan.unit(dependency).kind == Kind::BuildScriptRun && out_dirs.insert(dependency) {
+            if plan.unit(dependency).kind == Kind::BuildScriptRun && behind.insert(dependency) {
                 open.push(dependency);
                 for (_, value) in &said(plan, scripts, unit, dependency)?.metadata {
                     point_into(plan, value, &mut needs.packages, &mut BTreeSet::new());
@@ -75,6 +75,7 @@ pub fn of_run(plan: &Plan, unit: &Unit, compiled: &Unit, scripts: &Said) -> Resu
             }
         }
     }
+    out_dirs.extend(behind);
     for run in &unit.links.plugins {
         for text in &said(plan, scripts, unit, *run)?.library_paths {
             point_into(plan, text, &mut needs.packages, &mut out_dirs);
@@ -131,6 +132,20 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// What was found. Code that runs may look into its own package and for what its script made.
+    fn end(self, needs: &mut Needs, out_dirs: &mut BTreeSet<UnitId>) {
+        let runs = |unit: UnitId, want| want == Want::Shared || self.plan.unit(unit).kind == Kind::ProcMacro;
+        let running = self.seen.iter().filter(|(unit, want)| runs(*unit, *want)).map(|(unit, _)| *unit);
+        needs.running = running.collect::<BTreeSet<_>>().into_iter().collect();
+        for unit in needs.running.iter().map(|unit| self.plan.unit(*unit)) {
+            if !needs.packages.contains(&unit.package) {
+                needs.packages.push(unit.package);
+            }
+            out_dirs.extend(&unit.links.own);
+        }
+        needs.files = self.files.into_iter().collect();
+    }
+
     /// Adds all that is reached through libraries, without recursion: a graph may be deep.
     fn dependencies(&mut self, from: &Unit, want: Want) {
         let mut open = vec![(from.id, want)];
@@ -140,11 +155,15 @@ impl Walk<'_> {
                     continue;
                 }
                 let is_macro = dependency.kind == Kind::ProcMacro;
+                // What runs was made with it, and does not load it.
+                if is_macro && want == Want::Shared {
+                    continue;
+                }
                 let next = if is_macro { Want::Shared } else { want };
                 if !self.seen.insert((dependency.id, want)) {
                     continue;
                 }
-                self.loads_macros |= is_macro && want != Want::Shared;
+                self.loads_macros |= is_macro;
                 for output in &dependency.outputs {
                     if wanted(dependency, output, want) {
                         let at = format!("{}/{}", mounts::deps(dependency), output.name);

@@ -59,12 +59,24 @@ impl Runner<'_> {
         if self.around.rendering == Rendering::Short && is_heard {
             rustc::shorten(&mut call);
         }
+        // Code of the person's own that runs in it may hold their places, which then have to be there.
+        let own = call.needs.running.iter().filter(|one| self.plan.package(self.plan.unit(**one)).source.is_path());
+        let mut places = Vec::new();
+        for one in own {
+            places.extend(self.render(one.0)?.places);
+        }
         let call = if standing == Standing::Here { placed::here(self.plan, unit, call) } else { call };
-        Ok(match (self.around.identity.view, standing) {
+        let mut call = match (self.around.identity.view, standing) {
             (ViewClass::Fixed, Standing::Here) => placed::with_out_dirs(self.plan, unit, call),
             (ViewClass::Fixed, Standing::Anywhere) => call,
             _ => call.without_state(),
-        })
+        };
+        for place in places {
+            if !call.places.contains(&place) {
+                call.places.push(place);
+            }
+        }
+        Ok(call)
     }
 
     /// Whether a call sees the workspace.
@@ -91,7 +103,10 @@ impl Runner<'_> {
             inputs.push((placed.at.clone(), Input::File(digest, mode)));
         }
         for run in &call.needs.out_dirs {
-            if let Some(root) = self.outcomes[run.0].as_ref().and_then(|outcome| outcome.out_dir) {
+            let root = self.outcomes[run.0].as_ref().and_then(|outcome| outcome.out_dir);
+            // Many scripts make nothing, and in nothing of others there is nothing to find.
+            let is_own = call.needs.packages.first() == Some(&self.plan.unit(*run).package);
+            if let Some(root) = root.filter(|root| is_own || !root.is_empty()) {
                 inputs.push((self.plan.unit(*run).out_dir(self.plan), Input::Tree(root)));
             }
         }

@@ -339,8 +339,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_file_that_two_fetched_is_never_replaced() {
+    #[tokio::test]
+    async fn a_file_that_two_fetched_is_never_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let cas = Cas::new(Link::new(folder.path().join("nobody.sock")));
         let stage = Stage::open(&folder.path().join("stage"), cas, 1 << 20).expect("a stage");
