@@ -40,3 +40,4 @@ mod tidy;
 mod units;
 mod variables;
 mod without_init;
+mod wrapper;

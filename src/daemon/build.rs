@@ -68,7 +68,7 @@ pub async fn run(daemon: &Daemon, config: &Config, mut session: Session, request
 
 /// The dispatcher ends its actions when the build is cancelled; only what does not end by itself
 /// within a moment is dropped.
-async fn cancelled_late(session: &Session) {
+pub async fn cancelled_late(session: &Session) {
     session.cancel.cancelled().await;
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
 }

@@ -40,6 +40,7 @@ impl Controlled for Control {
         let state = if self.parts.shutdown.is_requested() { "draining" } else { "serving" };
         let mut status = vec![("state", Value::from(state))];
         status.extend(self.daemon.counters.values().map(|(name, value)| (name, Value::U64(value))));
+        status.extend(self.daemon.counters.wrapped_values().into_iter().map(|(name, value)| (name, Value::U64(value))));
         // Only where there are any: nobody wants to read that there are none.
         let exceptions = self.daemon.config().map(|config| listed(&config.sandbox.exception)).unwrap_or_default();
         if !exceptions.is_empty() {

@@ -16,6 +16,7 @@ use crate::{
     sources::Hashes,
     why,
     workspace::Plans,
+    wrapped,
 };
 
 /// The daemon's state.
@@ -36,6 +37,8 @@ pub struct Daemon {
     pub why: Arc<why::Memory>,
     /// What scripts and macros did.
     pub audit: Arc<audit::Memory>,
+    /// What is known of calls that cargo makes through vx.
+    pub wrapped: wrapped::Memory,
     /// For status.
     pub counters: Arc<Counters>,
     config: RwLock<Result<Arc<Config>, ConfigError>>,
@@ -53,6 +56,7 @@ impl Daemon {
             history: Arc::new(History::new(paths::state_dir(Service::Daemon).map(|dir| dir.join("durations")))),
             audit: Arc::new(audit::Memory::new(paths::state_dir(Service::Daemon).map(|dir| dir.join("audit")))),
             why: Arc::new(why::Memory::new(paths::state_dir(Service::Daemon).map(|dir| dir.join("why")))),
+            wrapped: wrapped::Memory::default(),
             counters: Arc::default(),
             config: RwLock::new(config.map(Arc::new)),
         }

@@ -57,6 +57,19 @@ pub struct Counters {
     running: AtomicU64,
     builds: AtomicU64,
     sessions: AtomicU64,
+    /// Calls that cargo made through vx, by what became of them.
+    wrapped: [AtomicU64; 3],
+}
+
+/// What became of a call that cargo made through vx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrapped {
+    /// Its result was found.
+    Hit,
+    /// It was run as an Action.
+    Built,
+    /// It was run as it is.
+    Plain,
 }
 
 /// A session that is counted as long as this lives.
@@ -73,6 +86,18 @@ impl Counters {
     /// Counts a build.
     pub fn build(&self) {
         self.builds.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a call that cargo made through vx.
+    pub fn wrapped(&self, end: Wrapped) {
+        self.wrapped[end as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Such calls, as status shows them; nothing where there were none.
+    pub fn wrapped_values(&self) -> Vec<(&'static str, u64)> {
+        let [hits, built, plain] = self.wrapped.each_ref().map(|counter| counter.load(Ordering::Relaxed));
+        let values = vec![("wrapped_hits", hits), ("wrapped_built", built), ("wrapped_plain", plain)];
+        if hits + built + plain == 0 { Vec::new() } else { values }
     }
 
     /// Sessions now.

@@ -21,6 +21,7 @@ use crate::{
     action::Action,
     inputs::{Again, Inputs},
     services::{ServiceError, Services, persist},
+    wrapped,
 };
 
 /// How often inputs are brought again before the executor is believed.
@@ -98,16 +99,22 @@ impl Drop for Flight {
     }
 }
 
+/// What is brought into the store for an action.
+pub enum Brings {
+    /// The trees of these packages of a plan.
+    Packages(Arc<Inputs>, Vec<usize>),
+    /// All that a wrapped call sees.
+    Wrapped(Arc<wrapped::Inputs>),
+}
+
 /// What running an action takes.
 pub struct Work {
     /// casd and execd.
     pub services: Services,
     /// Who else waits.
     pub executing: Arc<Executing>,
-    /// The trees of packages.
-    pub inputs: Arc<Inputs>,
-    /// Those that this action sees.
-    pub packages: Vec<usize>,
+    /// What this action sees of the person's files.
+    pub brings: Brings,
     /// Where the toolchain lies.
     pub toolchain: PathBuf,
     /// Its identity when the build began.
@@ -148,7 +155,10 @@ impl Work {
     }
 
     async fn bring(&self, action: &Action, again: Again) -> Result<(), Failure> {
-        self.inputs.upload(&self.services, &self.packages, again).await?;
+        match &self.brings {
+            Brings::Packages(inputs, packages) => inputs.upload(&self.services, packages, again).await?,
+            Brings::Wrapped(inputs) => inputs.upload(&self.services).await?,
+        }
         persist(async || self.services.cas.put_missing(&action.blobs).await).await?;
         Ok(())
     }

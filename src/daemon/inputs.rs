@@ -158,7 +158,8 @@ async fn acquire(services: &Services, archives: &[CrateArchive]) -> Result<Vec<D
     acquired.into_iter().zip(archives).map(named).collect()
 }
 
-async fn upload_tree(services: &Services, tree: &Tree) -> Result<(), Failure> {
+/// Makes sure that the store has a tree.
+pub async fn upload_tree(services: &Services, tree: &Tree) -> Result<(), Failure> {
     let directories: HashMap<Digest, Vec<u8>> = tree.directories.iter().cloned().collect();
     persist(async || services.cas.put_missing(&directories).await).await?;
     let digests: Vec<Digest> = tree.files.keys().copied().collect();

@@ -45,6 +45,7 @@ mod terminal;
 mod test;
 mod why;
 mod workspace;
+mod wrapped;
 
 use std::{process::ExitCode, sync::Arc};
 

@@ -272,7 +272,8 @@ fn is_placed(hashes: &Hashes, item: &Item) -> bool {
         && hashes.of(&item.path, &meta).is_ok_and(|digest| digest == item.digest)
 }
 
-fn put(target: &Path, item: &Item, opened: Option<Opened>, fds: &[OwnedFd]) -> Result<(), Failure> {
+/// Copies a blob to its place below a folder.
+pub fn put(target: &Path, item: &Item, opened: Option<Opened>, fds: &[OwnedFd]) -> Result<(), Failure> {
     let opened = opened.ok_or_else(|| {
         Failure::new(Fault::Environment, format!("store: {} is gone", item.digest)).hint("build again")
     })?;

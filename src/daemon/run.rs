@@ -42,7 +42,7 @@ use crate::{
     },
     events::{Event, Listener},
     exceptions::Exceptions,
-    execute::{Early, Executing, Flight, Flights, Work},
+    execute::{Brings, Early, Executing, Flight, Flights, Work},
     graph::{AfterFailure, Build, Cost},
     history::History,
     inputs::Inputs,
@@ -264,8 +264,7 @@ impl<'a> Runner<'a> {
         let work = Work {
             services: self.around.services.clone(),
             executing: Arc::clone(&self.around.executing),
-            inputs: Arc::clone(self.inputs),
-            packages: call.needs.packages.clone(),
+            brings: Brings::Packages(Arc::clone(self.inputs), call.needs.packages.clone()),
             toolchain: self.plan.mounts.real_path(crate::cargo::mounts::TOOLCHAIN),
             identity: self.around.identity.clone(),
             cancel: self.around.cancel.child_token(),

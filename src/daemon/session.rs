@@ -38,7 +38,7 @@ use tracing::Instrument;
 
 use crate::{
     audit, build,
-    cargo::select::Intent,
+    cargo::{select::Intent, wrapped::compiler},
     cli::{self, Word},
     daemon::Daemon,
     door::{Caller, ping_answer, read_start},
@@ -46,7 +46,7 @@ use crate::{
     look::{self, Surface},
     output::{Client, Colour, Output},
     start::{self, Ground, Signals},
-    why,
+    why, wrapped,
 };
 
 /// How long a client may take to say what it wants.
@@ -194,17 +194,24 @@ enum Work {
     Build(Box<cli::Request>),
     Fetch(cli::FetchArgs),
     Clean(Box<cli::CleanArgs>),
+    /// The compiler's words, of a cargo that calls vx as its wrapper.
+    Compile(Vec<Text>),
 }
 
 async fn run_word(
     daemon: Arc<Daemon>,
     config: Arc<shared::config::Config>,
-    start: Start,
+    mut start: Start,
     fds: Vec<OwnedFd>,
     conduct: Conduct,
 ) -> u8 {
-    let argv: Vec<OsString> = start.argv.into_iter().map(|Text(bytes)| OsString::from_vec(bytes)).collect();
+    let argv: Vec<OsString> =
+        std::mem::take(&mut start.argv).into_iter().map(|Text(bytes)| OsString::from_vec(bytes)).collect();
     let Ok([stdin, stdout, stderr]) = <[OwnedFd; 3]>::try_from(fds) else { return exit::PROTOCOL };
+    if let Some(words) = compiler(&argv) {
+        let words = words.iter().cloned().map(Text::from).collect();
+        return work_on(daemon, config, start, [stdin, stdout, stderr], conduct, (None, Work::Compile(words))).await;
+    }
     let (plus, word) = match cli::parse(&argv) {
         Ok(command) => command,
         Err(answer) => {
@@ -236,6 +243,19 @@ async fn run_word(
         Word::Fetch(args) => Work::Fetch(args),
         Word::Clean(args) => Work::Clean(args),
     };
+    work_on(daemon, config, start, [stdin, stdout, stderr], conduct, (plus, work)).await
+}
+
+/// Does what needs the whole session.
+async fn work_on(
+    daemon: Arc<Daemon>,
+    config: Arc<shared::config::Config>,
+    start: Start,
+    streams: [OwnedFd; 3],
+    conduct: Conduct,
+    (plus, work): (Option<String>, Work),
+) -> u8 {
+    let [_, stdout, stderr] = &streams;
     let environment: BTreeMap<String, String> = start
         .env
         .iter()
@@ -246,21 +266,16 @@ async fn run_word(
     let colour = look::colour(chosen, &environment, Surface::of(start.tty)).unwrap_or(Colour::Never);
     let client = start.tty.map(|_| Client(start.client.pid));
     let Ok(own_stdout) = stdout.try_clone() else { return exit::FAILED };
-    let Ok(output) = Output::new(own_stdout, &stderr, client, colour) else { return exit::FAILED };
+    let Ok(output) = Output::new(own_stdout, stderr, client, colour) else { return exit::FAILED };
     let Conduct { cancel, signals, once } = conduct;
-    let ground = Ground {
-        streams: [stdin, stdout, stderr],
-        environment: start.env,
-        umask: start::umask(start.client.pid),
-        signals,
-        once,
-    };
+    let ground = Ground { streams, environment: start.env, umask: start::umask(start.client.pid), signals, once };
     let cwd = PathBuf::from(OsString::from_vec(start.cwd.0));
     let session = Session { run: start.run, plus, cwd, environment, output: output.clone(), ground, cancel };
     let code = match work {
         Work::Build(request) => build::run(&daemon, &config, session, &request).await,
         Work::Fetch(args) => errand::fetch(session, &args).await,
         Work::Clean(args) => errand::clean(session, &args).await,
+        Work::Compile(words) => wrapped::run(&daemon, &config, session, words).await,
     };
     output.flush().await;
     code

@@ -14,6 +14,7 @@
 //! | `sessions` | t | daemon | clients connected with a session |
 //! | `actions` | t | daemon, exec | actions that run now |
 //! | `hits`, `misses` | t | daemon, cas | action-cache look-ups since the start |
+//! | `wrapped_hits`, `wrapped_built`, `wrapped_plain` | t | daemon | calls of rustc that cargo made through vx: found, run as Actions, run as they are; only where there were any |
 //! | `store_bytes`, `budget_bytes` | t | cas | what the store takes on disk, and may take |
 //! | `blobs`, `results` | t | cas | blobs and action results in it |
 //! | `note` | s or as | all | what an administrator should know (a store that was set aside …) |

@@ -14,6 +14,10 @@ pub const SESSIONS: u64 = 256;
 pub const CONNECTIONS: usize = 512;
 /// Blobs up to this size are inlined in batch calls and stored in segments.
 pub const SMALL_BLOB_BYTES: u64 = 64 << 10;
+/// Libraries of which it is remembered what they were compiled against; the store has them for longer.
+pub const WRAPPED_LIBRARIES: usize = 65_536;
+/// The same of notes on calls that cargo made through vx.
+pub const WRAPPED_NOTES: usize = 65_536;
 /// Folders of a live checkout that are watched for one action; each costs the kernel a kilobyte.
 pub const WATCHED_FOLDERS: usize = 200_000;
 /// Files and folders in the record of one action: no compiler opens more, and a script that does

@@ -48,6 +48,7 @@ pub mod toolchain;
 pub mod unit;
 pub mod unit_graph;
 mod unshown;
+pub mod wrapped;
 
 pub use closure::Said;
 pub use locate::{LOCK_FILE, MANIFEST};

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, path::Path};
 use super::{
     config::ConfigError,
     config_tree::{Loaded, Node},
+    wrapped::names_vx,
 };
 
 /// Checks the merged files and the environment.
@@ -29,7 +30,10 @@ pub fn check(
         }
     }
     for (path, variables, instead) in IGNORED {
-        let named = loaded.tree.get(path).map(|_| path.join(".")).or_else(|| variable(variables).map(str::to_owned));
+        let other = |value: Option<&str>| value.is_none_or(|value| !names_vx(value));
+        let key = loaded.tree.get(path).filter(|node| other(node.text().map(|text| text.text.as_str())));
+        let set = variable(variables).filter(|name| other(environment.get(*name).map(String::as_str)));
+        let named = key.map(|_| path.join(".")).or_else(|| set.map(str::to_owned));
         if let Some(key) = named {
             notes.push(format!("`{key}` is ignored: {instead}"));
         }

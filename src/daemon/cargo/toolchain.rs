@@ -54,7 +54,7 @@ pub fn find(environment: &Environment, cwd: &Path, plus: Option<&str>) -> Result
     let Some(cargo_home) = folder("CARGO_HOME", ".cargo") else {
         return Err(Failure::new(Fault::User, "neither CARGO_HOME nor HOME is set, so there is no place for crates"));
     };
-    let program = on_path(environment, cwd).ok_or_else(|| {
+    let program = on_path(environment, cwd, "cargo").ok_or_else(|| {
         Failure::new(Fault::User, "there is no `cargo` on your PATH")
             .hint("vx builds with your own Rust toolchain: install one, or add its bin folder to PATH")
     })?;
@@ -76,10 +76,26 @@ pub fn find(environment: &Environment, cwd: &Path, plus: Option<&str>) -> Result
     Ok(Toolchain { path, cargo_home })
 }
 
-/// The first executable `cargo` on the person's PATH.
-fn on_path(environment: &Environment, cwd: &Path) -> Option<PathBuf> {
+/// The folder of the toolchain that a compiler is of, by the word that calls it; `None` where it is
+/// of none.
+pub fn of_compiler(environment: &Environment, cwd: &Path, program: &str) -> Result<Option<PathBuf>, Failure> {
+    let Some(program) =
+        (if program.contains('/') { Some(cwd.join(program)) } else { on_path(environment, cwd, program) })
+    else {
+        return Ok(None);
+    };
+    let real = fs::canonicalize(&program).unwrap_or_else(|_| program.clone());
+    if is_proxy(&program, &real) {
+        return find(environment, cwd, None).map(|toolchain| Some(toolchain.path));
+    }
+    let folder = real.parent().filter(|folder| folder.ends_with("bin")).and_then(Path::parent);
+    Ok(folder.filter(|folder| folder.join("lib/rustlib").is_dir()).map(Path::to_owned))
+}
+
+/// The first executable of a name on the person's PATH.
+fn on_path(environment: &Environment, cwd: &Path, name: &str) -> Option<PathBuf> {
     let folders = environment.get("PATH")?.split(':');
-    folders.map(|folder| cwd.join(folder).join("cargo")).find(|program| {
+    folders.map(|folder| cwd.join(folder).join(name)).find(|program| {
         fs::metadata(program).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     })
 }
@@ -198,6 +214,19 @@ mod tests {
         assert_eq!(found.path, fs::canonicalize(home.path()).expect("it is there"));
         assert_eq!(found.cargo_home, home.path().join(".cargo"));
         assert!(find(&environment(home.path(), &[]), Path::new("/"), Some("nightly")).is_err());
+    }
+
+    #[test]
+    fn a_compilers_toolchain_is_known_by_its_place() {
+        let home = tempfile::tempdir().expect("a folder");
+        file(&home.path().join("t/bin/rustc"), "");
+        fs::create_dir_all(home.path().join("t/lib/rustlib")).expect("a folder");
+        file(&home.path().join("bin/rustc"), "");
+        let folder = fs::canonicalize(home.path().join("t")).expect("it is there");
+        let find = |program: &str| of_compiler(&environment(home.path(), &[]), home.path(), program);
+        assert_eq!(find("t/bin/rustc"), Ok(Some(folder)));
+        assert_eq!(find("rustc"), Ok(None), "no compiler's folders are around it");
+        assert_eq!(find("clippy-driver"), Ok(None));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! The clap tree itself, and what a command line that does not fit it is answered.
 
-use std::path::Path;
-
 use clap::{Parser, Subcommand, error::ErrorKind};
 use shared::{fault::exit, wire::text::Text};
 
@@ -76,15 +74,6 @@ pub fn is_ping(argv: &[Text]) -> bool {
 pub fn parse(argv: &[std::ffi::OsString]) -> Result<Command, Answer> {
     let plus = argv.first().and_then(|first| first.to_str()?.strip_prefix('+')).map(str::to_owned);
     let rest = &argv[usize::from(plus.is_some())..];
-    // cargo asks a wrapper in this way; half of it would give another build than either alone.
-    if let Some(compiler) = rest.first().map(Path::new).filter(|word| word.is_absolute()) {
-        let text = format!(
-            "error: vx does not take rustc's place in cargo's builds, so `{}` was not run\n  \
-             unset RUSTC_WRAPPER, or build with vx\n",
-            compiler.display()
-        );
-        return Err(Answer { text, on_stdout: false, exit: exit::USAGE });
-    }
     let words = [std::ffi::OsString::from("vx")].into_iter().chain(rest.iter().cloned());
     let is_cargo_word = rest.first().and_then(|word| word.to_str()).is_some_and(|word| CARGO_WORDS.contains(&word));
     match Words::try_parse_from(words) {
@@ -125,13 +114,6 @@ mod tests {
         let answer = refused("build --timings");
         assert!(answer.text.contains("'--timings'"), "{}", answer.text);
         assert_eq!(answer.exit, exit::CARGO_USAGE);
-    }
-
-    #[test]
-    fn a_compilers_call_is_refused_in_words() {
-        let answer = refused("/usr/bin/rustc -vV");
-        assert!(answer.text.contains("/usr/bin/rustc") && answer.text.contains("RUSTC_WRAPPER"), "{}", answer.text);
-        assert_eq!((answer.exit, answer.on_stdout), (exit::USAGE, false));
     }
 
     #[test]

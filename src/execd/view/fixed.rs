@@ -20,6 +20,8 @@ use crate::{
 
 /// Everything of vx's lies below this.
 const TOP: &str = "vx";
+/// Where the toolchain is.
+const TOOLCHAIN: &str = "/vx/toolchain";
 /// Where nothing of the person's is shown.
 const OWN: [&str; 4] = ["/vx", "/proc", "/dev", "/sys"];
 /// How deep staged folders begin at most: `vx/crates/NAME-VERSION`.
@@ -78,13 +80,18 @@ pub async fn make(
     root: Digest,
 ) -> Result<View, ViewError> {
     let (seen, parts) = parts(sources, root).await?;
+    let mut own = Vec::new();
     let mut mounts = vec![Mount::Dir("/vx/home".into()), Mount::Dir(host::text(&Path::new("/").join(&command.cwd)))];
     if let Some(identity) = host {
         knows_host(sources, identity)?;
         mounts.extend(sources.host.mounts(granted.names()));
     }
     if let Some(identity) = toolchain {
-        mounts.push(host::read_only(&toolchain_path(sources, identity)?, Path::new("/vx/toolchain")));
+        let path = toolchain_path(sources, identity)?;
+        mounts.push(host::read_only(&path, Path::new(TOOLCHAIN)));
+        // What says where it is embeds that place.
+        let again = second.iter().filter(|(from, to)| from == Path::new(TOOLCHAIN) && *to == path);
+        own.extend(again.map(|(_, to)| host::read_only(&path, to)));
     }
     mounts.extend([Mount::Proc, Mount::Devices]);
 
@@ -99,6 +106,7 @@ pub async fn make(
     mounts.extend(places.iter().rev().map(|place| host::writable(&place.dir, &place.at)));
     let tmp = scratch.make("tmp").map_err(StageError::io(Path::new("/tmp")))?;
     mounts.push(host::writable(&tmp, Path::new("/tmp")));
+    mounts.extend(own);
     let live = live.map(|(laid, shown)| {
         mounts.extend(laid);
         let again = second.iter().filter(|(from, _)| from.starts_with(live::AT));
