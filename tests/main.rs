@@ -11,6 +11,7 @@ mod client;
 mod clippy;
 mod control;
 mod crash;
+mod documentation;
 mod exceptions;
 mod failpoints;
 mod full_disk;

@@ -36,6 +36,8 @@ complete -c vx -n "__fish_vx_needs_command" -f -a "r" -d 'Compile a program of t
 complete -c vx -n "__fish_vx_needs_command" -f -a "test" -d 'Compile the tests of a workspace and run them'
 complete -c vx -n "__fish_vx_needs_command" -f -a "t" -d 'Compile the tests of a workspace and run them'
 complete -c vx -n "__fish_vx_needs_command" -f -a "bench" -d 'Compile the benchmarks of a workspace and run them'
+complete -c vx -n "__fish_vx_needs_command" -f -a "doc" -d 'Write the documentation of the packages of a workspace and of what they depend on'
+complete -c vx -n "__fish_vx_needs_command" -f -a "d" -d 'Write the documentation of the packages of a workspace and of what they depend on'
 complete -c vx -n "__fish_vx_needs_command" -f -a "fetch" -d 'Fetch what a workspace depends on'
 complete -c vx -n "__fish_vx_needs_command" -f -a "clean" -d 'Remove what was built in a workspace'
 complete -c vx -n "__fish_vx_needs_command" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
@@ -417,6 +419,80 @@ complete -c vx -n "__fish_vx_using_subcommand bench" -l frozen -d '--locked and 
 complete -c vx -n "__fish_vx_using_subcommand bench" -s q -l quiet -d 'Say nothing but warnings and errors'
 complete -c vx -n "__fish_vx_using_subcommand bench" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
 complete -c vx -n "__fish_vx_using_subcommand bench" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand doc" -s p -l package -d 'Only this package (see `cargo help pkgid`)' -r -f
+complete -c vx -n "__fish_vx_using_subcommand doc" -l exclude -d 'Exclude packages' -r -f
+complete -c vx -n "__fish_vx_using_subcommand doc" -l bin -d 'Only the specified binary' -r -f
+complete -c vx -n "__fish_vx_using_subcommand doc" -l example -d 'Only the specified example' -r -f
+complete -c vx -n "__fish_vx_using_subcommand doc" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand doc" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
+complete -c vx -n "__fish_vx_using_subcommand doc" -l target -d 'For the target triple' -r -f
+complete -c vx -n "__fish_vx_using_subcommand doc" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
+complete -c vx -n "__fish_vx_using_subcommand doc" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
+complete -c vx -n "__fish_vx_using_subcommand doc" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand doc" -l message-format -d 'Form of messages' -r -f -a "human\t''
+short\t''
+json\t''
+json-diagnostic-short\t''
+json-diagnostic-rendered-ansi\t''
+json-render-diagnostics\t''"
+complete -c vx -n "__fish_vx_using_subcommand doc" -l color -d 'Colours in what is said' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vx -n "__fish_vx_using_subcommand doc" -l open -d 'Open the documentation in a browser afterwards'
+complete -c vx -n "__fish_vx_using_subcommand doc" -l no-deps -d 'Leave dependencies out'
+complete -c vx -n "__fish_vx_using_subcommand doc" -l document-private-items -d 'Document private items too'
+complete -c vx -n "__fish_vx_using_subcommand doc" -l workspace -l all -d 'All packages of the workspace'
+complete -c vx -n "__fish_vx_using_subcommand doc" -l lib -d 'Only this package\'s library'
+complete -c vx -n "__fish_vx_using_subcommand doc" -l bins -d 'All binaries'
+complete -c vx -n "__fish_vx_using_subcommand doc" -l examples -d 'All examples'
+complete -c vx -n "__fish_vx_using_subcommand doc" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand doc" -l keep-going -d 'Build everything that does not need what failed'
+complete -c vx -n "__fish_vx_using_subcommand doc" -l all-features -d 'Activate all available features'
+complete -c vx -n "__fish_vx_using_subcommand doc" -l no-default-features -d 'Do not activate the `default` feature'
+complete -c vx -n "__fish_vx_using_subcommand doc" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
+complete -c vx -n "__fish_vx_using_subcommand doc" -l locked -d 'Assert that Cargo.lock stays as it is'
+complete -c vx -n "__fish_vx_using_subcommand doc" -l offline -d 'Do not access the network'
+complete -c vx -n "__fish_vx_using_subcommand doc" -l frozen -d '--locked and --offline'
+complete -c vx -n "__fish_vx_using_subcommand doc" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c vx -n "__fish_vx_using_subcommand doc" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
+complete -c vx -n "__fish_vx_using_subcommand doc" -s h -l help -d 'Print help'
+complete -c vx -n "__fish_vx_using_subcommand d" -s p -l package -d 'Only this package (see `cargo help pkgid`)' -r -f
+complete -c vx -n "__fish_vx_using_subcommand d" -l exclude -d 'Exclude packages' -r -f
+complete -c vx -n "__fish_vx_using_subcommand d" -l bin -d 'Only the specified binary' -r -f
+complete -c vx -n "__fish_vx_using_subcommand d" -l example -d 'Only the specified example' -r -f
+complete -c vx -n "__fish_vx_using_subcommand d" -l profile -d 'With the specified profile' -r -f
+complete -c vx -n "__fish_vx_using_subcommand d" -s F -l features -d 'Space- or comma-separated list of features to activate' -r -f
+complete -c vx -n "__fish_vx_using_subcommand d" -l target -d 'For the target triple' -r -f
+complete -c vx -n "__fish_vx_using_subcommand d" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
+complete -c vx -n "__fish_vx_using_subcommand d" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
+complete -c vx -n "__fish_vx_using_subcommand d" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand d" -l message-format -d 'Form of messages' -r -f -a "human\t''
+short\t''
+json\t''
+json-diagnostic-short\t''
+json-diagnostic-rendered-ansi\t''
+json-render-diagnostics\t''"
+complete -c vx -n "__fish_vx_using_subcommand d" -l color -d 'Colours in what is said' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vx -n "__fish_vx_using_subcommand d" -l open -d 'Open the documentation in a browser afterwards'
+complete -c vx -n "__fish_vx_using_subcommand d" -l no-deps -d 'Leave dependencies out'
+complete -c vx -n "__fish_vx_using_subcommand d" -l document-private-items -d 'Document private items too'
+complete -c vx -n "__fish_vx_using_subcommand d" -l workspace -l all -d 'All packages of the workspace'
+complete -c vx -n "__fish_vx_using_subcommand d" -l lib -d 'Only this package\'s library'
+complete -c vx -n "__fish_vx_using_subcommand d" -l bins -d 'All binaries'
+complete -c vx -n "__fish_vx_using_subcommand d" -l examples -d 'All examples'
+complete -c vx -n "__fish_vx_using_subcommand d" -s r -l release -d 'In release mode, with optimisations'
+complete -c vx -n "__fish_vx_using_subcommand d" -l keep-going -d 'Build everything that does not need what failed'
+complete -c vx -n "__fish_vx_using_subcommand d" -l all-features -d 'Activate all available features'
+complete -c vx -n "__fish_vx_using_subcommand d" -l no-default-features -d 'Do not activate the `default` feature'
+complete -c vx -n "__fish_vx_using_subcommand d" -l ignore-rust-version -d 'Ignore `rust-version` specification in packages'
+complete -c vx -n "__fish_vx_using_subcommand d" -l locked -d 'Assert that Cargo.lock stays as it is'
+complete -c vx -n "__fish_vx_using_subcommand d" -l offline -d 'Do not access the network'
+complete -c vx -n "__fish_vx_using_subcommand d" -l frozen -d '--locked and --offline'
+complete -c vx -n "__fish_vx_using_subcommand d" -s q -l quiet -d 'Say nothing but warnings and errors'
+complete -c vx -n "__fish_vx_using_subcommand d" -s v -l verbose -d 'Say for each unit whether it was found or built; twice: show what build scripts print'
+complete -c vx -n "__fish_vx_using_subcommand d" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand fetch" -l target -d 'Fetch what this target needs; without, what any does' -r -f
 complete -c vx -n "__fish_vx_using_subcommand fetch" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand fetch" -l color -d 'Colours in what is said' -r -f -a "auto\t''
@@ -451,15 +527,16 @@ complete -c vx -n "__fish_vx_using_subcommand why" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand audit" -l manifest-path -d 'Path to Cargo.toml' -r -F
 complete -c vx -n "__fish_vx_using_subcommand audit" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand ping" -s h -l help -d 'Print help'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "check" -d 'Find the errors in the packages of a workspace without making programs of them'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "clippy" -d 'Find errors as `check` does, and lint the members of the workspace with clippy'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "run" -d 'Compile a program of the workspace and run it'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "test" -d 'Compile the tests of a workspace and run them'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "bench" -d 'Compile the benchmarks of a workspace and run them'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "fetch" -d 'Fetch what a workspace depends on'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "clean" -d 'Remove what was built in a workspace'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "ping" -d 'Ask whether the daemon is there'
-complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench fetch clean why audit ping help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench doc fetch clean why audit ping help" -f -a "build" -d 'Compile the packages of a workspace and what they depend on'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench doc fetch clean why audit ping help" -f -a "check" -d 'Find the errors in the packages of a workspace without making programs of them'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench doc fetch clean why audit ping help" -f -a "clippy" -d 'Find errors as `check` does, and lint the members of the workspace with clippy'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench doc fetch clean why audit ping help" -f -a "run" -d 'Compile a program of the workspace and run it'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench doc fetch clean why audit ping help" -f -a "test" -d 'Compile the tests of a workspace and run them'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench doc fetch clean why audit ping help" -f -a "bench" -d 'Compile the benchmarks of a workspace and run them'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench doc fetch clean why audit ping help" -f -a "doc" -d 'Write the documentation of the packages of a workspace and of what they depend on'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench doc fetch clean why audit ping help" -f -a "fetch" -d 'Fetch what a workspace depends on'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench doc fetch clean why audit ping help" -f -a "clean" -d 'Remove what was built in a workspace'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench doc fetch clean why audit ping help" -f -a "why" -d 'Say why units of the last build were run, or that they were found'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench doc fetch clean why audit ping help" -f -a "audit" -d 'Say what build scripts and macros opened, and what they tried and were refused'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench doc fetch clean why audit ping help" -f -a "ping" -d 'Ask whether the daemon is there'
+complete -c vx -n "__fish_vx_using_subcommand help; and not __fish_seen_subcommand_from build check clippy run test bench doc fetch clean why audit ping help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -40,6 +40,8 @@ pub enum Input {
     Tree(Digest),
     /// A file.
     File(Digest, Mode),
+    /// A folder with nothing in it.
+    Folder,
 }
 
 /// Builds the Action of a call whose inputs stand at these absolute paths. With a checkout it is
@@ -56,6 +58,7 @@ pub fn build(
         match input {
             Input::Tree(digest) => root.known(path, *digest)?,
             Input::File(digest, mode) => root.file(path, *digest, *mode)?,
+            Input::Folder => root.directory(path)?,
         }
     }
     let built = root.build(Function::Blake3);

@@ -19,7 +19,8 @@ use crate::{
         runnable::{self, Choice},
         testing,
     },
-    cli::Then,
+    cli::{Shown, Then},
+    documented,
     services::Services,
     session::Session,
     start::{self, Ended, Manners},
@@ -38,6 +39,17 @@ pub enum Next {
     Run(Program),
     /// What tests or measures is run.
     Test(Box<Tests>),
+    /// What was documented is named, or shown with a program.
+    Document(Browser),
+}
+
+/// What shows pages.
+#[derive(Debug)]
+pub enum Browser {
+    /// Nothing: it is said where they are.
+    None,
+    /// The person's choice, with its first words; empty for the system's.
+    Program(Vec<String>),
 }
 
 /// A program of the plan, and what is started in its place.
@@ -79,7 +91,7 @@ impl Next {
         match self {
             Next::Run(program) => vec![program.unit],
             Next::Test(tests) => tests.programs.iter().chain(&tests.documented).map(|one| one.unit).collect(),
-            Next::Nothing | Next::Narrow(_) => Vec::new(),
+            Next::Nothing | Next::Narrow(_) | Next::Document(_) => Vec::new(),
         }
     }
 }
@@ -92,6 +104,13 @@ pub fn decide(then: &Then, question: &Question, plan: &Plan) -> Result<Next, NoP
             Choice::Root(unit) => Ok(Next::Run(Program::new(unit, question, plan)?)),
             Choice::Narrow(name) => Ok(Next::Narrow(name)),
         },
+        Then::Document(Shown::Named) => Ok(Next::Document(Browser::None)),
+        Then::Document(Shown::Opened) => {
+            let (home, environment) = (&question.toolchain.cargo_home, &question.environment);
+            let config = config::Config::load(&Disk::default(), &question.cwd, home, environment);
+            let browser = config.and_then(|config| config.browser()).map_err(|err| usage(&err.to_string()))?;
+            Ok(Next::Document(Browser::Program(browser)))
+        }
         Then::Test(_) => {
             let program = |unit| Program::new(unit, question, plan);
             let programs = |units: Vec<UnitId>| units.into_iter().map(program).collect::<Result<_, NoPlan>>();
@@ -122,6 +141,7 @@ pub async fn go_on(built: &Built<'_>, next: &Next, then: &Then) -> Result<u8, No
     match (next, then) {
         (Next::Run(program), Then::Run(words)) => run(built, program, words).await,
         (Next::Test(tests), Then::Test(words)) => test::run(built, tests, words).await,
+        (Next::Document(browser), _) => documented::say(built, browser).await,
         _ => Ok(exit::OK),
     }
 }

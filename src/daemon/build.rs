@@ -14,7 +14,7 @@ use crate::{
         clippy, config,
         decides::Question,
         diagnostics::{Verbosity, Voice},
-        doctest,
+        doc_checks, doctest,
         environment::Ambient,
         files::Disk,
         locate::locate,
@@ -181,6 +181,9 @@ async fn get_ready(
         session.output.coloured(&planned.said).await;
     }
     let plan = planned.plan;
+    for collision in doc_checks::check(&plan).map_err(|what| usage(&what))? {
+        session.output.warning(&collision.text()).await;
+    }
     let inputs = Arc::new(Inputs::gather(&services, &daemon.hashes, &plan, identity.view).await?);
     Ok(Ready { services, identity, plan, inputs, next })
 }

@@ -85,6 +85,8 @@ fn searched(call: &Call, outcome: &Outcome, run: &RunRecord) -> Vec<(Digest, All
             Role::Executable | Role::Cdylib | Role::Staticlib => Allowed::Nothing,
             Role::Rlib | Role::Metadata | Role::Dylib | Role::Macro => Allowed::Sources,
             Role::DepInfo | Role::DebugInfo | Role::OutDir => continue,
+            // rustdoc names sources by their place in the package.
+            Role::Pages | Role::Sources | Role::Page | Role::Part => continue,
         };
         wanted.extend(outcome.files.get(&output.name).map(|(digest, _)| (*digest, allowed)));
     }

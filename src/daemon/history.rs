@@ -165,6 +165,8 @@ fn guess(unit: &Unit) -> Cost {
         Kind::BuildScriptCompile => ms(400, 400),
         Kind::BuildScriptRun => ms(50, 50),
         Kind::Doctest => ms(0, 0),
+        Kind::Doc => ms(900, 900),
+        Kind::DocMerge => ms(500, 500),
     }
 }
 

@@ -11,6 +11,8 @@ mod cli;
 mod closing;
 mod control;
 mod daemon;
+mod documentation;
+mod documented;
 mod door;
 mod embedded;
 mod errand;

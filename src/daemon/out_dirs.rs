@@ -1,5 +1,5 @@
-//! The OUT_DIRs of scripts as files to place: who reads cargo's messages looks into the folders
-//! that they name, and so do programs that are run.
+//! Folders in the store as files to place; first of all the OUT_DIRs of scripts: who reads cargo's
+//! messages looks into the folders that they name, and so do programs that are run.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -25,13 +25,18 @@ pub async fn items(
     runner: &Runner<'_>,
     is_wanted: impl Fn(UnitId) -> bool,
 ) -> Result<Vec<Item>, Failure> {
-    let mut items = Vec::new();
     let mut open: Vec<(PathBuf, Digest)> = Vec::new();
     for (unit, outcome) in plan.units.iter().zip(runner.outcomes()).filter(|(unit, _)| is_wanted(unit.id)) {
         if let Some(root) = outcome.as_ref().and_then(|outcome| outcome.out_dir) {
             open.push((PathBuf::from(plan.shown(&unit.out_dir(plan))), root));
         }
     }
+    files(services, open).await
+}
+
+/// All files below folders in the store, each to be placed where its pair says.
+pub async fn files(services: &Services, mut open: Vec<(PathBuf, Digest)>) -> Result<Vec<Item>, Failure> {
+    let mut items = Vec::new();
     if open.is_empty() {
         return Ok(items);
     }

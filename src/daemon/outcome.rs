@@ -20,6 +20,8 @@ pub struct Outcome {
     pub files: HashMap<String, (Digest, Mode)>,
     /// The root of a script's OUT_DIR.
     pub out_dir: Option<Digest>,
+    /// The roots of folders of documentation, by the output's name.
+    pub folders: HashMap<String, Digest>,
 }
 
 impl Outcome {
@@ -33,13 +35,20 @@ impl Outcome {
             let mode = if file.is_executable { Mode::Executable } else { Mode::Plain };
             outcome.files.insert(name, (digest, mode));
         }
-        if let Some(folder) = result.output_directories.first() {
+        for folder in &result.output_directories {
             let digest = digest_from_proto(Function::Blake3, folder.root_directory_digest.as_ref());
-            outcome.out_dir = Some(digest.map_err(|_| bad("a folder without its root"))?);
+            let digest = digest.map_err(|_| bad("a folder without its root"))?;
+            match call.outputs.iter().find(|output| call.relative(&output.path) == folder.path) {
+                Some(output) if output.role != Role::OutDir => {
+                    outcome.folders.insert(output.name.clone(), digest);
+                }
+                _ => outcome.out_dir = Some(digest),
+            }
         }
         for output in &call.outputs {
             let is_there = match output.role {
-                Role::DebugInfo => true,
+                Role::DebugInfo | Role::Sources => true,
+                Role::Pages => outcome.folders.contains_key(&output.name),
                 Role::OutDir => outcome.out_dir.is_some(),
                 _ => outcome.files.contains_key(&output.name),
             };

@@ -30,8 +30,9 @@ use crate::{
         files::text,
         messages::Messages,
         place::{self, LOCK, Placement, dep_info, macros, placements},
-        plan::{Plan, UnitId},
+        plan::{Plan, Unit, UnitId},
     },
+    documentation::{self, Pages, Sweep},
     out_dirs,
     output::Output,
     run::Runner,
@@ -89,23 +90,17 @@ pub async fn place(
             .and_then(|()| own_folders(&plan.target_dir, &plan.target_dir.join(scratch)))
             .map_err(|err| failed(&plan.target_dir, &err))?;
     }
-    if placed.is_empty() && messages == Messages::Human {
+    let pages = documentation::pages(services, plan, runner.outcomes()).await?;
+    if placed.is_empty() && pages.is_empty() && messages == Messages::Human {
         return Ok(());
     }
+    let sweep = Sweep::from(&pages);
     let read = dep_infos(services, plan, runner).await?;
     let mut items = items(plan, runner, &placed, &read);
     let is_wanted = |unit: UnitId| messages != Messages::Human || more.looked_into.contains(&unit);
     items.extend(out_dirs::items(services, plan, runner, is_wanted).await?);
-    let folders: BTreeSet<String> = plan
-        .units
-        .iter()
-        .map(place::folder)
-        .filter(|folder| placed.iter().any(|one| one.path.starts_with(&format!("{folder}/"))))
-        .collect();
-    let mut locks = Vec::new();
-    for folder in folders {
-        locks.push(lock(&plan.target_dir, &folder, output).await?);
-    }
+    let locks = lock_all(plan, &placed, &pages, output).await?;
+    items.extend(pages.items);
     let stale = {
         let hashes = Arc::clone(hashes);
         blocking(move || Ok(items.into_iter().filter(|item| !is_placed(&hashes, item)).collect::<Vec<_>>())).await?
@@ -124,6 +119,7 @@ pub async fn place(
             }
             hashes.wrote(&item.path, item.digest);
         }
+        sweep.run()?;
         drop(locks);
         Ok(replaced)
     })
@@ -202,6 +198,20 @@ fn items(plan: &Plan, runner: &Runner<'_>, placed: &[Placement], read: &BTreeMap
         items.push(Item { path: plan.target_dir.join(&one.path), digest: *digest, mode, dep_info: text });
     }
     items
+}
+
+/// Takes cargo's lock of every profile's folder that something is placed for.
+async fn lock_all(plan: &Plan, placed: &[Placement], pages: &Pages, output: &Output) -> Result<Vec<File>, Failure> {
+    let is_placed = |unit: &&Unit| {
+        let folder = format!("{}/", place::folder(unit));
+        placed.iter().any(|one| one.path.starts_with(&folder)) || (unit.is_doc() && !pages.is_empty())
+    };
+    let folders: BTreeSet<String> = plan.units.iter().filter(is_placed).map(place::folder).collect();
+    let mut locks = Vec::new();
+    for folder in folders {
+        locks.push(lock(&plan.target_dir, &folder, output).await?);
+    }
+    Ok(locks)
 }
 
 /// Takes cargo's lock of one profile's folder, making the folder as cargo would.

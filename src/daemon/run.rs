@@ -3,6 +3,7 @@
 
 mod audited;
 mod because;
+mod documented;
 mod early;
 mod ending;
 mod figures;
@@ -136,6 +137,8 @@ pub struct Runner<'a> {
     because: because::Because,
     /// What scripts and macros did, by package and kind.
     audited: BTreeMap<String, audit::Entry>,
+    /// What is known of units that document.
+    documented: documented::Documented,
     /// Results on their way into the store.
     keeping: JoinSet<()>,
 }
@@ -191,6 +194,7 @@ impl<'a> Runner<'a> {
             repeats: HashMap::new(),
             because: because::Because::default(),
             audited: BTreeMap::new(),
+            documented: documented::Documented::default(),
             keeping: JoinSet::new(),
         }
     }

@@ -231,6 +231,7 @@ async fn run_word(
         Word::Build(args) => Work::Build(Box::new(args.request(Intent::Build))),
         Word::Check(args) => Work::Build(Box::new(args.request(Intent::Check))),
         Word::Clippy(args) => Work::Build(Box::new(args.request())),
+        Word::Doc(args) => Work::Build(Box::new(args.request())),
         Word::Bench(args) => Work::Build(Box::new(args.request())),
         Word::Run(args) => match args.request() {
             Ok(request) => Work::Build(Box::new(request)),

@@ -30,6 +30,9 @@ const PROGRESS_FROM: Duration = Duration::from_millis(200);
 /// How often the progress changes: often enough to look alive, too seldom to flicker.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
+/// What cargo says of a package beside what it says when it compiles it.
+const DOCUMENTING: &str = "Documenting";
+
 /// One build on one person's terminal.
 pub struct Terminal {
     output: Output,
@@ -69,7 +72,7 @@ enum State {
 struct Progressed {
     /// By unit.
     units: Vec<State>,
-    announced: HashSet<String>,
+    announced: HashSet<(bool, String)>,
     /// Why units run, by unit.
     reasons: HashMap<usize, Reason>,
     figures: Figures,
@@ -204,7 +207,9 @@ impl Terminal {
         state.units[unit] = State::Runs(now);
         let name = &self.names[unit];
         let Some(doing) = name.doing else { return };
-        if state.announced.insert(name.package.clone()) && self.look.verbosity != Verbosity::Quiet {
+        // A package is named once for being compiled, and once for being documented.
+        let what = (doing == DOCUMENTING, name.package.clone());
+        if state.announced.insert(what) && self.look.verbosity != Verbosity::Quiet {
             self.line(doing, &name.package);
         }
     }
@@ -274,7 +279,8 @@ fn described(package: &Package) -> String {
 /// What cargo says it does with a unit's package, unless it is silent about it.
 fn doing(unit: &Unit) -> Option<&'static str> {
     match unit.kind {
-        Kind::BuildScriptRun | Kind::Doctest => None,
+        Kind::BuildScriptRun | Kind::Doctest | Kind::DocMerge => None,
+        Kind::Doc => Some(DOCUMENTING),
         _ if unit.is_check() => Some("Checking"),
         _ => Some("Compiling"),
     }
@@ -287,7 +293,8 @@ fn short(package: &Package, unit: &Unit) -> String {
         Kind::BuildScriptRun => format!("{} script's run", package.name),
         Kind::Lib | Kind::ProcMacro => package.name.clone(),
         Kind::Bin | Kind::Example => unit.target.name.clone(),
-        Kind::Test | Kind::Doctest => format!("{} {}", package.name, unit.described()),
+        Kind::DocMerge => unit.label.clone(),
+        Kind::Test | Kind::Doctest | Kind::Doc => format!("{} {}", package.name, unit.described()),
     }
 }
 

@@ -296,6 +296,7 @@ fn graph_of(intent: Intent) -> CargoKind {
         Intent::Check => CargoKind::CheckGraph,
         Intent::Test => CargoKind::TestGraph,
         Intent::Bench => CargoKind::BenchGraph,
+        Intent::Doc(_) => CargoKind::DocGraph,
     }
 }
 

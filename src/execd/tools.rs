@@ -45,6 +45,7 @@ fn kind(kind: CargoKind) -> Kind {
         CargoKind::CheckGraph => ("cargo", &["check", "--unit-graph", "-Zunstable-options"], true),
         CargoKind::TestGraph => ("cargo", &["test", "--unit-graph", "-Zunstable-options"], true),
         CargoKind::BenchGraph => ("cargo", &["bench", "--unit-graph", "-Zunstable-options"], true),
+        CargoKind::DocGraph => ("cargo", &["doc", "--unit-graph", "-Zunstable-options"], true),
         CargoKind::Metadata => ("cargo", &["metadata", "--format-version=1"], false),
         CargoKind::Config => ("cargo", &["-Zunstable-options", "config", "get", "--format=json"], true),
         CargoKind::Probe => ("rustc", &[], false),

@@ -120,6 +120,8 @@ pub const SIGNALS: usize = 16;
 pub const CORRUPT_NAMED: usize = 1000;
 /// Files and folders that one action may hold in its scratch folders; a whole LLVM makes some ten thousand.
 pub const SCRATCH_FILES: u64 = 2 << 20;
+/// Parts of documentation that are merged at once: those of fifty crates are 13 MB.
+pub const DOC_PARTS_BYTES: u64 = 1 << 30;
 /// Programs of the host that one action is known to have run.
 pub const TOOLS: usize = 512;
 /// Exceptions in vx.toml; who has more has no sandbox.

@@ -95,6 +95,14 @@ pub enum Role {
     DebugInfo,
     /// A script's OUT_DIR, a folder.
     OutDir,
+    /// A folder of documentation.
+    Pages,
+    /// The pages of a crate's sources, a folder that need not be there.
+    Sources,
+    /// A page that belongs to no crate.
+    Page,
+    /// A crate's share of the files that all documented crates have in common.
+    Part,
 }
 
 impl Role {
@@ -135,6 +143,8 @@ pub struct Needs {
     pub running: Vec<UnitId>,
     /// Script runs whose OUT_DIR is mounted.
     pub out_dirs: Vec<UnitId>,
+    /// Folders (absolute) that are there, and empty.
+    pub folders: Vec<String>,
     /// Whether it loads proc macros or is a script, so that it may read anything it can see.
     pub reads_freely: bool,
 }

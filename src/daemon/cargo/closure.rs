@@ -151,7 +151,7 @@ impl Walk<'_> {
         let mut open = vec![(from.id, want)];
         while let Some((id, want)) = open.pop() {
             for dependency in self.plan.unit(id).dependencies.iter().map(|one| self.plan.unit(one.unit)) {
-                if dependency.kind == Kind::BuildScriptRun || !dependency.target.is_linkable() {
+                if dependency.kind == Kind::BuildScriptRun || dependency.is_doc() || !dependency.target.is_linkable() {
                     continue;
                 }
                 let is_macro = dependency.kind == Kind::ProcMacro;

@@ -179,6 +179,19 @@ impl Config {
         matching.pop().map_or_else(|| Ok(Vec::new()), |(_, node)| runner(node))
     }
 
+    /// What pages are shown with, as far as the person chose: `doc.browser`, else `BROWSER`, which is
+    /// the path of a program.
+    pub fn browser(&self) -> Result<Vec<String>, ConfigError> {
+        let key = ["doc", "browser"];
+        if let Some(value) = self.variable(&variable_name(&key)) {
+            return Ok(command(value.split_whitespace(), &self.cwd));
+        }
+        match self.tree.get(&key) {
+            Some(node) => runner(node),
+            None => Ok(self.variable("BROWSER").map(str::to_owned).into_iter().collect()),
+        }
+    }
+
     /// `[env]` as programs see it: the person's own variable wins unless `force` is set.
     pub fn env(&self) -> Result<BTreeMap<String, String>, ConfigError> {
         let mut resolved = BTreeMap::new();

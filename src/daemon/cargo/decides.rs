@@ -30,13 +30,15 @@ const CARGO_HOME: &str = "/vx/cargo-home";
 /// Folders of a package in which cargo finds targets by their names.
 const TARGET_FOLDERS: [&str; 6] = ["", "src", "src/bin", "tests", "examples", "benches"];
 /// Variables that steer cargo's answers.
-const DECIDING: [&str; 9] = [
+const DECIDING: [&str; 11] = [
     "CARGO_BUILD_",
     "CARGO_PROFILE_",
     "CARGO_TARGET_",
     "CARGO_UNSTABLE_",
+    "CARGO_ENCODED_RUSTDOCFLAGS",
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_INCREMENTAL",
+    "RUSTDOCFLAGS",
     "RUSTFLAGS",
     "RUSTC",
     "CARGO_RESOLVER_",

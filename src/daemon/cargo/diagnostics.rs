@@ -120,7 +120,7 @@ impl Voice {
             }
         }
         self.close(plan, unit, end, &tally, outside, &mut words.err);
-        if let (End::Succeeded(fresh), Messages::Json(_)) = (end, self.messages) {
+        if let (End::Succeeded(fresh), Messages::Json(_), true) = (end, self.messages, unit.kind != Kind::DocMerge) {
             let stream = if place::is_placed(unit) { &mut words.placed } else { &mut words.out };
             stream.push_str(&messages::artifact(plan, unit, *fresh));
         }
@@ -138,6 +138,10 @@ impl Voice {
             self.report("note", &text, out);
         }
         if let End::Failed(how) = end {
+            if unit.is_doc() {
+                self.report("error", &not_documented(package, how), out);
+                return;
+            }
             let mut text = format!("could not compile {}", named(package, unit));
             text.push_str(&counted(" due to ", tally.errors, "previous error", ""));
             text.push_str(&counted("; ", tally.all_warnings, "warning", " emitted"));
@@ -263,6 +267,15 @@ pub enum Failure<'a> {
         stdout: &'a str,
         stderr: &'a str,
     },
+}
+
+/// How rustdoc ended cargo says only where that was not its own wish.
+fn not_documented(package: &Package, how: &str) -> String {
+    let cause = match how.starts_with("signal") {
+        true => format!("\n\nCaused by:\n  process didn't exit successfully: `rustdoc` ({how})"),
+        false => String::new(),
+    };
+    format!("could not document `{}`{cause}", package.name)
 }
 
 /// cargo's name of a unit in messages: `` `pkg` (bin "x") ``.

@@ -41,6 +41,11 @@ pub fn of(plan: &Plan, id: UnitId) -> String {
     if unit.is_check() {
         fields.add("check");
     }
+    if unit.is_doc() {
+        fields.add("doc");
+        fields.add_list(&plan.platforms.of(unit).rustdocflags);
+        fields.add(&format!("{:?}", plan.private_items));
+    }
     // What the driver keeps between compilations is not for rustc.
     if plan.lints(unit) {
         fields.add("clippy");

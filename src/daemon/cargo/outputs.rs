@@ -4,10 +4,14 @@ use super::{
     call::{Output, RenderError, Role},
     mounts,
     plan::{Kind, Plan, Unit},
+    rustdoc,
 };
 
 /// The files of a compiler call, in cargo's order: by crate type, metadata, then the rest.
 pub fn of(plan: &Plan, unit: &Unit) -> Result<Vec<Output>, RenderError> {
+    if unit.is_doc() {
+        return Ok(rustdoc::outputs(unit));
+    }
     let stem = format!("{}{}", unit.target.crate_name(), extra_filename(plan, unit).unwrap_or_default());
     let mut outputs: Vec<Output> = Vec::new();
     let mut add = |name: String, role: Role| {

@@ -36,6 +36,16 @@ pub fn folder(unit: &Unit) -> String {
     unit.platform.as_ref().map_or_else(|| profile.to_owned(), |triple| format!("{triple}/{profile}"))
 }
 
+/// The folder of the documentation that a unit is part of, below the target folder.
+pub fn doc_folder(unit: &Unit) -> String {
+    unit.platform.as_ref().map_or_else(|| "doc".to_owned(), |triple| format!("{triple}/doc"))
+}
+
+/// The page that a crate's documentation begins with, likewise.
+pub fn doc_index(unit: &Unit) -> String {
+    format!("{}/{}/index.html", doc_folder(unit), unit.target.crate_name())
+}
+
 /// The folder of a profile.
 pub fn profile_folder(profile: &str) -> &str {
     match profile {
@@ -51,7 +61,7 @@ pub fn placements(plan: &Plan) -> Vec<Placement> {
     let mut placed = Vec::new();
     let mut described = BTreeSet::new();
     for unit in &plan.units {
-        if matches!(unit.kind, Kind::BuildScriptCompile | Kind::BuildScriptRun) {
+        if unit.is_doc() || matches!(unit.kind, Kind::BuildScriptCompile | Kind::BuildScriptRun) {
             continue;
         }
         if unit.kind == Kind::Test {
@@ -115,6 +125,7 @@ pub fn scratches(plan: &Plan) -> BTreeSet<String> {
 pub fn is_placed(unit: &Unit) -> bool {
     let is_macro = unit.kind == Kind::ProcMacro && !unit.is_check();
     is_macro
+        || unit.is_doc()
         || (unit.kind == Kind::Test && !unit.is_check())
         || unit.outputs.iter().any(|output| is_lifted(unit, output))
 }
@@ -143,6 +154,9 @@ fn is_lifted(unit: &Unit, output: &Output) -> bool {
 /// The files of a unit as cargo names them in its messages: where the person has them, and those
 /// that stay intermediate where cargo would have put them.
 pub fn reported(plan: &Plan, unit: &Unit) -> Vec<String> {
+    if unit.kind == Kind::Doc {
+        return vec![plan.target_dir.join(doc_index(unit)).to_string_lossy().into_owned()];
+    }
     let folder = plan.target_dir.join(folder(unit));
     let path = |output: &Output| match unit.kind {
         Kind::BuildScriptCompile => folder.join("build").join(unit.folder(plan)).join(&unit.target.name),

@@ -3,7 +3,7 @@
 //! `rustc`'s and `script`'s.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -25,7 +25,7 @@ use super::{
     place,
     platform::{Asked, Platforms},
     probe::{Probe, Rustc},
-    select::Selection,
+    select::{Intent, PrivateItems, Selection},
     toolchain::Environment,
     unit,
     unit_graph::{GraphUnit, Mode, UnitGraph},
@@ -85,6 +85,8 @@ pub struct Plan {
     pub profile_root: &'static str,
     /// How the members are linted, if they are.
     pub clippy: Option<Clippy>,
+    /// What is documented of what was asked for.
+    pub private_items: PrivateItems,
 }
 
 /// What a plan is made of.
@@ -133,6 +135,10 @@ impl Plan {
             platforms,
             env_config: sources.config.env()?.into_iter().map(|(name, value)| (name, fixed(value))).collect(),
             profile_root: profile_root(&sources, &root)?,
+            private_items: match sources.selection.intent {
+                Intent::Doc(documentation) => documentation.private,
+                _ => PrivateItems::LeftOut,
+            },
             clippy: words.map(|words| Clippy::new(words, sources.environment, &mounts)),
             members: Members {
                 all: sources.metadata.workspace_members.len(),
@@ -192,6 +198,7 @@ impl Plan {
             one.label = label(&one, &self.packages[package]);
             self.units.push(one);
         }
+        self.add_merges();
         for id in self.order.clone() {
             self.units[id.0].hash = identity::of(self, id);
             if !matches!(self.unit(id).kind, Kind::BuildScriptRun | Kind::Doctest) {
@@ -203,6 +210,32 @@ impl Plan {
             self.units[id].links = links;
         }
         Ok(())
+    }
+
+    /// What is documented for one target shares files, which are made last.
+    fn add_merges(&mut self) {
+        let documented = |one: &&Unit| one.kind == Kind::Doc;
+        let platforms: BTreeSet<Option<String>> =
+            self.units.iter().filter(documented).map(|one| one.platform.clone()).collect();
+        for platform in platforms {
+            let all: Vec<&Unit> = self.units.iter().filter(documented).filter(|one| one.platform == platform).collect();
+            // One of the person's own, where there is one: it may name files for the pages of all.
+            let Some(model) = all.iter().find(|one| one.is_root).or(all.first()) else { continue };
+            let dependency = |one: &&Unit| Dependency { unit: one.id, extern_name: one.target.crate_name() };
+            let id = UnitId(self.units.len());
+            let merge = Unit {
+                id,
+                kind: Kind::DocMerge,
+                label: format!("documentation{}", platform.iter().map(|one| format!(" for {one}")).collect::<String>()),
+                dependencies: all.iter().map(dependency).collect(),
+                is_root: false,
+                is_primary: false,
+                features: Vec::new(),
+                ..(*model).clone()
+            };
+            self.units.push(merge);
+            self.order.push(id);
+        }
     }
 
     /// What scripts made for another target lies elsewhere than what was made for the host.
@@ -236,7 +269,7 @@ impl Plan {
 fn check_supported(unit: &GraphUnit) -> Result<(), PlanError> {
     let refuse = |what: String| Err(PlanError::Unsupported { package: unit.pkg_id.clone(), what });
     match unit.mode {
-        Mode::Build | Mode::Check | Mode::Test | Mode::Doctest | Mode::RunCustomBuild => {}
+        Mode::Build | Mode::Check | Mode::Test | Mode::Doctest | Mode::Doc | Mode::RunCustomBuild => {}
         mode => return refuse(format!("mode {mode:?}")),
     }
     if let Some(backend) = &unit.profile.codegen_backend {

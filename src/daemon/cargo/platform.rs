@@ -63,6 +63,16 @@ impl Asked {
     }
 }
 
+impl Asked {
+    /// The flags of its rustdoc calls.
+    fn rustdocflags(&self, config: &Config, triple: &str, probe: &Probe) -> Result<Vec<String>, ConfigError> {
+        match self {
+            Asked::Tools => Ok(Vec::new()),
+            _ => config.rustdocflags(triple, &probe.cfg),
+        }
+    }
+}
+
 /// A name of the host, whichever it is.
 const HOST: &str = "host-tuple";
 
@@ -72,6 +82,7 @@ pub struct Platform {
     pub triple: String,
     pub probe: Probe,
     pub rustflags: Vec<String>,
+    pub rustdocflags: Vec<String>,
     pub linker: Option<String>,
 }
 
@@ -99,6 +110,11 @@ impl Platforms {
                 triple: triple.to_owned(),
                 probe: probe.clone(),
                 rustflags: flags.into_iter().map(|flag| mounts.to_fixed(&flag)).collect(),
+                rustdocflags: asked
+                    .rustdocflags(config, triple, probe)?
+                    .iter()
+                    .map(|flag| mounts.to_fixed(flag))
+                    .collect(),
                 linker: config.linker(triple, &probe.cfg)?.map(|linker| mounts.to_fixed(&linker)),
             };
             match asked {
@@ -112,6 +128,14 @@ impl Platforms {
     /// The platform of a unit; one that was never asked about is refused before.
     pub fn of(&self, unit: &Unit) -> &Platform {
         unit.platform.as_ref().and_then(|triple| self.targets.get(triple)).unwrap_or(&self.host)
+    }
+
+    /// What the person built for: the targets that they named, else the host, which is none.
+    pub fn asked(&self) -> Vec<Option<String>> {
+        match self.targets.is_empty() {
+            true => vec![None],
+            false => self.targets.keys().cloned().map(Some).collect(),
+        }
     }
 
     /// Whether it is known.

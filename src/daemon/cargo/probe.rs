@@ -51,6 +51,16 @@ impl Rustc {
         Ok(Rustc { host: line("host:")?.to_owned(), version })
     }
 
+    /// Whether crates may use what is not stable.
+    pub fn has_features(&self) -> bool {
+        !self.version.pre.is_empty() && !self.version.pre.starts_with("beta")
+    }
+
+    /// Whether it is of this release or newer.
+    pub fn is_from(&self, minor: u64) -> bool {
+        (self.version.major, self.version.minor) >= (1, minor)
+    }
+
     /// Whether `--remap-path-scope` is stable there.
     pub fn has_remap_scope(&self) -> bool {
         (self.version.major, self.version.minor) >= (1, 95)

@@ -16,7 +16,7 @@ use super::{
 
 /// What rustc reports, and in which form. No --diagnostic-width: it would put the terminal into
 /// the key.
-const JSON: &str = "--json=diagnostic-rendered-ansi,artifacts,future-incompat";
+pub(super) const JSON: &str = "--json=diagnostic-rendered-ansi,artifacts,future-incompat";
 
 /// Mounts whose real places are the person's own.
 const PLACES: [&str; 3] = [mounts::WORKSPACE, mounts::OUTSIDE, mounts::TARGET];
@@ -78,7 +78,12 @@ pub fn is_placed(plan: &Plan, unit: &Unit, value: &str) -> bool {
 /// A crate that has been seen to name such a variable gets the person's own folder in it, and sees
 /// its sources there: what it makes of the name (a path to look in when it runs, a file to
 /// include) is then true.
-fn own_places(plan: &Plan, unit: &Unit, named: &[String], env: &mut BTreeMap<String, String>) -> Vec<(String, String)> {
+pub(super) fn own_places(
+    plan: &Plan,
+    unit: &Unit,
+    named: &[String],
+    env: &mut BTreeMap<String, String>,
+) -> Vec<(String, String)> {
     let mut places = Vec::new();
     for (_, value) in env.iter_mut().filter(|(name, value)| named.contains(name) && is_placed(plan, unit, value)) {
         *value = plan.mounts.to_real(value);
@@ -233,7 +238,7 @@ fn name_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
     }
 }
 
-fn dependency_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
+pub(super) fn dependency_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
     args.extend(["-L".to_owned(), format!("dependency={}", mounts::deps(unit))]);
     if unit.platform.is_some() {
         // Macros that libraries hand on are found there.
@@ -241,7 +246,7 @@ fn dependency_args(plan: &Plan, unit: &Unit, args: &mut Vec<String>) {
     }
     for dependency in &unit.dependencies {
         let on = plan.unit(dependency.unit);
-        if on.kind == Kind::BuildScriptRun || !on.target.is_linkable() {
+        if on.kind == Kind::BuildScriptRun || on.is_doc() || !on.target.is_linkable() {
             continue;
         }
         let is_built = !unit.is_check() && !unit.needs_objects();
@@ -309,7 +314,7 @@ pub(super) fn is_below(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn environment(
+pub(super) fn environment(
     plan: &Plan,
     unit: &Unit,
     scripts: &Said,
@@ -323,7 +328,7 @@ fn environment(
     if let Some(run) = unit.links.own.first() {
         env.insert("OUT_DIR".to_owned(), plan.unit(*run).out_dir(plan));
     }
-    if unit.is_primary {
+    if unit.is_primary && !unit.is_doc() {
         env.insert("CARGO_PRIMARY_PACKAGE".to_owned(), "1".to_owned());
     }
     if unit.target.is_test() || unit.target.is_bench() {

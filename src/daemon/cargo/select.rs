@@ -15,6 +15,23 @@ pub enum Intent {
     Test,
     /// Benchmarks likewise.
     Bench,
+    /// The documentation.
+    Doc(Documentation),
+}
+
+/// What is documented beside the public items of what was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Documentation {
+    /// `--no-deps`.
+    pub no_deps: bool,
+    pub private: PrivateItems,
+}
+
+/// `--document-private-items`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrivateItems {
+    LeftOut,
+    Documented,
 }
 
 /// Which profile is built.
@@ -149,6 +166,9 @@ impl Selection {
                 TargetChoice::NamedTests => continue,
                 TargetChoice::Documentation => "--doc".to_owned(),
             });
+        }
+        if let Intent::Doc(Documentation { no_deps: true, .. }) = self.intent {
+            args.push("--no-deps".to_owned());
         }
         args.extend(self.platforms.iter().map(|triple| format!("--target={triple}")));
         if self.rust_version == RustVersion::Ignored {

@@ -28,6 +28,10 @@ pub enum Kind {
     BuildScriptRun,
     /// Nothing: the tests in a library's documentation are compiled when they are run.
     Doctest,
+    /// The documentation of a target.
+    Doc,
+    /// What the documentation of several has in common; no unit of cargo's.
+    DocMerge,
 }
 
 /// Whether a unit is compiled with its tests: the graph does not always say.
@@ -91,10 +95,15 @@ impl Unit {
         self.mode == Mode::Check
     }
 
+    /// Whether it documents.
+    pub fn is_doc(&self) -> bool {
+        matches!(self.kind, Kind::Doc | Kind::DocMerge)
+    }
+
     /// Whether it links or bundles its dependencies' code.
     pub fn needs_objects(&self) -> bool {
         match (self.is_check(), self.kind) {
-            (true, _) => false,
+            (true, _) | (_, Kind::Doc | Kind::DocMerge) => false,
             (false, Kind::Test) => true,
             (false, _) => self.target.needs_objects(),
         }
@@ -108,14 +117,15 @@ impl Unit {
     /// Whether what it leaves is a program for the person: theirs, or one that tests.
     pub fn is_program(&self) -> bool {
         let is_executable = self.target.is_bin() || self.target.is_exe_example();
-        !self.is_check() && (is_executable || self.kind == Kind::Test)
+        !self.is_check() && !self.is_doc() && (is_executable || self.kind == Kind::Test)
     }
 
     /// As cargo words it in messages: `lib`, `bin "rg" test`.
     pub fn described(&self) -> String {
-        match self.is_test_of_other() {
-            true => format!("{} test", self.target.described()),
-            false => self.target.described(),
+        match self.kind {
+            Kind::Test if self.is_test_of_other() => format!("{} test", self.target.described()),
+            Kind::Doc => format!("{} doc", self.target.described()),
+            _ => self.target.described(),
         }
     }
 
@@ -130,6 +140,7 @@ pub(super) fn kind(unit: &GraphUnit, flavour: Flavour) -> Kind {
     match unit.mode {
         Mode::RunCustomBuild => Kind::BuildScriptRun,
         Mode::Doctest => Kind::Doctest,
+        Mode::Doc => Kind::Doc,
         _ if flavour == Flavour::Tests => Kind::Test,
         _ if unit.target.is_custom_build() => Kind::BuildScriptCompile,
         _ if unit.target.is_proc_macro() => Kind::ProcMacro,

@@ -7,6 +7,7 @@ mod clean;
 mod clippy;
 #[cfg(test)]
 mod completions;
+mod doc;
 mod fetch;
 pub mod groups;
 mod request;
@@ -20,6 +21,7 @@ pub use audit::AuditArgs;
 pub use build::BuildArgs;
 pub use clean::CleanArgs;
 pub use clippy::ClippyArgs;
+pub use doc::{DocArgs, Shown};
 pub use fetch::FetchArgs;
 pub use request::{Request, TestWords, Then};
 pub use run::RunArgs;

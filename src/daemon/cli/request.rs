@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    doc::Shown,
     groups::{CommonArgs, FailureArgs, PackageArgs, ProfileArgs},
     targets::TargetArgs,
 };
@@ -37,6 +38,8 @@ pub enum Then {
     Run(Vec<OsString>),
     /// What tests or measures is run.
     Test(TestWords),
+    /// What was documented is named, or shown.
+    Document(Shown),
 }
 
 /// How programs that test are run.

@@ -59,6 +59,11 @@ impl TargetArgs {
         !self.choices().is_empty()
     }
 
+    /// What is documented: the library, all binaries, all examples; and those named.
+    pub fn of_doc((lib, bins, examples): (bool, bool, bool), bin: Vec<String>, example: Vec<String>) -> Self {
+        TargetArgs { lib, bins, examples, bin, example, ..TargetArgs::default() }
+    }
+
     /// These binaries and examples.
     pub fn named(bin: Vec<String>, example: Vec<String>) -> Self {
         TargetArgs { bin, example, ..TargetArgs::default() }

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand, error::ErrorKind};
 use shared::{fault::exit, wire::text::Text};
 
-use super::{AuditArgs, BenchArgs, BuildArgs, CleanArgs, ClippyArgs, FetchArgs, RunArgs, TestArgs, WhyArgs};
+use super::{AuditArgs, BenchArgs, BuildArgs, CleanArgs, ClippyArgs, DocArgs, FetchArgs, RunArgs, TestArgs, WhyArgs};
 
 /// Builds Cargo workspaces through the services of this machine.
 #[derive(Debug, Parser)]
@@ -32,6 +32,9 @@ pub enum Word {
     Test(Box<TestArgs>),
     /// Compile the benchmarks of a workspace and run them
     Bench(Box<BenchArgs>),
+    /// Write the documentation of the packages of a workspace and of what they depend on
+    #[command(visible_alias = "d")]
+    Doc(Box<DocArgs>),
     /// Fetch what a workspace depends on
     Fetch(FetchArgs),
     /// Remove what was built in a workspace
@@ -56,8 +59,8 @@ pub struct Answer {
 }
 
 /// Words of cargo's: used wrongly they exit as cargo does.
-const CARGO_WORDS: [&str; 12] =
-    ["build", "b", "check", "c", "run", "r", "test", "t", "bench", "clippy", "fetch", "clean"];
+const CARGO_WORDS: [&str; 14] =
+    ["build", "b", "check", "c", "run", "r", "test", "t", "bench", "clippy", "doc", "d", "fetch", "clean"];
 
 const STYLES: clap::builder::Styles = clap::builder::Styles::plain();
 

@@ -30,7 +30,8 @@ impl Runner<'_> {
         let output = self.plan.units[unit].outputs.iter().find(|output| output.role == Role::Metadata)?;
         let digest = digest_from_proto(Function::Blake3, file.digest.as_ref()).ok()?;
         let mode = if file.is_executable { Mode::Executable } else { Mode::Plain };
-        (output.name == name).then(|| Outcome { files: [(name.to_owned(), (digest, mode))].into(), out_dir: None })
+        (output.name == name)
+            .then(|| Outcome { files: [(name.to_owned(), (digest, mode))].into(), ..Outcome::default() })
     }
 
     /// A unit has its outcome; what was built on other metadata is taken back.

@@ -49,6 +49,10 @@ impl Runner<'_> {
             return Ok(());
         };
         let streams = streams::of(&self.around.services, &[&result]).await?.remove(0).unwrap_or_default();
+        if result.exit_code != 0 && self.document_as_cargo(unit) {
+            self.repeat(unit);
+            return Ok(());
+        }
         let Some(call) = self.learn(unit, call, &result, &streams).await? else {
             self.repeat(unit);
             return Ok(());

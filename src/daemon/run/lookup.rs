@@ -42,6 +42,9 @@ impl Runner<'_> {
                     self.build.finish(unit);
                     continue;
                 }
+                if self.plan.units[unit].kind == Kind::DocMerge {
+                    self.align_parts(unit).await?;
+                }
                 asked.push(self.ask(unit)?);
             }
             let found = self.look_up(&mut asked).await?;

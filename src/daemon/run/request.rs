@@ -15,7 +15,7 @@ use crate::{
         messages::Rendering,
         placed::{self, Standing},
         plan::{Kind, Unit, UnitId},
-        rustc, script,
+        rustc, rustdoc, script,
     },
     live::Checkout,
     programs,
@@ -49,6 +49,11 @@ impl Runner<'_> {
         let unit = &self.plan.units[unit];
         let rendered = match unit.kind {
             Kind::BuildScriptRun => script::render(self.plan, unit, &self.said, &self.around.ambient, named),
+            Kind::Doc => {
+                let manner = self.manner(unit.id.0);
+                rustdoc::render(self.plan, unit, &self.said, &self.around.ambient, named, manner)
+            }
+            Kind::DocMerge => Ok(rustdoc::render_merge(self.plan, unit)),
             _ => rustc::render(self.plan, unit, &self.said, &self.around.ambient, named),
         };
         let mut call = rendered.map_err(|err| Failure::new(Fault::Bug, err.to_string()))?;
@@ -96,7 +101,8 @@ impl Runner<'_> {
         }
         for placed in &call.needs.files {
             let file = self.outcomes[placed.unit.0].as_ref().and_then(|outcome| outcome.files.get(&placed.name));
-            let (digest, mode) = *file.ok_or_else(|| {
+            let aligned = self.documented.aligned(placed);
+            let (digest, mode) = aligned.or(file.copied()).ok_or_else(|| {
                 let label = &self.plan.unit(placed.unit).label;
                 Failure::new(Fault::Bug, format!("{label} left no {}", placed.name))
             })?;
@@ -110,6 +116,7 @@ impl Runner<'_> {
                 inputs.push((self.plan.unit(*run).out_dir(self.plan), Input::Tree(root)));
             }
         }
+        inputs.extend(call.needs.folders.iter().map(|path| (path.clone(), Input::Folder)));
         let built = action::build(call, &inputs, &self.around.identity, live);
         built.map_err(|err| Failure::new(Fault::Bug, err.to_string()))
     }

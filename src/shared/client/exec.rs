@@ -102,6 +102,8 @@ pub enum CargoKind {
     TestGraph,
     /// `cargo bench --unit-graph`
     BenchGraph,
+    /// `cargo doc --unit-graph`
+    DocGraph,
     /// `cargo metadata`
     Metadata,
     /// `cargo config get`
