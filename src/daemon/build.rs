@@ -20,7 +20,6 @@ use crate::{
         locate::locate,
         messages::Success,
         plan::Plan,
-        process,
         select::TargetChoice,
         toolchain,
     },
@@ -130,9 +129,7 @@ async fn build(
         Verdict::Built => {
             let (services, hashes) = (&around.services, &daemon.hashes);
             let libraries = next.documented().into_iter().flat_map(|one| doctest::placements(&plan, plan.unit(one)));
-            let mut looked_into = process::looked_into(&plan, &next.programs(), runner.said());
-            looked_into.extend(runner.named_out_dirs());
-            let more = More { looked_into, libraries: libraries.collect() };
+            let more = More { looked_into: runner.looked_into(&next.programs()), libraries: libraries.collect() };
             let placed = place(services, hashes, &plan, &runner, &more, &session.output, messages).await;
             let success = if placed.is_ok() { Success::Yes } else { Success::No };
             terminal.finished(messages, success, placed.is_ok().then_some(Placed)).await;

@@ -10,6 +10,7 @@ mod cargo;
 mod cli;
 mod closing;
 mod control;
+mod crates;
 mod daemon;
 mod documentation;
 mod documented;

@@ -23,6 +23,7 @@ use crate::{
         plan::{Kind, Plan, Unit},
         rustc, script,
     },
+    crates,
     inputs::Inputs,
     outcome::Outcome,
     programs,
@@ -164,7 +165,10 @@ impl Run<'_> {
             // There is no dep-info then: what was named before still is.
             _ => missed(&String::from_utf8_lossy(&self.streams.stderr)).into_iter().chain(given).collect(),
         };
-        named.extend(record::of(self.result).iter().flat_map(programs::names));
+        if let Some(record) = record::of(self.result) {
+            named.extend(programs::names(&record));
+            named.extend(crates::names(self.plan, self.unit, &record));
+        }
         named.retain(|name| {
             let held = self.call.env.get(name);
             self.given.contains(name) || held.is_none_or(|value| rustc::is_placed(self.plan, self.unit, value))

@@ -75,6 +75,8 @@ pub struct Plan {
     pub members: Members,
     pub mounts: Mounts,
     pub workspace_root: PathBuf,
+    /// Where cargo keeps what it downloads.
+    pub cargo_home: PathBuf,
     /// Where the person expects the outputs.
     pub target_dir: PathBuf,
     pub rustc: Rustc,
@@ -130,6 +132,7 @@ impl Plan {
             units: Vec::with_capacity(sources.graph.units.len()),
             roots: sources.graph.roots.iter().copied().map(UnitId).collect(),
             order: sources.graph.order.iter().copied().map(UnitId).collect(),
+            cargo_home: sources.cargo_home.to_owned(),
             target_dir,
             rustc: sources.rustc.clone(),
             platforms,

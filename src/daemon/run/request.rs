@@ -15,8 +15,9 @@ use crate::{
         messages::Rendering,
         placed::{self, Standing},
         plan::{Kind, Unit, UnitId},
-        rustc, rustdoc, script,
+        process, rustc, rustdoc, script,
     },
+    crates,
     live::Checkout,
     programs,
 };
@@ -33,10 +34,13 @@ impl Runner<'_> {
         if is_placed { Standing::Here } else { Standing::Anywhere }
     }
 
-    /// The runs of scripts whose OUT_DIRs units that run at the person's own folder may name.
-    pub fn named_out_dirs(&self) -> BTreeSet<UnitId> {
+    /// The runs of scripts whose OUT_DIRs these programs may look into, and those that outputs may
+    /// name since they were made at the person's own folder.
+    pub fn looked_into(&self, programs: &[UnitId]) -> BTreeSet<UnitId> {
+        let mut runs = process::looked_into(self.plan, programs, self.said());
         let here = |unit: &&Unit| unit.kind != Kind::BuildScriptRun && self.standing(unit.id.0) == Standing::Here;
-        self.plan.units.iter().filter(here).flat_map(|unit| unit.links.own.iter().copied()).collect()
+        runs.extend(self.plan.units.iter().filter(here).flat_map(|unit| &unit.links.own));
+        runs
     }
 
     /// Whether a unit's own script names the place, so that what it generated does.
@@ -59,6 +63,7 @@ impl Runner<'_> {
         let mut call = rendered.map_err(|err| Failure::new(Fault::Bug, err.to_string()))?;
         call.programs = programs::now(&self.around.hashes, named);
         self.around.exceptions.give(unit, &mut call, &self.around.ambient);
+        crates::give(&self.plan.cargo_home, named, &mut call);
         // Other packages' diagnostics nobody sees, so their calls, and keys, stay as they are.
         let is_heard = unit.kind != Kind::BuildScriptRun && self.plan.package(unit).source.is_path();
         if self.around.rendering == Rendering::Short && is_heard {
