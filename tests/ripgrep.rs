@@ -95,4 +95,25 @@ fn ripgrep_cold_again_and_in_a_second_folder() {
         messages::lines(&done.stdout, at)
     };
     assert_eq!(said("vx", &one), said("cargo", &two), "messages for programs are cargo's");
+    asks_cargo(&machine, &two);
+}
+
+/// A script of the person's own that asks cargo about packages is answered as outside.
+fn asks_cargo(machine: &Machine, folder: &Path) {
+    let script = "fn main() {\n    let cargo = std::env::var(\"CARGO\").unwrap();\n    \
+                  let said = std::process::Command::new(cargo).args([\"metadata\", \"--format-version\", \"1\"]).output().unwrap();\n    \
+                  assert!(said.status.success(), \"{}\", String::from_utf8_lossy(&said.stderr));\n    \
+                  let packages = String::from_utf8_lossy(&said.stdout).matches(\"manifest_path\").count();\n    \
+                  println!(\"cargo::rerun-if-changed=build.rs\\ncargo::warning=packages: {packages}\");\n}\n";
+    machine.write(folder.join("build.rs"), script);
+    let metadata = machine.run_in(folder, ["cargo", "metadata", "--format-version", "1"]).ok();
+    let packages = format!("packages: {}", metadata.matches("manifest_path").count());
+    for state in ["made", "kept"] {
+        let done = machine.run_in(folder, ["vx", "check", "--locked", "--message-format", "short"]);
+        assert!(done.code == 0 && done.stderr.contains(&packages), "{}", done.stderr);
+        assert!(!done.stderr.contains("tried to"), "{}", done.stderr);
+        assert!(state == "made" || done.stderr.contains(" 0 built"), "{}", done.stderr);
+    }
+    let tried = machine.run_in(folder, ["vx", "audit", "ripgrep"]).ok();
+    assert!(tried.contains("granted read ") && tried.contains("/.cargo/registry"), "{tried}");
 }

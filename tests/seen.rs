@@ -202,7 +202,9 @@ fn the_commit_counts_for_who_reads_it() {
     let machine = Machine::with_vx(Who::Person);
     let workspace = Workspace::new(&machine, "ws", &["app", "other"]);
     workspace.file("app/Cargo.toml", &manifest("app", "[dependencies]\nother = { path = \"../other\" }\n"));
+    // The usual words of such scripts; the commit counts by itself.
     let script = "fn main() {\n    println!(\"cargo::rerun-if-changed=build.rs\");\n    \
+        println!(\"cargo::rerun-if-changed=../.git/HEAD\\ncargo::rerun-if-changed=../.git/refs/heads/main\");\n    \
         let out = std::process::Command::new(\"git\").args([\"rev-parse\", \"HEAD\"]).output().unwrap();\n    \
         println!(\"cargo::rustc-env=COMMIT={}\", String::from_utf8(out.stdout).unwrap().trim());\n    \
         assert!(!std::path::Path::new(\"../.git/config\").exists());\n}\n";

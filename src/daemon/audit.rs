@@ -40,7 +40,7 @@ const HARMLESS: [&str; 11] = [
     "~/.bashrc",
 ];
 /// Below the home: what tools write by themselves.
-const CACHES: [&str; 2] = ["~/.cache", "~/.local/share"];
+const CACHES: [&str; 4] = ["~/.cache", "~/.cargo/.global-cache", "~/.cargo/.package-cache", "~/.local/share"];
 /// Outside the home: what only somebody who looks for secrets or sockets asks for.
 const TELLING: [&str; 7] = ["/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/ssh", "/root", "/run", "/var/run"];
 

@@ -2,7 +2,7 @@
 //! cargo has downloaded, to read, and where they are. Only scripts of the person's own packages, and
 //! only after they were seen to ask. The lock file, which is an input, says what cargo answers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use shared::reapi::{property::READ, record::RunRecord};
 
@@ -27,12 +27,15 @@ pub fn names(plan: &Plan, unit: &Unit, record: &RunRecord) -> Option<String> {
 
 /// Gives them to the call of a unit that is known by the name.
 pub fn give(cargo_home: &Path, named: &[String], call: &mut Call) {
-    let crates = cargo_home.join(CRATES);
-    if !named.iter().any(|name| name == NAME) || !crates.is_dir() {
-        return;
+    if let Some(crates) = given(cargo_home, named) {
+        call.env.insert("CARGO_HOME".to_owned(), cargo_home.to_string_lossy().into_owned());
+        call.granted.0.insert((READ, format!("{CRATES}:{}", crates.display())));
     }
-    call.env.insert("CARGO_HOME".to_owned(), cargo_home.to_string_lossy().into_owned());
-    call.granted.0.insert((READ, format!("{CRATES}:{}", crates.display())));
+}
+
+fn given(cargo_home: &Path, named: &[String]) -> Option<PathBuf> {
+    let crates = cargo_home.join(CRATES);
+    (named.iter().any(|name| name == NAME) && crates.is_dir()).then_some(crates)
 }
 
 #[cfg(test)]
@@ -42,14 +45,10 @@ mod tests {
     #[test]
     fn only_who_asked_is_given_crates() {
         let home = tempfile::tempdir().expect("a folder");
-        let given = |named: &[&str]| {
-            let mut call = Call::default();
-            give(home.path(), &named.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), &mut call);
-            (call.env.contains_key("CARGO_HOME"), call.granted.0.len())
-        };
-        assert_eq!(given(&[NAME]), (false, 0));
+        let given = |name: &str| given(home.path(), &[name.to_owned()]);
+        assert_eq!(given(NAME), None);
         std::fs::create_dir(home.path().join(CRATES)).expect("a folder");
-        assert_eq!(given(&["CARGO_HOME"]), (false, 0));
-        assert_eq!(given(&[NAME]), (true, 1));
+        assert_eq!(given("CARGO_HOME"), None);
+        assert_eq!(given(NAME), Some(home.path().join(CRATES)));
     }
 }

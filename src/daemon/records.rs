@@ -90,7 +90,7 @@ impl Record {
     /// The record of a run. What it made itself (nothing of that name was there before) is no input.
     pub fn of(run: &RunRecord, known: Known, before: &Scan) -> Record {
         let is_git = |path: &&String| **path == shared::checkout::GIT || path.starts_with(".git/");
-        let git = run.opened.iter().chain(&run.listed).any(|path| is_git(&path));
+        let git = run.opened.iter().chain(&run.listed).chain(&known.declared).any(|path| is_git(&path));
         let own = |paths: &[String]| -> BTreeSet<String> {
             paths.iter().filter(|path| !is_git(path) && before.holds(path)).cloned().collect()
         };
@@ -104,7 +104,7 @@ impl Record {
             counting: known.counting,
             package: known.package,
             whole,
-            declared: known.declared,
+            declared: known.declared.into_iter().filter(|path| !is_git(&path)).collect(),
             git,
             placed: known.placed,
             variables: known.variables,
