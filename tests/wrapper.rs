@@ -149,6 +149,54 @@ fn other_peoples_packages_come_from_the_store() {
 }
 
 #[test]
+fn own_packages_come_from_the_store_where_they_are_compiled_whole() {
+    let machine = Machine::with_vx(Who::Person);
+    registry(&machine);
+    let at = app(&machine, "app");
+    let main = |text: &str| {
+        let says = "println!(\"{} {} {:?}\", include_str!(\"../note\"), macr::two!(), option_env!(\"NAMED\"))";
+        machine.write(at.join("src/main.rs"), format!("fn main() {{\n    let unused = 1;\n    {text}{says};\n}}\n"));
+    };
+    let build = |variables: &str, says: &str| {
+        let before = counts(&machine);
+        cargo(&machine, &at, WRAPPED, "clean").ok();
+        let built = cargo(&machine, &at, &format!("{WRAPPED} CARGO_INCREMENTAL=0 {variables}"), "build");
+        assert_eq!(built.code, 0, "{}", built.stderr);
+        assert!(
+            built.stderr.contains("unused variable: `unused`") && built.stderr.contains("src/main.rs:2:9"),
+            "{}",
+            built.stderr
+        );
+        assert_eq!(machine.run_in(&at, ["target/debug/app"]).ok(), says);
+        let after = counts(&machine);
+        [0, 1, 2].map(|one| after[one] - before[one])
+    };
+    machine.write(at.join("note"), "one");
+    main("");
+    assert_eq!(build("", "one 2 None\n"), [0, 5, 0], "{}", machine.journal());
+    assert_eq!(build("", "one 2 None\n"), [5, 0, 0], "{}", machine.journal());
+    machine.write(at.join("note"), "two");
+    assert_eq!(build("", "two 2 None\n"), [4, 1, 0]);
+    main("print!(\"edited \");");
+    assert_eq!(build("", "edited two 2 None\n"), [4, 1, 0]);
+    assert_eq!(build("NAMED=x", "edited two 2 Some(\"x\")\n"), [3, 2, 0]);
+    machine.write(at.join("note"), "one");
+    main("");
+    machine.run(["systemctl", "--user", "stop", "vx.service"]).ok();
+    machine.write(at.join("beside"), "nobody reads this");
+    machine.write(at.join("README.md"), "nor this");
+    let again = build("", "one 2 None\n");
+    assert!(again[2] == 0 && again[0] >= 4, "{again:?}");
+    cargo(&machine, &at, &format!("{WRAPPED} CARGO_INCREMENTAL=0"), "test").ok();
+    let before = counts(&machine);
+    cargo(&machine, &at, WRAPPED, "clean").ok();
+    let tested = cargo(&machine, &at, &format!("{WRAPPED} CARGO_INCREMENTAL=0"), "test").ok();
+    assert!(tested.contains("test two ... ok"), "{tested}");
+    let after = counts(&machine);
+    assert!(after[1] == before[1] && after[2] == before[2] && after[0] > before[0] + 5, "{before:?} {after:?}");
+}
+
+#[test]
 fn edits_variables_and_errors_are_as_with_cargo_alone() {
     let machine = Machine::with_vx(Who::Person);
     registry(&machine);

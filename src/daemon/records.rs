@@ -8,10 +8,16 @@ use serde::{Deserialize, Serialize};
 use shared::{
     digest::{Digest, Function, Hasher},
     limits,
-    reapi::{record::RunRecord, v2},
+    reapi::{
+        record::{self, RunRecord},
+        v2,
+    },
 };
 
 use crate::live::Scan;
+
+/// Streams up to this size are stored in the result, where they cost no call of their own.
+const INLINE_BYTES: usize = 16 << 10;
 
 /// Everything a key says of a checkout, by what it is about: `file src/a.rs`, `names src`, …
 pub type Facts = BTreeMap<String, String>;
@@ -155,6 +161,22 @@ pub fn narrow(base: &Digest, facts: &Facts) -> Digest {
         add(fact);
     }
     hasher.finish()
+}
+
+/// The result without what its record holds.
+pub fn lean(result: &v2::ActionResult) -> v2::ActionResult {
+    let mut lean = result.clone();
+    for raw in [&mut lean.stdout_raw, &mut lean.stderr_raw] {
+        if raw.len() > INLINE_BYTES {
+            raw.clear();
+        }
+    }
+    record::update(&mut lean, |run| {
+        run.opened.clear();
+        run.listed.clear();
+        run.naming.clear();
+    });
+    lean
 }
 
 /// The records of a static Action, newest first.

@@ -93,7 +93,7 @@ pub fn of_compiler(environment: &Environment, cwd: &Path, program: &str) -> Resu
 }
 
 /// The first executable of a name on the person's PATH.
-fn on_path(environment: &Environment, cwd: &Path, name: &str) -> Option<PathBuf> {
+pub fn on_path(environment: &Environment, cwd: &Path, name: &str) -> Option<PathBuf> {
     let folders = environment.get("PATH")?.split(':');
     folders.map(|folder| cwd.join(folder).join(name)).find(|program| {
         fs::metadata(program).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)

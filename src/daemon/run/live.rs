@@ -32,9 +32,6 @@ use crate::{
     streams::Streams,
 };
 
-/// Streams up to this size are stored in the result, where they cost no call of their own.
-const INLINE_BYTES: usize = 16 << 10;
-
 /// A key under which a result may be.
 pub(super) struct Candidate {
     /// Whose, as an index into what was asked.
@@ -181,7 +178,7 @@ impl Runner<'_> {
             self.inputs.checkout().forget_scan();
             return Ok(Kept::Changed(path));
         }
-        let (key, stored) = (records::narrow(&pending.base, &facts), lean(result));
+        let (key, stored) = (records::narrow(&pending.base, &facts), records::lean(result));
         self.keyed(unit, key, facts);
         let services = self.around.services.clone();
         let flight = self.flight.take();
@@ -214,7 +211,7 @@ impl Runner<'_> {
         }
         let key = self.action(known, None)?.digest;
         if !known.granted.writes_outside() {
-            let (services, stored) = (self.around.services.clone(), lean(result));
+            let (services, stored) = (self.around.services.clone(), records::lean(result));
             self.keeping.spawn(async move {
                 let kept = persist(async || services.cas.update_action_result(key, stored.clone()).await).await;
                 if let Err(err) = kept {
@@ -296,22 +293,6 @@ fn plain(folder: &str, path: &Path) -> Option<String> {
         }
     }
     Some(parts.into_iter().fold(String::new(), |path, part| join(&path, part)))
-}
-
-/// The result without what its record holds.
-fn lean(result: &v2::ActionResult) -> v2::ActionResult {
-    let mut lean = result.clone();
-    for raw in [&mut lean.stdout_raw, &mut lean.stderr_raw] {
-        if raw.len() > INLINE_BYTES {
-            raw.clear();
-        }
-    }
-    record::update(&mut lean, |run| {
-        run.opened.clear();
-        run.listed.clear();
-        run.naming.clear();
-    });
-    lean
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     os::fd::OwnedFd,
+    path::Path,
 };
 
 use memchr::memmem::Finder;
@@ -18,6 +19,7 @@ use crate::{
     cargo::{
         call::Call,
         dep_info::DepInfo,
+        locate,
         wrapped::{OUT_DIR, OutDir},
     },
     services::{Services, persist},
@@ -38,6 +40,15 @@ pub enum Verdict {
     Again(Note),
     /// No action's result will do, and why.
     Unfit(String),
+}
+
+/// A source that lies in none of these folders, so that no key holds it.
+pub fn reads_elsewhere(info: &DepInfo, cwd: &Path, folders: &[&Path]) -> Option<String> {
+    let is_shown = |file: &&String| {
+        let path = locate::clean(&cwd.join(file));
+        folders.iter().any(|folder| path.starts_with(folder))
+    };
+    info.files.iter().find(|file| !is_shown(file)).cloned()
 }
 
 /// Looks at the variables that the crate has named.
@@ -166,6 +177,17 @@ mod tests {
         assert!(matches!(look("# env-dep:HOME=/vx/home\n", &[("HOME", "/vx/home")], &[]), Verdict::Unfit(_)));
         // Never given, because it looks like a secret.
         assert!(matches!(look("# env-dep:A\n", &[], &["A"]), Verdict::Unfit(_)));
+    }
+
+    #[test]
+    fn sources_lie_in_what_is_shown() {
+        let look = |files: &str| {
+            let info = DepInfo::parse(&format!("/vx/out/a.d: {files}\n"));
+            reads_elsewhere(&info, Path::new("/h/a-1"), &[Path::new("/h/a-1"), Path::new("/vx/build/a-1/out")])
+        };
+        assert_eq!(look("src/lib.rs src/../x.rs /vx/build/a-1/out/g.rs"), None);
+        assert_eq!(look("src/lib.rs /usr/share/x").as_deref(), Some("/usr/share/x"));
+        assert_eq!(look("src/lib.rs ../b/x").as_deref(), Some("../b/x"));
     }
 
     #[test]

@@ -17,12 +17,13 @@ use shared::{
 use tokio::sync::mpsc;
 
 use super::{
-    Asked,
+    Asked, Whose,
     closure::{self, Library},
     inputs::Inputs,
     judge::{self, Verdict},
     land::land,
     notes::Note,
+    own::Own,
     result::Left,
 };
 use crate::{
@@ -40,6 +41,7 @@ use crate::{
     daemon::Daemon,
     events::Wrapped,
     execute::{self, Brings},
+    live::Scan,
     services::{Services, persist},
     session::Session,
 };
@@ -71,6 +73,8 @@ struct Ready {
 /// A result, and whence it came.
 struct Came {
     result: v2::ActionResult,
+    /// The person's workspace before it was run, where it was run and saw that.
+    before: Option<Arc<Scan>>,
     end: Wrapped,
 }
 
@@ -88,38 +92,37 @@ impl Work<'_> {
         }
         // However long it takes, what is found is there when it is placed.
         let _lease = self.services.cas.hold();
+        let own = self.own(base).await?;
         let kept = notes.of(self.services, &base).await.map_err(unfit)?;
         let mut note = kept.clone().unwrap_or_default();
-        let mut end = Wrapped::Hit;
+        let mut has_run = false;
         for _ in 0..ATTEMPTS {
             let (call, action) = self.action(&ready, &note)?;
-            let came = match self.found(&action.digest).await? {
-                Some(result) => Came { result, end: Wrapped::Hit },
-                None => match self.run(&ready, &action).await? {
-                    Some(result) => Came { result, end: Wrapped::Built },
-                    None => return Ok(None),
-                },
-            };
-            if came.end == Wrapped::Built {
-                end = Wrapped::Built;
-            }
+            let Some(came) = self.come(&ready, own.as_ref(), (&call, &action)).await? else { return Ok(None) };
+            has_run |= came.end == Wrapped::Built;
             if came.result.exit_code != 0 {
-                notes.failed(base);
+                self.remember_failed(base);
                 return Err(Plain::Unfit(format!("it ended with {} as an action", came.result.exit_code)));
             }
             let left = Left::of(self.services, &call, &came.result).await.map_err(unfit)?;
             let left = left.ok_or_else(|| Plain::Unfit("its result lacks a file".to_owned()))?;
-            match self.judge(&ready, (&call, &left), note.clone(), kept.as_ref()).await? {
+            let judged = kept.as_ref().filter(|_| came.end == Wrapped::Hit);
+            match self.judge(&ready, (&call, &left), note.clone(), judged).await? {
                 Verdict::Good(now) => {
                     if kept.as_ref() != Some(&now) {
                         notes.keep(self.services, base, &now).await.map_err(unfit)?;
                     }
+                    if let (Some(own), Some(before)) = (&own, came.before) {
+                        let base = self.action(&ready, &now)?.1.digest;
+                        let kept = own.keep(self.services, (&call, &base), &came.result, (&now, before)).await;
+                        kept.map_err(unfit)?.map_or(Ok(()), |why| Err(Plain::Unfit(why)))?;
+                    }
                     self.give(&ready, &call, &left).await?;
-                    return Ok(Some(end));
+                    return Ok(Some(if has_run { Wrapped::Built } else { Wrapped::Hit }));
                 }
                 Verdict::Again(more) => note = more,
                 Verdict::Unfit(why) => {
-                    notes.failed(base);
+                    self.remember_failed(base);
                     return Err(Plain::Unfit(why));
                 }
             }
@@ -127,8 +130,50 @@ impl Work<'_> {
         Err(Plain::Unfit("it names more with each run".to_owned()))
     }
 
+    /// What a person's own package comes to changes with every edit.
+    fn remember_failed(&self, base: Digest) {
+        if self.asked.whose == Whose::Others {
+            self.daemon.wrapped.notes.failed(base);
+        }
+    }
+
+    /// The workspace, where the call is for a package in it.
+    async fn own(&self, base: Digest) -> Result<Option<Own>, Plain> {
+        if self.asked.whose == Whose::Others {
+            return Ok(None);
+        }
+        let folders = (self.asked.home.real.as_path(), self.asked.compile.out_dir.as_path());
+        Own::of(self.services, &self.daemon.hashes, folders, base).await.map(Some).map_err(unfit)
+    }
+
+    /// The result, found or run; `None` when it was cancelled.
+    async fn come(
+        &self,
+        ready: &Ready,
+        own: Option<&Own>,
+        (call, action): (&Call, &Action),
+    ) -> Result<Option<Came>, Plain> {
+        let found = match own {
+            Some(own) => own.found(self.services, &action.digest).await.map_err(unfit)?,
+            None => self.found(&action.digest).await?,
+        };
+        if let Some(result) = found {
+            return Ok(Some(Came { result, before: None, end: Wrapped::Hit }));
+        }
+        let (before, ran) = match own {
+            None => (None, self.run(ready, action).await?),
+            Some(own) => {
+                let before = own.checkout.scan().await.map_err(unfit)?;
+                let live = action::build(call, &ready.inputs.placed(), &ready.identity, Some(&own.checkout));
+                let live = live.map_err(|err| Plain::Unfit(err.to_string()))?;
+                (Some(before), self.run(ready, &live).await?)
+            }
+        };
+        Ok(ran.map(|result| Came { result, before, end: Wrapped::Built }))
+    }
+
     async fn ready(&self, words: &[Text]) -> Result<Ready, Plain> {
-        let Asked { compile, home } = self.asked;
+        let Asked { compile, home, .. } = self.asked;
         let environment = &self.session.environment;
         let toolchain = self.toolchain(words.first().and_then(Text::as_str).unwrap_or_default())?;
         let identify = async || self.services.exec.identify(&toolchain).await;
@@ -165,7 +210,9 @@ impl Work<'_> {
         let compile = &self.asked.compile;
         let natives = compile.natives.iter().filter(|_| compile.reads_libraries());
         let mut folders: Vec<OutDir> = natives.chain(out_dir).cloned().collect();
-        folders.push(OutDir { real: home.real.clone(), mount: home.mount.clone() });
+        if self.asked.whose == Whose::Others {
+            folders.push(OutDir { real: home.real.clone(), mount: home.mount.clone() });
+        }
         folders.sort();
         folders.dedup();
         let mut mounts: Vec<&str> = folders.iter().map(|folder| folder.mount.as_str()).collect();
@@ -229,6 +276,11 @@ impl Work<'_> {
         kept: Option<&Note>,
     ) -> Result<Verdict, Plain> {
         let info = DepInfo::parse(&left.dep_info);
+        let scripts = ready.out_dir.iter().flat_map(|one| [one.real.as_path(), Path::new(&one.mount)]);
+        let shown: Vec<&Path> = scripts.chain([self.asked.home.real.as_path()]).collect();
+        if let Some(file) = judge::reads_elsewhere(&info, &self.session.cwd, &shown) {
+            return Ok(Verdict::Unfit(format!("its crate reads {file}")));
+        }
         match judge::variables(&info, call, &self.session.environment, &note) {
             // Looked at when the note was made.
             Verdict::Good(now) if kept == Some(&now) => Ok(Verdict::Good(now)),

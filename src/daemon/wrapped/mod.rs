@@ -1,6 +1,6 @@
-//! Calls of rustc that cargo makes through vx (`RUSTC_WRAPPER`). Those that compile packages which
-//! are not the person's own become Actions, and cargo gets what a result in the store holds; every
-//! other, and each of which vx is not sure, is the person's own program and nothing of it is kept.
+//! Calls of rustc that cargo makes through vx (`RUSTC_WRAPPER`). Those that compile a package become
+//! Actions, and cargo gets what a result in the store holds; every other, and each of which vx is
+//! not sure, is the person's own program and nothing of it is kept.
 
 mod closure;
 mod inputs;
@@ -8,6 +8,7 @@ mod judge;
 mod keep;
 mod land;
 mod notes;
+mod own;
 mod result;
 
 use std::{
@@ -27,7 +28,9 @@ use shared::{
 use crate::{
     build::cancelled_late,
     cargo::{
+        mounts::WORKSPACE,
         process::Process,
+        toolchain,
         wrapped::{self, Compile, Home, Plain},
     },
     daemon::Daemon,
@@ -49,10 +52,20 @@ pub struct Memory {
 /// Variables that name descriptors of cargo's, which are not at hand here.
 const JOBSERVER: [&str; 3] = ["CARGO_MAKEFLAGS", "MAKEFLAGS", "MFLAGS"];
 
-/// A call that compiles a package which is not the person's own.
+/// A call that may be kept.
 struct Asked {
     compile: Compile,
     home: Home,
+    whose: Whose,
+}
+
+/// Whose package a call compiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// It is as it was fetched.
+    Others,
+    /// The person works on it, in the workspace that is the call's home.
+    Persons,
 }
 
 /// Does what cargo wants of the compiler; the exit code.
@@ -105,7 +118,8 @@ fn asked(session: &Session, words: &[Text]) -> Result<Asked, Plain> {
     let homes = cargo_home(&session.environment).into_iter();
     let home = homes.flat_map(|home| [std::fs::canonicalize(&home).unwrap_or_else(|_| home.clone()), home]);
     let home = home.filter_map(|cargo_home| wrapped::home(&session.cwd, &cargo_home, is_there)).next();
-    let home = home.ok_or_else(|| unfit("its package is the person's own"))?;
+    let own = || Home { real: session.cwd.clone(), mount: WORKSPACE.to_owned() };
+    let (home, whose) = home.map_or_else(|| (own(), Whose::Persons), |home| (home, Whose::Others));
     let environment = &session.environment;
     let lies_there = |path: &Path| session.cwd.join(path).starts_with(&home.real);
     if !lies_there(&compile.source)
@@ -113,14 +127,25 @@ fn asked(session: &Session, words: &[Text]) -> Result<Asked, Plain> {
     {
         return Err(unfit("its source lies elsewhere"));
     }
-    // What the host shows there cannot be covered.
-    if home.real.starts_with("/usr") {
-        return Err(unfit("its package lies below /usr"));
+    // What the host shows there cannot be covered, and nobody sees what is opened of it.
+    if whose == Whose::Persons && home.real.starts_with("/usr") {
+        return Err(unfit("its workspace lies below /usr"));
     }
-    match compile.obstacle(environment) {
+    let linker = compile.linker().filter(|linker| !is_hosts(environment, &session.cwd, linker));
+    let linker = linker.map(|linker| format!("its {linker} is not the host's"));
+    match compile.obstacle(environment).or(linker) {
         Some(why) => Err(Plain::Unfit(why)),
-        None => Ok(Asked { compile, home }),
+        None => Ok(Asked { compile, home, whose }),
     }
+}
+
+/// Whether the person's program of this name is the one that actions see.
+fn is_hosts(environment: &BTreeMap<String, String>, cwd: &Path, name: &str) -> bool {
+    let found = toolchain::on_path(environment, cwd, name);
+    found
+        .as_deref()
+        .and_then(Path::parent)
+        .is_some_and(|folder| ["/usr/bin", "/bin"].iter().any(|one| folder == Path::new(one)))
 }
 
 /// Where cargo keeps what it has fetched.

@@ -29,6 +29,8 @@ const SET: [&str; 7] = [
     "CARGO_PRIMARY_PACKAGE",
 ];
 const PACKAGE: &str = "CARGO_PKG_";
+/// What rustc links with unless it is told otherwise.
+const DEFAULT_LINKER: &str = "cc";
 /// Where the host has programs.
 const HOST: &str = "/usr";
 /// Where a crate finds what its script made.
@@ -74,6 +76,16 @@ impl Compile {
     /// Whether it reads libraries of other languages.
     pub fn reads_libraries(&self) -> bool {
         self.links() || self.names_libraries
+    }
+
+    /// The program that it links with, where it links.
+    pub fn linker<'a>(&'a self) -> Option<&'a str> {
+        let named = |word: &'a Word| match word {
+            Word::As(word) => word.strip_prefix("linker="),
+            _ => None,
+        };
+        let name = self.words.iter().filter_map(named).next_back().unwrap_or(DEFAULT_LINKER);
+        self.links().then_some(name)
     }
 
     /// Why no action can be made of it in such an environment.
@@ -124,11 +136,10 @@ impl Compile {
             });
         }
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        let mut places = vec![(seen.home.mount.clone(), text(&seen.home.real))];
-        // The host's own programs are at their place anyway, where nothing else can be.
-        if !seen.toolchain.starts_with(HOST) {
-            places.push((mounts::TOOLCHAIN.to_owned(), text(seen.toolchain)));
-        }
+        // What the host shows is at its place anyway, where nothing else can be.
+        let folders = [(seen.home.mount.as_str(), seen.home.real.as_path()), (mounts::TOOLCHAIN, seen.toolchain)];
+        let folders = folders.into_iter().filter(|(_, real)| !real.starts_with(HOST));
+        let mut places: Vec<_> = folders.map(|(mount, real)| (mount.to_owned(), text(real))).collect();
         if let Some(out_dir) = seen.out_dir.filter(|_| seen.standing == Standing::Here) {
             places.push((out_dir.mount.clone(), text(&out_dir.real)));
         }

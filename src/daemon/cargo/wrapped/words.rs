@@ -76,11 +76,16 @@ const VALUED: [&str; 20] = [
 const READ: [&str; 9] =
     ["--crate-name", "--crate-type", "--emit", "--out-dir", "--extern", "--target", "--codegen", "-C", "-L"];
 /// Words without a value.
-const BARE: [&str; 4] = ["-g", "-O", "-v", "--verbose"];
+const BARE: [&str; 5] = ["-g", "-O", "-v", "--verbose", TEST];
+/// Makes a program that runs the tests of a crate, whatever its type.
+const TEST: &str = "--test";
 /// Kinds of `-L` that find libraries of other languages.
 const NATIVE: [&str; 3] = ["native", "all", "framework"];
 /// Where linkers look by themselves, so that what is there is known by the identity of the C tools.
 const LINKED: [&str; 4] = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib"];
+
+/// The type of a program.
+const PROGRAM: &str = "bin";
 
 /// Reads what follows the compiler.
 pub fn read(args: &[String]) -> Result<Compile, Plain> {
@@ -102,6 +107,7 @@ pub fn read(args: &[String]) -> Result<Compile, Plain> {
         }
         if BARE.contains(&arg.as_str()) {
             found.words.push(Word::As(arg.clone()));
+            found.is_test |= arg == TEST;
             continue;
         }
         let (flag, value) = split(arg).ok_or_else(|| unfit(&format!("of the word {arg}")))?;
@@ -142,6 +148,7 @@ struct Found {
     searched: Vec<PathBuf>,
     natives: Vec<OutDir>,
     names_libraries: bool,
+    is_test: bool,
 }
 
 impl Found {
@@ -221,7 +228,10 @@ impl Found {
         Ok(())
     }
 
-    fn compile(self) -> Result<Compile, Plain> {
+    fn compile(mut self) -> Result<Compile, Plain> {
+        if self.is_test {
+            self.crate_types = vec![PROGRAM.to_owned()];
+        }
         let (Some(source), Some(crate_name)) = (self.source, self.crate_name) else { return Err(Plain::Asks) };
         let out_dir =
             self.out_dir.filter(|path| path.is_absolute()).ok_or_else(|| unfit("it has no folder to write to"))?;
@@ -234,7 +244,7 @@ impl Found {
         if self.emits.iter().all(|emit| emit == "dep-info") {
             return Err(unfit("it makes nothing"));
         }
-        const TYPES: [&str; 7] = ["lib", "rlib", "bin", "proc-macro", "dylib", "cdylib", "staticlib"];
+        const TYPES: [&str; 7] = ["lib", "rlib", PROGRAM, "proc-macro", "dylib", "cdylib", "staticlib"];
         if self.crate_types.is_empty() || self.crate_types.iter().any(|one| !TYPES.contains(&one.as_str())) {
             return Err(unfit("of its crate type"));
         }
@@ -315,7 +325,6 @@ mod tests {
             "--sysroot /x",
             "-Zthreads=8",
             "-o /x",
-            "--test",
             "@/x",
             "second.rs",
             "-L /opt/lib",
