@@ -213,10 +213,11 @@ impl Memory {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn entry(tried: &[(&str, &str)]) -> Entry {
+    /// Of attempts that were refused.
+    pub fn entry(tried: &[(&str, &str)]) -> Entry {
         let tried = tried.iter().map(|(kind, what)| Tried {
             kind: (*kind).to_owned(),
             what: (*what).to_owned(),

@@ -8,6 +8,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use crate::kernel;
+
 /// Removes a folder or file with everything below.
 pub fn remove(path: &Path) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.is_dir() {
@@ -47,6 +49,28 @@ pub fn remove_later(path: PathBuf) {
         Ok(runtime) => drop(runtime.spawn_blocking(work)),
         Err(_) => work(),
     }
+}
+
+/// Says on which boot a cache was last written to, or that it was closed in order.
+pub const STATE: &str = "state";
+const CLEAN: &str = "clean";
+
+/// Whether what a cache holds may be torn: the machine went down while it was open.
+pub fn is_torn(cache: &Path) -> bool {
+    let (boot, state) = (kernel::boot_id(), fs::read_to_string(cache.join(STATE)).unwrap_or_default());
+    cache.exists() && state != CLEAN && (state != boot || boot.is_empty())
+}
+
+/// Marks a cache as open on this boot.
+pub fn opened(cache: &Path) -> io::Result<()> {
+    fs::write(cache.join(STATE), kernel::boot_id())
+}
+
+/// Marks a cache as whole on disk, which whoever calls this has seen to.
+pub fn closed(cache: &Path) -> io::Result<()> {
+    let state = fs::File::create(cache.join(STATE))?;
+    io::Write::write_all(&mut &state, CLEAN.as_bytes())?;
+    state.sync_all()
 }
 
 /// Makes sure the folder is there and empty.

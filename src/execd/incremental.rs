@@ -18,15 +18,12 @@ use shared::{
     limits,
 };
 
-use crate::{action::Request, executor::Executor, folder, kernel, view::View};
+use crate::{action::Request, executor::Executor, folder, view::View};
 
 /// Where a run finds it.
 pub const AT: &str = "/vx/incremental";
 
 /// Says on which boot it was last written to, or that it was closed in order: after a power cut
-/// files may be torn in ways that rustc does not look for.
-const STATE: &str = "state";
-const CLEAN: &str = "clean";
 /// What is being made or removed.
 const ASIDE: &str = "aside";
 
@@ -91,13 +88,11 @@ impl Laid {
 impl Incremental {
     /// Opens the folder. After an unclean boot what is there is dropped.
     pub fn open(dir: &Path, budget: u64) -> io::Result<Arc<Incremental>> {
-        let boot = kernel::boot_id();
-        let state = fs::read_to_string(dir.join(STATE)).unwrap_or_default();
-        if dir.exists() && state != CLEAN && (state != boot || boot.is_empty()) {
+        if folder::is_torn(dir) {
             folder::empty(dir)?;
         }
         folder::empty(&dir.join(ASIDE))?;
-        fs::write(dir.join(STATE), &boot)?;
+        folder::opened(dir)?;
         Ok(Arc::new(Incremental {
             dir: dir.to_owned(),
             budget: AtomicU64::new(budget),
@@ -108,7 +103,7 @@ impl Incremental {
 
     /// Says that everything is on disk as it should be, which whoever calls this has seen to.
     pub fn close(&self) -> io::Result<()> {
-        fs::write(self.dir.join(STATE), CLEAN)
+        folder::closed(&self.dir)
     }
 
     /// Another budget, as a reload may bring; 0 keeps nothing.
@@ -335,7 +330,7 @@ mod tests {
         // Kept over a restart, but not over a power cut.
         let all = Incremental::open(&at, 1000).expect("the folder");
         assert_eq!(run(&all, "a", "third").as_deref(), Some("second"));
-        fs::write(at.join(STATE), "another boot").expect("a file");
+        fs::write(at.join(folder::STATE), "another boot").expect("a file");
         let all = Incremental::open(&at, 1000).expect("the folder");
         assert_eq!(run(&all, "a", "fourth"), None);
         all.close().expect("a file");

@@ -67,16 +67,7 @@ pub fn learn(known: &mut Wants, entries: &BTreeMap<String, Entry>) -> Vec<String
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn entry(tried: &[(&str, &str)]) -> Entry {
-        let tried = tried.iter().map(|(kind, what)| Tried {
-            kind: (*kind).to_owned(),
-            what: (*what).to_owned(),
-            answer: "ENOENT".to_owned(),
-        });
-        Entry { tried: tried.collect(), ..Entry::default() }
-    }
+    use super::{super::tests::entry, *};
 
     fn build(known: &mut Wants, entries: &[(&str, Entry)]) -> Vec<String> {
         learn(known, &entries.iter().map(|(name, entry)| ((*name).to_owned(), entry.clone())).collect())

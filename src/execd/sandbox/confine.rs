@@ -16,7 +16,12 @@ use seccompiler::{
 
 use shared::config::Rung;
 
-use super::{Access, Fail, Job, Mount, Network, Root, Step, linux::LANDLOCK_ABI, sockets, sys};
+use super::{
+    Access, Fail, Job, Mount, Network, Root, Step,
+    bpf::{AT_LEAST, EQUAL, LOAD, NUMBER, RETURN},
+    linux::LANDLOCK_ABI,
+    sockets, sys,
+};
 
 /// Sets resource limits and the file creation mask.
 pub fn limits(job: &Job) -> Result<(), Fail> {
@@ -214,19 +219,13 @@ fn families() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
 /// Calls that answer "not there", so that libraries fall back: clone3, whose flags a filter cannot
 /// read, and on x86-64 the second call table, which would pass by the first filter's numbers.
 fn absent() -> BpfProgram {
-    const LOAD_WORD: u16 = 0x20;
-    const JUMP_EQUAL: u16 = 0x15;
-    const JUMP_AT_LEAST: u16 = 0x35;
-    const RETURN: u16 = 0x06;
-    const ALLOW: u32 = 0x7fff_0000;
-    const ERRNO: u32 = 0x0005_0000;
     const X32: u32 = 0x4000_0000;
     let step = |code, jt, jf, k| sock_filter { code, jt, jf, k };
     vec![
-        step(LOAD_WORD, 0, 0, 0),
-        step(JUMP_EQUAL, 2, 0, libc::SYS_clone3 as u32),
-        step(JUMP_AT_LEAST, 1, 0, X32),
-        step(RETURN, 0, 0, ALLOW),
-        step(RETURN, 0, 0, ERRNO | libc::ENOSYS as u32),
+        step(LOAD, 0, 0, NUMBER),
+        step(EQUAL, 2, 0, libc::SYS_clone3 as u32),
+        step(AT_LEAST, 1, 0, X32),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
     ]
 }

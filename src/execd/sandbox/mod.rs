@@ -2,6 +2,8 @@
 //! has to do with it (the trait [`Sandbox`]). How a rung does it is in its own file; who starts
 //! processes is `child`; SANDBOX.md is the promise in words.
 
+#[cfg(target_os = "linux")]
+mod bpf;
 #[cfg_attr(target_os = "macos", path = "../macos/cgroup.rs")]
 pub mod cgroup;
 #[cfg_attr(target_os = "macos", path = "../macos/confine.rs")]

@@ -8,6 +8,8 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
 };
 
+use super::bpf::{EQUAL, LOAD, NUMBER, RETURN};
+
 /// One call that an action is about to make.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
@@ -20,13 +22,7 @@ pub struct Call {
     pub arguments: [u64; 6],
 }
 
-const LOAD: u16 = 0x20;
-const EQUAL: u16 = 0x15;
-const RETURN: u16 = 0x06;
-const NOTIFY: u32 = 0x7fc0_0000;
-const ALLOW: u32 = 0x7fff_0000;
-/// `struct seccomp_data`: where the number is, and the lower and upper half of the fifth argument.
-const NUMBER: u32 = 0;
+/// `struct seccomp_data`: the lower and upper half of the fifth argument.
 const FIFTH: [u32; 2] = [16 + 4 * 8, 16 + 4 * 8 + 4];
 
 const fn request(direction: libc::c_ulong, number: libc::c_ulong, size: usize) -> libc::c_ulong {
@@ -60,8 +56,8 @@ fn program() -> Vec<libc::sock_filter> {
         step(EQUAL, 0, 3, 0),
         step(LOAD, 0, 0, FIFTH[1]),
         step(EQUAL, 0, 1, 0),
-        step(RETURN, 0, 0, ALLOW),
-        step(RETURN, 0, 0, NOTIFY),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_USER_NOTIF),
     ]);
     steps
 }

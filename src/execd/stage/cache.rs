@@ -11,10 +11,6 @@ use shared::digest::{Digest, Function};
 
 use crate::{folder, kernel};
 
-/// Says on which boot the cache was last written to, or that it was closed in order.
-const STATE: &str = "state";
-const CLEAN: &str = "clean";
-
 /// One thing that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key {
@@ -144,9 +140,7 @@ impl Table {
 
 /// Opens the cache's folder and reads what is there.
 pub fn open(dir: &Path) -> io::Result<Table> {
-    let boot = kernel::boot_id();
-    let state = fs::read_to_string(dir.join(STATE)).unwrap_or_default();
-    if dir.exists() && state != CLEAN && (state != boot || boot.is_empty()) {
+    if folder::is_torn(dir) {
         tracing::info!("the machine went down while inputs were staged; staging them anew");
         for folder in ["d", "f", "x"] {
             let from = dir.join(folder);
@@ -156,7 +150,7 @@ pub fn open(dir: &Path) -> io::Result<Table> {
         }
     }
     folder::empty(&dir.join("tmp"))?;
-    fs::write(dir.join(STATE), &boot)?;
+    folder::opened(dir)?;
     let mut table = Table::default();
     for folder in ["d", "f", "x"] {
         fs::create_dir_all(dir.join(folder))?;
@@ -174,9 +168,7 @@ pub fn open(dir: &Path) -> io::Result<Table> {
 /// Marks the cache as whole on disk.
 pub fn close(dir: &Path) -> io::Result<()> {
     kernel::sync_all(&fs::File::open(dir)?)?;
-    let state = fs::File::create(dir.join(STATE))?;
-    io::Write::write_all(&mut &state, CLEAN.as_bytes())?;
-    state.sync_all()
+    folder::closed(dir)
 }
 
 #[cfg(test)]
