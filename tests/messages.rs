@@ -35,7 +35,7 @@ const FILES: [(&str, &str); 14] = [
          std::fs::write(format!(\"{out}/made.rs\"), \"fn unused() {}\\n\").unwrap();\n    \
          println!(\"cargo::rustc-env=SCRIPT=ran\");\n    println!(\"cargo::rustc-env=MADE={out}/made.rs\");\n    \
          println!(\"cargo::rustc-link-search=native={out}\");\n    println!(\"cargo::rustc-cfg=made\");\n    \
-         println!(\"cargo::rustc-check-cfg=cfg(made)\");\n    println!(\"cargo::warning=hear me\");\n    \
+         println!(\"cargo::rustc-check-cfg=cfg(made)\");\n    println!(\"cargo::warning=hear me in {out}\");\n    \
          eprintln!(\"and me\");\n}\n",
     ),
     ("base/Cargo.toml", "[package]\nname = \"base\"\nversion = \"1.0.0\"\nedition = \"2021\"\n"),

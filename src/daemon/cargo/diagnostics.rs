@@ -170,7 +170,7 @@ impl Voice {
         let mut words = Words::default();
         let package = plan.package(unit);
         if package.source.is_path() {
-            self.script_messages(package, &said.messages, &mut words.err);
+            self.script_messages(plan, package, &said.messages, &mut words.err);
         }
         if matches!(self.messages, Messages::Json(_)) {
             words.placed = messages::build_script(plan, unit, said);
@@ -182,7 +182,7 @@ impl Voice {
     pub fn script_failed(&self, plan: &Plan, unit: &Unit, said: &[(Severity, String)], failure: &Failure<'_>) -> Words {
         let mut out = String::new();
         let package = plan.package(unit);
-        self.script_messages(package, said, &mut out);
+        self.script_messages(plan, package, said, &mut out);
         let has_errors = said.iter().any(|(severity, _)| *severity == Severity::Error);
         match failure {
             // A script that says an error has failed, although it ended well.
@@ -211,9 +211,9 @@ impl Voice {
         Words { err: out, ..Words::default() }
     }
 
-    fn script_messages(&self, package: &Package, said: &[(Severity, String)], out: &mut String) {
+    fn script_messages(&self, plan: &Plan, package: &Package, said: &[(Severity, String)], out: &mut String) {
         for (severity, text) in said {
-            let text = format!("{}@{}: {text}", package.name, package.version);
+            let text = format!("{}@{}: {}", package.name, package.version, plan.shown(text));
             match severity {
                 Severity::Error => self.report("error", &text, out),
                 Severity::Warning if self.verbosity > Verbosity::Quiet => self.report("warning", &text, out),
