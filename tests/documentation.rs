@@ -138,6 +138,16 @@ fn pages_are_those_that_cargo_writes() {
     pair.write("app/NOTES.md", "Other notes, and http://example.org\n");
     let noted = pair.compare(&[]);
     assert!(noted.stderr.contains("Documenting app") && !noted.stderr.contains("Documenting base"), "{}", noted.stderr);
+    // What earlier calls left stays among it, and pages lead there.
+    for (copy, program) in [("cargo", "cargo"), ("ours", "vx")] {
+        let at = machine.home().join(copy);
+        machine.run_in(&at, ["rm", "-rf", "target"]).ok();
+        for words in [&["-p", "base"][..], &["-p", "mac"], &["-p", "app", "--no-deps"]] {
+            machine.run_in(&at, [&[program, "doc", "--offline"], words].concat()).ok();
+        }
+    }
+    pair.same("target/doc");
+    assert_eq!(machine.run_in(&ours, ["grep", "-q", "\"base\"", "target/doc/crates.js"]).code, 0);
 }
 
 #[test]

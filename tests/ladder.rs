@@ -85,6 +85,9 @@ fn a_project_builds_on_every_rung() {
             );
             let dep_info = machine.run_in(&path, ["cat", "target/debug/app.d"]).ok();
             assert!(dep_info.contains(&format!("{}/app/src/main.rs", path.display())), "{who:?} {rung}: {dep_info}");
+            let documented = machine.run_in(&path, ["vx", "doc", "-q"]);
+            assert_eq!(documented.code, 0, "{who:?} {rung}: {}", documented.stderr);
+            machine.run_in(&path, ["grep", "-q", "\"shout\"", "target/doc/crates.js"]).ok();
             said.push((rung, done.stderr));
         }
         // A result of one view class serves no other; of namespaces and full it does.

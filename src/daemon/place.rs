@@ -124,6 +124,7 @@ pub async fn place(
         Ok(replaced)
     })
     .await?;
+    runner.keep_documented().await;
     // What a large file that is gone held is freed with its last descriptor, and nobody waits for that.
     tokio::task::spawn_blocking(move || drop(replaced));
     Ok(())

@@ -194,7 +194,7 @@ impl<'a> Runner<'a> {
             repeats: HashMap::new(),
             because: because::Because::default(),
             audited: BTreeMap::new(),
-            documented: documented::Documented::default(),
+            documented: documented::Documented::of(plan),
             keeping: JoinSet::new(),
         }
     }

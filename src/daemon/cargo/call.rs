@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::reapi::property;
+use shared::{digest::Digest, reapi::property};
 
 use super::plan::UnitId;
 
@@ -145,6 +145,8 @@ pub struct Needs {
     pub out_dirs: Vec<UnitId>,
     /// Folders (absolute) that are there, and empty.
     pub folders: Vec<String>,
+    /// Files by their content, and where they are.
+    pub contents: Vec<(String, Digest)>,
     /// Whether it loads proc macros or is a script, so that it may read anything it can see.
     pub reads_freely: bool,
 }

@@ -8,18 +8,22 @@
 //! RUSTC_BOOTSTRAP, which a crate would see too: with an empty `-Z allow-features` none gets a
 //! feature by that, and a call that fails is made again as cargo makes it, so that what is said is
 //! what cargo's rustdoc says. Which crates' pages are beside its own rustdoc tells by their folders,
-//! which such a call is therefore shown, empty. What is read of parts is `parts`'s.
+//! which such a call is therefore shown, empty. What earlier calls left in the person's folder counts
+//! there, and goes on to be found by search. What is read of parts is `parts`'s.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
 };
 
+use shared::digest::Digest;
+
 use super::{
-    call::{Call, Granted, Needs, Output, Placed, RenderError, Role},
+    call::{Call, Granted, Needs, Output, RenderError, Role},
     closure::{self, Said, said},
     environment::Ambient,
     mounts::{self, TOOLCHAIN, WORKSPACE},
+    parts::Shifts,
     place,
     plan::{Kind, Plan, Unit, UnitId},
     probe::Rustc,
@@ -44,6 +48,14 @@ const SHARED_FLAGS: [&str; 3] = ["--theme", "--extend-css", "-e"];
 pub enum Manner {
     Parted,
     AsCargo,
+}
+
+/// How a unit is documented.
+#[derive(Debug, Clone, Copy)]
+pub struct Way<'a> {
+    pub manner: Manner,
+    /// The crates whose pages earlier calls left in the same folder.
+    pub standing: &'a BTreeSet<String>,
 }
 
 /// What a unit that documents leaves.
@@ -80,16 +92,15 @@ fn below(plan: &Plan, unit: &Unit) -> BTreeSet<(usize, String)> {
     below
 }
 
-/// The crates whose pages are beside those of a unit: of all below it those that are documented.
-fn beside(plan: &Plan, unit: &Unit, below: &BTreeSet<(usize, String)>) -> Vec<String> {
+/// Where the pages of crates are that a unit's may lead to: of all below it those that are documented
+/// now, or have been. By the name alone, as rustdoc looks for them: of several releases one is there.
+fn beside(plan: &Plan, unit: &Unit, below: &BTreeSet<(usize, String)>, standing: &BTreeSet<String>) -> Vec<String> {
     let documented = plan.units.iter().filter(|one| one.kind == Kind::Doc && one.platform == unit.platform);
-    documented
-        .map(|one| (one.package, one.target.crate_name()))
-        .filter(|one| below.contains(one))
-        .map(|(_, name)| name)
-        .filter(|name| *name != unit.target.crate_name())
-        .map(|name| format!("{PAGES}/{name}"))
-        .collect()
+    let documented: BTreeSet<String> = documented.map(|one| one.target.crate_name()).collect();
+    let own = unit.target.crate_name();
+    let names: BTreeSet<&String> = below.iter().map(|(_, name)| name).collect();
+    let there = names.into_iter().filter(|name| documented.contains(*name) || standing.contains(*name));
+    there.filter(|name| **name != own).map(|name| format!("{PAGES}/{name}")).collect()
 }
 
 /// Renders the call that documents `unit`.
@@ -99,11 +110,11 @@ pub fn render(
     scripts: &Said,
     ambient: &Ambient,
     named: &[String],
-    manner: Manner,
+    way: Way<'_>,
 ) -> Result<Call, RenderError> {
     let mut needs = closure::of_compile(plan, unit, scripts)?;
     let below = below(plan, unit);
-    needs.folders = beside(plan, unit, &below);
+    needs.folders = beside(plan, unit, &below, way.standing);
     // What of those is shown again, as macros are, is shown as it is written there.
     let own = std::mem::take(&mut needs.packages);
     let further: BTreeSet<usize> = below.iter().map(|(package, _)| *package).filter(|one| !own.contains(one)).collect();
@@ -130,7 +141,7 @@ pub fn render(
     let mut env = rustc::environment(plan, unit, scripts, ambient)?;
     let places = rustc::own_places(plan, unit, named, &mut env);
     let mut outputs = unit.outputs.clone();
-    match manner {
+    match way.manner {
         Manner::Parted => part(&plan.rustc, unit, &mut args, &mut env),
         Manner::AsCargo => outputs.retain(|output| !matches!(output.role, Role::Part | Role::DepInfo)),
     }
@@ -198,26 +209,19 @@ fn part(rustc: &Rustc, unit: &Unit, args: &mut Vec<String>, env: &mut BTreeMap<S
     }
 }
 
-/// Whether a release's rustdoc, merging parts, leaves a column of rows as it was: see `parts`.
-pub fn shifts_too_little(rustc: &Rustc) -> bool {
-    !rustc.is_from(98)
+/// What a release's rustdoc does to rows when it merges parts: of newer ones than are known the right thing is believed.
+pub fn shifts(rustc: &Rustc) -> Shifts {
+    if rustc.is_from(98) { Shifts::All } else { Shifts::AllButTraits }
 }
 
-/// Renders the call that makes the shared files from the parts of what is documented.
-pub fn render_merge(plan: &Plan, unit: &Unit) -> Call {
-    let documented: Vec<&Unit> = merged(plan, unit);
+/// Renders the call that makes the shared files from parts, each with the name of its crate.
+pub fn render_merge(plan: &Plan, unit: &Unit, parts: &[(String, Digest)]) -> Call {
     let mut args = ["-Z", "unstable-options", "--merge=finalize", "-o", PAGES].map(str::to_owned).to_vec();
-    let mut files = Vec::with_capacity(documented.len());
-    for (number, one) in documented.iter().enumerate() {
-        // In this order: a crate's own word on a path goes before what others say of it.
+    let mut contents = Vec::with_capacity(parts.len());
+    for (number, (name, digest)) in parts.iter().enumerate() {
         let folder = format!("{PARTS}/{number:05}");
         args.push(format!("--include-parts-dir={folder}"));
-        let parts = one.outputs.iter().filter(|output| output.role == Role::Part);
-        files.extend(parts.map(|output| Placed {
-            unit: one.id,
-            name: output.name.clone(),
-            at: format!("{folder}/{}", output.name),
-        }));
+        contents.push((format!("{folder}/{name}.json"), *digest));
     }
     let shared = shared_flags(&plan.platforms.of(unit).rustdocflags);
     // Those may name the person's own files.
@@ -235,7 +239,7 @@ pub fn render_merge(plan: &Plan, unit: &Unit) -> Call {
         places: Vec::new(),
         granted: Granted::default(),
         programs: BTreeMap::new(),
-        needs: Needs { packages, files, ..Needs::default() },
+        needs: Needs { packages, contents, ..Needs::default() },
     }
 }
 

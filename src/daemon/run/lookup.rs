@@ -43,7 +43,7 @@ impl Runner<'_> {
                     continue;
                 }
                 if self.plan.units[unit].kind == Kind::DocMerge {
-                    self.align_parts(unit).await?;
+                    self.arrange_parts(unit).await?;
                 }
                 asked.push(self.ask(unit)?);
             }

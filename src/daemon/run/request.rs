@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use shared::{
     client::exec::ViewClass,
     fault::{Failure, Fault},
+    reapi::tree::Mode,
 };
 
 use super::Runner;
@@ -54,10 +55,10 @@ impl Runner<'_> {
         let rendered = match unit.kind {
             Kind::BuildScriptRun => script::render(self.plan, unit, &self.said, &self.around.ambient, named),
             Kind::Doc => {
-                let manner = self.manner(unit.id.0);
-                rustdoc::render(self.plan, unit, &self.said, &self.around.ambient, named, manner)
+                let way = self.documented.way(unit);
+                rustdoc::render(self.plan, unit, &self.said, &self.around.ambient, named, way)
             }
-            Kind::DocMerge => Ok(rustdoc::render_merge(self.plan, unit)),
+            Kind::DocMerge => Ok(rustdoc::render_merge(self.plan, unit, self.documented.arranged(unit.id))),
             _ => rustc::render(self.plan, unit, &self.said, &self.around.ambient, named),
         };
         let mut call = rendered.map_err(|err| Failure::new(Fault::Bug, err.to_string()))?;
@@ -106,8 +107,7 @@ impl Runner<'_> {
         }
         for placed in &call.needs.files {
             let file = self.outcomes[placed.unit.0].as_ref().and_then(|outcome| outcome.files.get(&placed.name));
-            let aligned = self.documented.aligned(placed);
-            let (digest, mode) = aligned.or(file.copied()).ok_or_else(|| {
+            let (digest, mode) = *file.ok_or_else(|| {
                 let label = &self.plan.unit(placed.unit).label;
                 Failure::new(Fault::Bug, format!("{label} left no {}", placed.name))
             })?;
@@ -121,6 +121,8 @@ impl Runner<'_> {
                 inputs.push((self.plan.unit(*run).out_dir(self.plan), Input::Tree(root)));
             }
         }
+        let contents = call.needs.contents.iter();
+        inputs.extend(contents.map(|(at, digest)| (at.clone(), Input::File(*digest, Mode::Plain))));
         inputs.extend(call.needs.folders.iter().map(|path| (path.clone(), Input::Folder)));
         let built = action::build(call, &inputs, &self.around.identity, live);
         built.map_err(|err| Failure::new(Fault::Bug, err.to_string()))
