@@ -32,7 +32,9 @@ const PACKAGES: [(&str, &[(&str, &str)]); 4] = [
             ("Cargo.toml", "[lib]\nproc-macro = true\n"),
             (
                 "src/lib.rs",
-                "#[proc_macro]\npub fn two(_: proc_macro::TokenStream) -> proc_macro::TokenStream {\n    \"2\".parse().unwrap()\n}\n",
+                "#[proc_macro]\npub fn two(_: proc_macro::TokenStream) -> proc_macro::TokenStream {\n    \"2\".parse().unwrap()\n}\n\
+                 #[proc_macro]\npub fn wait(seconds: proc_macro::TokenStream) -> proc_macro::TokenStream {\n    \
+                 std::thread::sleep(std::time::Duration::from_secs(seconds.to_string().parse().unwrap()));\n    seconds\n}\n",
             ),
         ],
     ),
@@ -251,4 +253,37 @@ fn a_wrapper_is_a_compiler_to_whoever_asks() {
     assert_eq!(counts(&machine), [0, 4, 1], "{}", machine.journal());
     let own = machine.run_in(&at, ["env", WRAPPED, "vx", "build"]);
     assert!(own.code == 0 && !own.stderr.contains("is ignored"), "{}", own.stderr);
+}
+
+#[test]
+fn services_may_be_lost_and_calls_interrupted() {
+    let machine = Machine::with_vx(Who::Person);
+    registry(&machine);
+    let at = app(&machine, "app");
+    let variables = ["env", WRAPPED, "CARGO_INCREMENTAL=0"];
+    let runs = |machine: &Machine| machine.run(["vxctl", "status"]).stdout.contains("1 session, 1 action");
+    let main = |text: &str| {
+        machine.write(at.join("src/main.rs"), format!("fn main() {{\n    println!(\"{{}}\", {text});\n}}\n"))
+    };
+    main("gene::say().len() + macr::two!()");
+    machine.run_in(&at, variables.into_iter().chain(["cargo", "build"])).ok();
+    for service in ["vx-execd", "vx-casd", "vx"] {
+        main(&format!("macr::wait!(6) + {}", service.len()));
+        let build =
+            machine.command_in(&at, variables.into_iter().chain(["cargo", "build"])).spawn().expect("cargo runs");
+        machine.until("the call runs", runs);
+        machine.run(["systemctl", "--user", "kill", "-s", "KILL", &format!("{service}.service")]).ok();
+        let built = build.wait_with_output().expect("it ends");
+        assert!(built.status.success(), "{service}: {}\n{}", String::from_utf8_lossy(&built.stderr), machine.journal());
+        assert_eq!(machine.run_in(&at, ["target/debug/app"]).ok(), format!("{}\n", 6 + service.len()));
+    }
+    main("macr::wait!(3600)");
+    let build = machine.command_in(&at, variables.into_iter().chain(["cargo", "build"])).spawn().expect("cargo runs");
+    machine.until("the call runs", runs);
+    // As a terminal does it, to all in front of it.
+    machine.sh("kill -INT $(pidof cargo) $(pidof vx)").ok();
+    assert!(!build.wait_with_output().expect("it ends").status.success());
+    machine.until("nothing runs", |machine| machine.run(["vxctl", "status"]).stdout.contains("0 sessions, 0 actions"));
+    let executor = machine.run(["vxctl", "status", "--json"]).ok();
+    assert!(executor.contains("\"actions\": 0") && !executor.contains("\"actions\": 1"), "{executor}");
 }

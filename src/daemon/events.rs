@@ -76,6 +76,16 @@ pub enum Wrapped {
 #[derive(Debug)]
 pub struct Counted(Arc<Counters>);
 
+/// An action that is counted as long as this lives.
+#[derive(Debug)]
+pub struct Running(Arc<Counters>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Counters {
     /// Counts a session.
     pub fn session(self: &Arc<Self>) -> Counted {
@@ -86,6 +96,12 @@ impl Counters {
     /// Counts a build.
     pub fn build(&self) {
         self.builds.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an action that runs for no build of vx's own.
+    pub fn run(self: &Arc<Self>) -> Running {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Running(Arc::clone(self))
     }
 
     /// Counts a call that cargo made through vx.

@@ -36,7 +36,7 @@ use crate::{
         mounts::{DEPS, OUT, TOOLCHAIN},
         placed::Standing,
         toolchain,
-        wrapped::{OUT_DIR, OutDir, Plain, Seen, Speech, named_by_script},
+        wrapped::{OUT_DIR, OutDir, Plain, Seen, Speech, first_error, named_by_script},
     },
     daemon::Daemon,
     events::Wrapped,
@@ -44,6 +44,7 @@ use crate::{
     live::Scan,
     services::{Services, persist},
     session::Session,
+    streams,
 };
 
 /// How often a call runs again, seeing more.
@@ -102,7 +103,7 @@ impl Work<'_> {
             has_run |= came.end == Wrapped::Built;
             if came.result.exit_code != 0 {
                 self.remember_failed(base);
-                return Err(Plain::Unfit(format!("it ended with {} as an action", came.result.exit_code)));
+                return Err(self.failed(&came.result).await);
             }
             let left = Left::of(self.services, &call, &came.result).await.map_err(unfit)?;
             let left = left.ok_or_else(|| Plain::Unfit("its result lacks a file".to_owned()))?;
@@ -128,6 +129,13 @@ impl Work<'_> {
             }
         }
         Err(Plain::Unfit("it names more with each run".to_owned()))
+    }
+
+    /// Why a call that failed as an action is not kept, in the compiler's words.
+    async fn failed(&self, result: &v2::ActionResult) -> Plain {
+        let said = streams::of(self.services, &[result]).await.ok().and_then(|mut all| all.pop().flatten());
+        let error = said.map(|said| first_error(&String::from_utf8_lossy(&said.stderr))).unwrap_or_default();
+        Plain::Unfit(format!("it ended with {} as an action: {error}", result.exit_code))
     }
 
     /// What a person's own package comes to changes with every edit.
@@ -254,6 +262,7 @@ impl Work<'_> {
     }
 
     async fn run(&self, ready: &Ready, action: &Action) -> Result<Option<v2::ActionResult>, Plain> {
+        let _running = self.daemon.counters.run();
         // Nobody starts on a library before the call is over.
         let (nobody, _) = mpsc::channel(1);
         let work = execute::Work {

@@ -10,7 +10,7 @@ mod words;
 
 pub use call::{OUT_DIR, Seen};
 pub use folders::{Home, OutDir, home, named_by_script};
-pub use speech::Speech;
+pub use speech::{Speech, first_error};
 pub use words::{Compile, Plain, read};
 
 /// Programs that cargo asks through a wrapper.

@@ -3,7 +3,11 @@
 
 use std::path::Path;
 
-use super::super::{messages::map_texts, mounts::Mounts};
+use super::super::{
+    lines::{Line, read_line},
+    messages::map_texts,
+    mounts::Mounts,
+};
 
 /// The way back from the mounts of one call.
 pub struct Speech {
@@ -44,6 +48,16 @@ impl Speech {
     }
 }
 
+/// The first line of the first error that rustc has said, for a log.
+pub fn first_error(stderr: &str) -> String {
+    let errors = stderr.lines().filter_map(|line| match read_line(line) {
+        Line::Diagnostic(diagnostic) if diagnostic.level.starts_with("error") => Some(diagnostic.rendered),
+        _ => None,
+    });
+    let rendered = errors.map(|text| anstream::adapter::strip_str(&text).to_string()).next();
+    rendered.and_then(|text| text.lines().next().map(str::to_owned)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,5 +78,15 @@ mod tests {
             "/my\\ w/t/deps/a.d: src/a\\ b.rs /my\\ w/t/build/a-1/out/x.rs\n\n# env-dep:OUT_DIR=/my w/t/build/a-1/out\n"
         );
         assert!(Speech::new(&[(Path::new("/a\\b"), "/vx/out")]).is_none());
+    }
+
+    #[test]
+    fn the_first_error_is_named() {
+        let line = |level: &str, text: &str| {
+            format!(r#"{{"message":"m","level":"{level}","children":[],"rendered":"\\u001b[1m{text}\\u001b[0m\\n x"}}"#)
+        };
+        let said = [line("warning", "w"), line("error", "error[E1]: e"), line("error", "f")].join("\n");
+        assert_eq!(first_error(&said), "error[E1]: e");
+        assert_eq!(first_error("noise"), "");
     }
 }
