@@ -92,6 +92,33 @@ const CASES: &[Case] = &[
         ..NONE
     },
     Case {
+        name: "programs of one name in two packages, and a macro that prints",
+        files: &[
+            ("Cargo.toml", "[workspace]\nmembers = [\"a\", \"b\", \"mac\"]\nresolver = \"2\"\n"),
+            (
+                "a/Cargo.toml",
+                "[package]\nname = \"a\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[[bin]]\nname = \"x\"\npath = \"x.rs\"\n\
+                [dependencies]\nmac = { path = \"../mac\" }\n",
+            ),
+            ("a/x.rs", "fn main() { println!(\"{}\", mac::two!()); }\n"),
+            (
+                "b/Cargo.toml",
+                "[package]\nname = \"b\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[[bin]]\nname = \"x\"\npath = \"x.rs\"\n",
+            ),
+            ("b/x.rs", "fn main() { println!(\"2\"); }\n"),
+            (
+                "mac/Cargo.toml",
+                "[package]\nname = \"mac\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[lib]\nproc-macro = true\n",
+            ),
+            (
+                "mac/src/lib.rs",
+                "#[proc_macro]\npub fn two(_: proc_macro::TokenStream) -> proc_macro::TokenStream {\n    \
+                println!(\"a macro says\");\n    \"2\".parse().unwrap()\n}\n",
+            ),
+        ],
+        ..NONE
+    },
+    Case {
         name: "warnings of cargo's own come back each time",
         files: &[
             ("Cargo.toml", "[workspace]\nmembers = [\"a\"]\n"),
@@ -172,6 +199,7 @@ fn tricks_end_as_cargos_do() {
         let by_cargo = build(&machine, "cargo", &cargos, case);
         let by_vx = build(&machine, "vx", &ours, case);
         assert_eq!(by_vx.code, by_cargo.code, "{}:\n{}\n{}", case.name, by_vx.stderr, by_cargo.stderr);
+        assert_eq!(by_vx.stdout, by_cargo.stdout, "{}", case.name);
         let said = words(&by_vx, &ours);
         assert_eq!(said, words(&by_cargo, &cargos), "{}", case.name);
         if by_cargo.code != 0 {

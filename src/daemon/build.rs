@@ -11,7 +11,7 @@ use shared::{
 use crate::{
     after::{self, Built, Next},
     cargo::{
-        clippy, config,
+        clippy, collisions, config,
         decides::Question,
         diagnostics::{Verbosity, Voice},
         doc_checks, doctest,
@@ -178,7 +178,8 @@ async fn get_ready(
         session.output.coloured(&planned.said).await;
     }
     let plan = planned.plan;
-    for collision in doc_checks::check(&plan).map_err(|what| usage(&what))? {
+    let of_pages = doc_checks::check(&plan).map_err(|what| usage(&what))?;
+    for collision in of_pages.into_iter().chain(collisions::of_files(&plan)) {
         session.output.warning(&collision.text()).await;
     }
     let inputs = Arc::new(Inputs::gather(&services, &daemon.hashes, &plan, identity.view).await?);

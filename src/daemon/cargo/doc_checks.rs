@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::{
+    collisions::Collision,
     place,
     plan::{Kind, Plan, Unit},
 };
@@ -71,14 +72,12 @@ fn refused(flags: &[String]) -> Option<&String> {
     flags.iter().find(|flag| !is_known(flag))
 }
 
-/// Two crates that have one place.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Collision {
-    /// Where.
-    pub page: String,
-    /// Who, in cargo's words.
-    pub note: String,
-}
+/// What cargo says of pages.
+const OF_PAGES: &[(&str, &str)] = &[(
+    "note",
+    "this is a known bug where multiple crates with the same name use the same path; \
+     see <https://github.com/rust-lang/cargo/issues/6313>",
+)];
 
 /// cargo's own rule: libraries of what was asked for must not collide with one another, nor programs
 /// with programs; of others it warns.
@@ -109,7 +108,8 @@ fn collisions(plan: &Plan) -> Result<Vec<Collision>, String> {
         if let Some(other) = pages.insert(page.clone(), unit) {
             let what = |one: &Unit| format!("{} in package `{}`", named(one, "target "), plan.package(one).described());
             let note = format!("the {} has the same output filename as the {}", what(unit), what(other));
-            found.push(Collision { page: plan.target_dir.join(page).to_string_lossy().into_owned(), note });
+            let place = plan.target_dir.join(page).to_string_lossy().into_owned();
+            found.push(Collision { place, note, hints: OF_PAGES });
         }
     }
     Ok(found)
@@ -123,17 +123,6 @@ fn named(unit: &Unit, what: &str) -> String {
         () => "example",
     };
     format!("{kind} {what}`{}`", unit.target.name)
-}
-
-impl Collision {
-    /// In cargo's words, and its colours, behind the word `warning`.
-    pub fn text(&self) -> String {
-        let note = |text: &str| format!("\n  \u{1b}[1m\u{1b}[94m= \u{1b}[0m\u{1b}[1mnote\u{1b}[0m: {text}");
-        let known = "this is a known bug where multiple crates with the same name use the same path; \
-                     see <https://github.com/rust-lang/cargo/issues/6313>";
-        let bar = "\n  \u{1b}[1m\u{1b}[94m|\u{1b}[0m";
-        format!("output filename collision at {}{bar}{}{}", self.page, note(&self.note), note(known))
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 pub mod call;
 pub mod clippy;
 mod closure;
+pub mod collisions;
 pub mod config;
 mod config_tree;
 pub mod decides;

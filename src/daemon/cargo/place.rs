@@ -58,32 +58,33 @@ pub fn profile_folder(profile: &str) -> &str {
 /// All that the person gets: the roots' outputs, every binary, and Rust dynamic libraries, which
 /// the binaries load.
 pub fn placements(plan: &Plan) -> Vec<Placement> {
-    let mut placed = Vec::new();
-    let mut described = BTreeSet::new();
-    for unit in &plan.units {
-        if unit.is_doc() || matches!(unit.kind, Kind::BuildScriptCompile | Kind::BuildScriptRun) {
-            continue;
-        }
-        if unit.kind == Kind::Test {
-            placed.extend(test_program(unit));
-            continue;
-        }
-        let folder = folder(unit);
-        let folder = if unit.kind == Kind::Example { format!("{folder}/examples") } else { folder };
-        for output in &unit.outputs {
-            if !is_lifted(unit, output) {
-                continue;
-            }
-            let name = plain_name(plan, unit, &output.name);
-            let path = format!("{folder}/{name}");
-            // As cargo: for what was asked for alone, and of several files of one stem for the first.
-            let dep_info = (unit.is_root && output.role != Role::DebugInfo)
-                .then(|| Path::new(&path).with_extension("d").to_string_lossy().into_owned())
-                .filter(|name| described.insert(name.clone()));
-            placed.push(Placement { unit: unit.id, output: output.name.clone(), path, dep_info, role: output.role });
+    let (mut placed, mut described) = (Vec::<Placement>::new(), BTreeSet::new());
+    for mut one in plan.units.iter().flat_map(|unit| of_unit(plan, unit)) {
+        // As cargo: of several files of one stem for the first, of several of one name the last.
+        one.dep_info = one.dep_info.filter(|name| described.insert(name.clone()));
+        match placed.iter_mut().find(|other| other.path == one.path) {
+            Some(other) => *other = Placement { dep_info: other.dep_info.take(), ..one },
+            None => placed.push(one),
         }
     }
     placed
+}
+
+/// What the person gets of one unit.
+pub fn of_unit<'a>(plan: &'a Plan, unit: &'a Unit) -> impl Iterator<Item = Placement> + 'a {
+    let lifted = unit.outputs.iter().filter(|output| unit.kind != Kind::Test && is_lifted(unit, output));
+    let folder = folder(unit);
+    let folder = if unit.kind == Kind::Example { format!("{folder}/examples") } else { folder };
+    let lifted = lifted.map(move |output| {
+        let path = format!("{folder}/{}", plain_name(plan, unit, &output.name));
+        // As cargo: for what was asked for alone.
+        let dep_info = (unit.is_root && output.role != Role::DebugInfo)
+            .then(|| Path::new(&path).with_extension("d").to_string_lossy().into_owned());
+        Placement { unit: unit.id, output: output.name.clone(), path, dep_info, role: output.role }
+    });
+    let tests = (unit.kind == Kind::Test).then(|| test_program(unit)).into_iter().flatten();
+    let is_kept = unit.is_doc() || matches!(unit.kind, Kind::BuildScriptCompile | Kind::BuildScriptRun);
+    lifted.chain(tests).filter(move |_| !is_kept)
 }
 
 /// A program of tests: where cargo has it, since cargo never gives it another name.

@@ -120,9 +120,12 @@ impl Plan {
         let (packages, index) = packages(&sources, &root)?;
         let target_dir = sources.config.target_dir(&root);
         let profile = sources.graph.units.first().map_or("dev", |unit| unit.profile.name.as_str());
-        let builds = target_dir.join(place::profile_folder(profile)).join("build");
+        let folder = target_dir.join(place::profile_folder(profile));
+        let (builds, deps) = (folder.join("build"), folder.join("deps"));
         let mounts = mounts(&packages, &root, sources.toolchain)
             .showing(&builds, mounts::BUILD)
+            .showing(&deps, mounts::DEPS)
+            .showing(&deps, mounts::OUT)
             .naming(&target_dir, mounts::TARGET);
         let fixed = |text: String| mounts.to_fixed(&text);
         let platforms = Platforms::new(sources.probes, sources.config, sources.rustc, &mounts)?;

@@ -10,7 +10,7 @@ use crate::{
         diagnostics::{self, End, Words},
         directives::{self, Severity},
         messages::Fresh,
-        plan::{Kind, Unit, UnitId},
+        plan::{Kind, Plan, Unit, UnitId},
         script,
     },
     events::Event,
@@ -145,7 +145,8 @@ impl Runner<'_> {
             let failure = diagnostics::Failure::Ended { how: &how, stdout: &stdout, stderr: &stderr };
             self.voice.script_failed(self.plan, one, &directives::messages(&streams.stdout), &failure)
         } else {
-            self.voice.compiled(self.plan, one, &stderr, &End::Failed(how))
+            let words = self.voice.compiled(self.plan, one, &stderr, &End::Failed(how));
+            Words { out: printed(self.plan, streams, Whence::Run) + &words.out, ..words }
         };
         self.tell(&Event::Failed(UnitId(unit)));
         terminal.say(words).await;
@@ -180,7 +181,9 @@ impl Runner<'_> {
             }
         } else {
             let fresh = if whence == Whence::Found { Fresh::Yes } else { Fresh::No };
-            self.voice.compiled(self.plan, one, &stderr, &End::Succeeded(fresh))
+            let printed = printed(self.plan, streams, whence);
+            let words = self.voice.compiled(self.plan, one, &stderr, &End::Succeeded(fresh));
+            Words { out: printed + &words.out, ..words }
         };
         terminal.say(words).await;
         self.tell(&match whence {
@@ -211,4 +214,9 @@ impl Runner<'_> {
             Err(err) => failed(&[], diagnostics::Failure::Said(&err.to_string())),
         }
     }
+}
+
+/// What macros print goes where cargo's own output does, when it is printed and never again.
+fn printed(plan: &Plan, streams: &Streams, whence: Whence) -> String {
+    if whence == Whence::Run { plan.shown(&String::from_utf8_lossy(&streams.stdout)) } else { String::new() }
 }
