@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn the_first_error_is_named() {
         let line = |level: &str, text: &str| {
-            format!(r#"{{"message":"m","level":"{level}","children":[],"rendered":"\\u001b[1m{text}\\u001b[0m\\n x"}}"#)
+            format!(r#"{{"message":"m","level":"{level}","children":[],"rendered":"\u001b[1m{text}\u001b[0m\n x"}}"#)
         };
         let said = [line("warning", "w"), line("error", "error[E1]: e"), line("error", "f")].join("\n");
         assert_eq!(first_error(&said), "error[E1]: e");
