@@ -179,6 +179,8 @@ fn words_are_those_of_cargo_doc() {
         |flags: &str| machine.run_in(&ours, ["env", &format!("RUSTDOCFLAGS={flags}"), "vx", "doc", "-p", "mac"]);
     let refused = flags("--enable-index-page");
     assert!(refused.code == 101 && refused.stderr.contains("`--enable-index-page`"), "{}", refused.stderr);
+    let other = machine.run_in(&ours, ["env", "RUSTDOC=/bin/true", "vx", "doc"]);
+    assert!(other.code == 101 && other.stderr.contains("`RUSTDOC` names a rustdoc"), "{}", other.stderr);
     assert_eq!(flags("--html-in-header app/NOTES.md").code, 0);
     assert_eq!(machine.run_in(&ours, ["grep", "-q", "Notes, and", "target/doc/mac/index.html"]).code, 0);
     // The person's browser is theirs, with their variables and what they read.

@@ -104,12 +104,18 @@ pub fn decide(then: &Then, question: &Question, plan: &Plan) -> Result<Next, NoP
             Choice::Root(unit) => Ok(Next::Run(Program::new(unit, question, plan)?)),
             Choice::Narrow(name) => Ok(Next::Narrow(name)),
         },
-        Then::Document(Shown::Named) => Ok(Next::Document(Browser::None)),
-        Then::Document(Shown::Opened) => {
+        Then::Document(shown) => {
             let (home, environment) = (&question.toolchain.cargo_home, &question.environment);
             let config = config::Config::load(&Disk::default(), &question.cwd, home, environment);
-            let browser = config.and_then(|config| config.browser()).map_err(|err| usage(&err.to_string()))?;
-            Ok(Next::Document(Browser::Program(browser)))
+            let config = config.map_err(|err| usage(&err.to_string()))?;
+            if let Some(key) = config.names_rustdoc() {
+                return Err(usage(&format!("`{key}` names a rustdoc; vx takes the toolchain's own, so unset it")));
+            }
+            let browser = match shown {
+                Shown::Named => Browser::None,
+                Shown::Opened => Browser::Program(config.browser().map_err(|err| usage(&err.to_string()))?),
+            };
+            Ok(Next::Document(browser))
         }
         Then::Test(_) => {
             let program = |unit| Program::new(unit, question, plan);

@@ -179,6 +179,13 @@ impl Config {
         matching.pop().map_or_else(|| Ok(Vec::new()), |(_, node)| runner(node))
     }
 
+    /// Where the person names a rustdoc that is not the toolchain's.
+    pub fn names_rustdoc(&self) -> Option<String> {
+        let variable = ["RUSTDOC", "CARGO_BUILD_RUSTDOC"].into_iter().find(|name| self.variable(name).is_some());
+        let key = self.tree.get(&["build", "rustdoc"]).map(|_| "build.rustdoc");
+        variable.or(key).map(str::to_owned)
+    }
+
     /// What pages are shown with, as far as the person chose: `doc.browser`, else `BROWSER`, which is
     /// the path of a program.
     pub fn browser(&self) -> Result<Vec<String>, ConfigError> {

@@ -13,7 +13,7 @@ use std::{
     ops::Range,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, value::RawValue};
 
 /// The form of parts that this is about.
@@ -53,10 +53,15 @@ struct Read<'a> {
 struct Index<'a> {
     #[serde(borrow)]
     names: Vec<Cow<'a, str>>,
-    path_data: Vec<Option<Vec<Value>>>,
+    #[serde(borrow)]
+    path_data: Vec<Option<Path<'a>>>,
     #[serde(borrow)]
     entry_data: &'a RawValue,
 }
+
+/// What is at a path, and in which module; a third may say where else.
+#[derive(Deserialize)]
+struct Path<'a>(u64, #[serde(borrow)] Cow<'a, str>, #[serde(default)] IgnoredAny);
 
 /// A path: what is there, in which module, its name.
 type Place = (u64, String, String);
@@ -66,9 +71,8 @@ impl Index<'_> {
     fn paths(&self) -> impl Iterator<Item = (u64, Place)> {
         let rows = (0_u64..).zip(self.names.iter().zip(&self.path_data));
         rows.filter_map(|(row, (name, path))| {
-            let [kind, module, ..] = path.as_deref()? else { return None };
-            let module = module.as_str().unwrap_or_default().to_owned();
-            Some((row, (kind.as_u64().unwrap_or_default(), module, name.clone().into_owned())))
+            let Path(kind, module, _) = path.as_ref()?;
+            Some((row, (*kind, module.clone().into_owned(), name.clone().into_owned())))
         })
     }
 
@@ -131,15 +135,27 @@ fn shift(text: &str, first: &mut HashMap<Place, u64>, behind: &mut u64) -> Resul
     let places: HashMap<u64, u64> =
         index.paths().map(|(row, place)| (row, *first.entry(place).or_insert(*behind + row))).collect();
     *behind += index.names.len() as u64;
-    let mut rows: Vec<Option<Vec<Value>>> = serde_json::from_str(index.entry_data.get())?;
-    for row in rows.iter_mut().flatten() {
-        let named = row.get(TRAIT).and_then(Value::as_u64).filter(|named| *named > 0);
-        let Some(named) = named else { continue };
-        let place = places.get(&(named - 1)).ok_or(PartError::Row(named - 1))?;
-        row[TRAIT] = Value::from(place + 1);
-    }
     let Range { start, end } = within(text, index.entry_data.get());
-    Ok([&text[..start], &serde_json::to_string(&rows)?, &text[end..]].concat())
+    let mut shifted = String::with_capacity(text.len() + (end - start) / 8);
+    shifted.push_str(&text[..start]);
+    shifted.push('[');
+    // One at a time: there may be a million.
+    let rows: Vec<&RawValue> = serde_json::from_str(index.entry_data.get())?;
+    for (number, row) in rows.into_iter().enumerate() {
+        shifted.push_str(if number > 0 { "," } else { "" });
+        let mut cells: Vec<Value> = serde_json::from_str::<Option<_>>(row.get())?.unwrap_or_default();
+        match cells.get(TRAIT).and_then(Value::as_u64).filter(|named| *named > 0) {
+            None => shifted.push_str(row.get()),
+            Some(named) => {
+                let place = places.get(&(named - 1)).ok_or(PartError::Row(named - 1))?;
+                cells[TRAIT] = Value::from(place + 1);
+                shifted.push_str(&serde_json::to_string(&cells)?);
+            }
+        }
+    }
+    shifted.push(']');
+    shifted.push_str(&text[end..]);
+    Ok(shifted)
 }
 
 /// Where a slice of a text lies in it.
