@@ -397,6 +397,58 @@ fn what_scripts_and_macros_are_made_of_finds_its_own_files() {
 }
 
 #[test]
+fn what_lies_beside_the_workspace_in_its_repository_is_found_and_counts() {
+    let machine = Machine::with_vx(Who::Person);
+    let manifest = |name: &str, more: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n{more}")
+    };
+    machine.write(machine.home().join("secret"), "secret");
+    for name in ["one", "two"] {
+        let repository = machine.home().join(name);
+        let file = |below: &str, text: &str| machine.write(repository.join(below), text);
+        file("schema/included", "included");
+        file("schema/read/by-script", "");
+        file("schema/by-macro", "macro");
+        file("back/Cargo.toml", "[workspace]\nmembers = [\"a\", \"mac\"]\nresolver = \"2\"\n");
+        file("back/a/Cargo.toml", &manifest("a", "[dependencies]\nmac = { path = \"../mac\" }\n"));
+        let script = "fn main() {\n    let names = std::fs::read_dir(\"../../schema/read\").unwrap();\n    \
+                      let names: Vec<_> = names.map(|one| one.unwrap().file_name().into_string().unwrap()).collect();\n    \
+                      println!(\"cargo::rustc-env=NAMES={}\", names.join(\",\"));\n    \
+                      println!(\"cargo::rerun-if-changed=../../schema/read\");\n}\n";
+        file("back/a/build.rs", script);
+        file(
+            "back/a/src/main.rs",
+            "fn main() { println!(\"{} {} {}\", include_str!(\"../../../schema/included\"), env!(\"NAMES\"), mac::text!()); }\n",
+        );
+        file("back/mac/Cargo.toml", &manifest("mac", "[lib]\nproc-macro = true\n"));
+        let text = "#[proc_macro]\npub fn text(_: proc_macro::TokenStream) -> proc_macro::TokenStream {\n    \
+                    let text = std::fs::read_to_string(\"../schema/by-macro\").unwrap();\n    format!(\"{text:?}\").parse().unwrap()\n}\n";
+        file("back/mac/src/lib.rs", text);
+        machine.run_in(&repository, ["git", "init", "-q"]).ok();
+        let root = repository.join("back");
+        let built = |says: &str| {
+            let done = machine.run_in(&root, ["vx", "build"]);
+            assert_eq!(done.code, 0, "{}", done.stderr);
+            assert_eq!(machine.run_in(&root, ["target/debug/a"]).ok(), format!("{says}\n"));
+            done.stderr
+        };
+        let first = built("included by-script macro");
+        assert!(name == "one" || first.contains(" 0 built"), "{first}");
+        assert!(built("included by-script macro").contains(" 0 built"));
+        file("schema/included", "other");
+        built("other by-script macro");
+        file("schema/by-macro", "new");
+        built("other by-script new");
+        machine.sh(&format!("mv {name}/schema/read/by-script {name}/schema/read/moved")).ok();
+        built("other moved new");
+        // What a link leads to elsewhere is not of the repository.
+        machine.sh(&format!("rm {name}/schema/included; ln -s ../../secret {name}/schema/included")).ok();
+        let refused = machine.run_in(&root, ["vx", "build"]);
+        assert!(refused.code == 101 && refused.stderr.contains("is outside of the workspace"), "{}", refused.stderr);
+    }
+}
+
+#[test]
 fn a_file_outside_of_the_workspace_is_named() {
     let machine = Machine::with_vx(Who::Person);
     let path = machine.home().join("ws");

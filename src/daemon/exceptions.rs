@@ -117,9 +117,9 @@ fn at_home(path: &Path) -> PathBuf {
 }
 
 /// What tells one content of a path from another: names, links and files, all the way down.
-fn content(hashes: &Hashes, path: &Path) -> io::Result<String> {
+pub fn content(hashes: &Hashes, top: &Path) -> io::Result<String> {
     let mut hasher = Hasher::new(Function::Blake3);
-    let mut open = vec![path.to_owned()];
+    let mut open = vec![top.to_owned()];
     let mut count = 0;
     while let Some(path) = open.pop() {
         count += 1;
@@ -144,7 +144,8 @@ fn content(hashes: &Hashes, path: &Path) -> io::Result<String> {
         } else {
             "other".to_owned()
         };
-        for text in [path.as_os_str().as_encoded_bytes(), what.as_bytes()] {
+        let below = path.strip_prefix(top).unwrap_or(&path);
+        for text in [below.as_os_str().as_encoded_bytes(), what.as_bytes()] {
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text);
         }

@@ -5,6 +5,7 @@
 mod action;
 mod after;
 mod audit;
+mod beside;
 mod build;
 mod cargo;
 mod cli;

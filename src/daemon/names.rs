@@ -16,6 +16,7 @@ use shared::{
 };
 
 use crate::{
+    beside,
     cargo::{
         call::Call,
         dep_info::DepInfo,
@@ -165,10 +166,13 @@ impl Run<'_> {
             // There is no dep-info then: what was named before still is.
             _ => missed(&String::from_utf8_lossy(&self.streams.stderr)).into_iter().chain(given).collect(),
         };
-        if let Some(record) = record::of(self.result) {
-            named.extend(programs::names(&record));
-            named.extend(crates::names(self.plan, self.unit, &record));
+        let record = record::of(self.result);
+        if let Some(record) = &record {
+            named.extend(programs::names(record));
+            named.extend(crates::names(self.plan, self.unit, record));
         }
+        let stderr = String::from_utf8_lossy(&self.streams.stderr);
+        named.extend(beside::names(self.plan, self.unit, record.as_ref(), &stderr));
         named.retain(|name| {
             let held = self.call.env.get(name);
             self.given.contains(name) || held.is_none_or(|value| rustc::is_placed(self.plan, self.unit, value))

@@ -133,6 +133,8 @@ pub struct Runner<'a> {
     placed: HashSet<usize>,
     /// How often a unit ran again because its sources changed.
     repeats: HashMap<usize, u32>,
+    /// Units that failed and were run again to be heard.
+    heard: HashSet<usize>,
     /// Why units run.
     because: because::Because,
     /// What scripts and macros did, by package and kind.
@@ -192,6 +194,7 @@ impl<'a> Runner<'a> {
             pending: HashMap::new(),
             placed: HashSet::new(),
             repeats: HashMap::new(),
+            heard: HashSet::new(),
             because: because::Because::default(),
             audited: BTreeMap::new(),
             documented: documented::Documented::of(plan),

@@ -31,7 +31,11 @@ use crate::{
         Mount, Network,
         notify::{self, Call},
     },
-    view::{View, granted::Granted},
+    view::{
+        View,
+        granted::{self, Granted},
+        live,
+    },
 };
 
 /// The home that actions are given.
@@ -57,6 +61,8 @@ struct Scene {
     home: PathBuf,
     real_home: Option<PathBuf>,
     granted: Granted,
+    /// Where the live checkout in it is the person's.
+    live: Option<PathBuf>,
     refusal: &'static str,
     known: HashSet<Vec<u8>>,
     calls: usize,
@@ -86,6 +92,7 @@ impl Ears {
             home,
             real_home: shared::paths::home(),
             granted: view.granted.clone(),
+            live: view.live.as_ref().map(|live| live.asked.root.clone()),
             refusal: if isolated { "ENOENT" } else { "EACCES" },
             known: HashSet::new(),
             calls: 0,
@@ -237,6 +244,9 @@ impl Scene {
             let real = self.real_home.as_ref()?.join(below);
             return there(&real).then(|| at_home(below));
         }
+        if let Some(real) = self.beside(path) {
+            return Some(self.named(&real));
+        }
         if self.shown.iter().any(|shown| path.starts_with(shown)) || NOISE.iter().any(|noise| path.starts_with(noise)) {
             return None;
         }
@@ -245,6 +255,25 @@ impl Scene {
             Some(below) => fs::symlink_metadata(path).is_ok().then(|| at_home(below)),
             None => there(path).then(|| path.display().to_string()),
         }
+    }
+}
+
+impl Scene {
+    /// What lies beside the live checkout, where a way out of it leads in the view: to the folder
+    /// above its mount, and further up to the root.
+    fn beside(&self, path: &Path) -> Option<PathBuf> {
+        let root = self.live.as_ref()?;
+        let real = match path.strip_prefix(Path::new(live::AT).parent()?) {
+            Ok(_) if granted::is_vxs(path) => return None,
+            Ok(below) => root.parent()?.join(below),
+            Err(_) if self.shown.iter().any(|shown| path.starts_with(shown)) => return None,
+            Err(_) => {
+                let below = path.strip_prefix("/").ok()?;
+                root.ancestors().skip(2).map(|above| above.join(below)).find(|real| real.exists())?
+            }
+        };
+        let is_shown = self.granted.beside.iter().any(|way| path.starts_with(live::at(way)));
+        (!is_shown && fs::symlink_metadata(&real).is_ok()).then_some(real)
     }
 }
 

@@ -1,10 +1,14 @@
 //! A unit's result is there, run or found: what it left, what the person reads, whether it has to
 //! run again seeing more.
 
-use shared::{fault::Failure, reapi::v2};
+use shared::{
+    fault::Failure,
+    reapi::{record, v2},
+};
 
 use super::{Finished, Runner, Say, Whence, live::Kept};
 use crate::{
+    beside,
     cargo::{
         call::Call,
         diagnostics::{self, End, Words},
@@ -85,6 +89,9 @@ impl Runner<'_> {
                 }
             }
             self.take(unit, &call, &result, &streams, Whence::Run, terminal).await?;
+        } else if self.may_lack(unit, &result, &streams) {
+            self.repeat(unit);
+            return Ok(());
         } else if self.build.is_tentative(unit) {
             self.hold(unit, result, streams);
         } else {
@@ -92,6 +99,13 @@ impl Runner<'_> {
         }
         self.believe_held(terminal).await;
         Ok(())
+    }
+
+    /// Whether a unit failed in a way that is understood when it is heard, which a second run is.
+    fn may_lack(&mut self, unit: usize, result: &v2::ActionResult, streams: &Streams) -> bool {
+        let unheard = record::of(result).is_none_or(|record| record.tried.is_empty());
+        let stderr = String::from_utf8_lossy(&streams.stderr);
+        unheard && beside::may_lack(self.plan, &self.plan.units[unit], &stderr) && self.heard.insert(unit)
     }
 
     /// What a run has named; its call as it would be with that, or none where it has to run with it.

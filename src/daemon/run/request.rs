@@ -11,6 +11,7 @@ use shared::{
 use super::Runner;
 use crate::{
     action::{self, Action, Input},
+    beside,
     cargo::{
         call::Call,
         messages::Rendering,
@@ -82,6 +83,9 @@ impl Runner<'_> {
             (ViewClass::Fixed, Standing::Anywhere) => call,
             _ => call.without_state(),
         };
+        if self.around.identity.view == ViewClass::Fixed {
+            beside::give(self.plan, unit, &self.around.hashes, named, standing, &mut call);
+        }
         for place in places {
             if !call.places.contains(&place) {
                 call.places.push(place);

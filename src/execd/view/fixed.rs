@@ -111,6 +111,7 @@ pub async fn make(
         mounts.extend(laid);
         let again = second.iter().filter(|(from, _)| from.starts_with(live::AT));
         mounts.extend(link_home(&shown, second));
+        mounts.extend(shown.asked.beside(&granted.beside));
         let access = shown.access;
         mounts.extend(again.map(|(from, to)| Mount::Again { from: host::text(from), at: host::text(to), access }));
         shown

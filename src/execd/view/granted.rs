@@ -9,10 +9,10 @@ use std::{
 
 use shared::{
     config::Rung,
-    reapi::property::{NETWORK, READ, SOCKET, WRITE},
+    reapi::property::{BESIDE, NETWORK, READ, SOCKET, WRITE},
 };
 
-use super::ViewError;
+use super::{ViewError, live};
 use crate::{
     host::{self, Names},
     sandbox::{Mount, Network},
@@ -22,6 +22,10 @@ use crate::{
 /// Where nothing of the machine's can be shown.
 const OWN: [&str; 4] = ["/vx", "/proc", "/dev", "/sys"];
 
+/// What of vx's own stands below /vx.
+const VX: [&str; 11] =
+    ["ws", "crates", "git", "ext", "deps", "out", "incremental", "build", "target", "toolchain", "home"];
+
 /// What one action is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Granted {
@@ -29,6 +33,8 @@ pub struct Granted {
     pub network: Network,
     /// Files and folders that it may read.
     pub read: Vec<PathBuf>,
+    /// Files and folders beside the live checkout that it may read, by the ways from its root.
+    pub beside: Vec<PathBuf>,
     /// Folders that it may write to.
     pub write: Vec<PathBuf>,
     /// Sockets that it may connect to.
@@ -38,7 +44,16 @@ pub struct Granted {
 impl Granted {
     /// Takes in a property; `None` where it is none of these.
     pub fn take(&mut self, name: &str, value: &str) -> Option<Result<(), ViewError>> {
+        let refuse = || {
+            let what = format!("the platform property {name}={value} is no place of this machine");
+            Some(Err(ViewError::Invalid(what)))
+        };
         let list = match (name, value) {
+            (BESIDE, _) => {
+                let Some(way) = beside(value) else { return refuse() };
+                self.beside.push(way);
+                return Some(Ok(()));
+            }
             (NETWORK, "host") => {
                 self.network = Network::Host;
                 return Some(Ok(()));
@@ -51,10 +66,8 @@ impl Granted {
         // What is read is named with its content, which is for the key alone.
         let path = if name == READ { value.split_once(':').map_or("", |(_, path)| path) } else { value };
         let path = Path::new(path);
-        let normal = path.components().skip(1).all(|one| matches!(one, Component::Normal(_)));
-        if !path.is_absolute() || !normal || path.parent().is_none() || OWN.iter().any(|own| path.starts_with(own)) {
-            let what = format!("the platform property {name}={value} is no place of this machine");
-            return Some(Err(ViewError::Invalid(what)));
+        if !is_place(path) {
+            return refuse();
         }
         list.push(path.to_owned());
         Some(Ok(()))
@@ -75,6 +88,8 @@ impl Granted {
         let network = (self.network == Network::Host).then(|| "network".to_owned());
         let lists = [("read", &self.read), ("write", &self.write), ("socket", &self.socket)];
         let paths = lists.into_iter().flat_map(|(verb, paths)| paths.iter().map(move |path| (verb, path)));
+        let beside = self.beside.iter().map(|way| ("read", way));
+        let paths = paths.chain(beside);
         network.into_iter().chain(paths.map(|(verb, path)| format!("{verb} {}", path.display()))).collect()
     }
 
@@ -124,9 +139,48 @@ impl Granted {
     }
 }
 
+/// Whether something of the machine's may be shown there.
+fn is_place(path: &Path) -> bool {
+    let normal = path.components().skip(1).all(|one| matches!(one, Component::Normal(_)));
+    path.is_absolute() && normal && path.parent().is_some() && !OWN.iter().any(|own| path.starts_with(own))
+}
+
+/// Whether a path below /vx is vx's own, or that folder itself.
+pub fn is_vxs(path: &Path) -> bool {
+    let name = path.strip_prefix("/vx").ok().map(|below| below.iter().next());
+    name.is_some_and(|name| name.is_none_or(|name| VX.iter().any(|one| name == *one)))
+}
+
+/// Reads `HASH:WAY`. Where it leads in the view is nobody else's.
+fn beside(value: &str) -> Option<PathBuf> {
+    let (_, way) = value.split_once(':')?;
+    let at = live::at(Path::new(way));
+    let is_free = if at.starts_with("/vx") { !is_vxs(&at) } else { is_place(&at) && !host::is_shown(&at) };
+    (way.starts_with("../") && is_free).then(|| PathBuf::from(way))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_beside_the_checkout_takes_nobodys_place() {
+        for (value, is_good) in [
+            ("h:../schema/x", true),
+            ("h:../../proto", true),
+            ("h:schema", false),
+            ("h:..", false),
+            ("h:../ws", false),
+            ("h:../toolchain/x", false),
+            ("h:../../usr/x", false),
+            ("h:../../proc", false),
+            ("h:/etc", false),
+            ("../x", false),
+        ] {
+            let taken = Granted::default().take(BESIDE, value);
+            assert_eq!(matches!(taken, Some(Ok(()))), is_good, "{value}");
+        }
+    }
 
     #[test]
     fn only_places_of_the_machine_are_granted() {

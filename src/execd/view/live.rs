@@ -70,6 +70,24 @@ pub struct Shown {
     pub beside: Vec<(PathBuf, String)>,
 }
 
+/// Where a way from the checkout's root leads in the view.
+pub fn at(way: &Path) -> PathBuf {
+    joined(Path::new(AT), way)
+}
+
+/// A way from a folder, by the text alone.
+fn joined(folder: &Path, way: &Path) -> PathBuf {
+    let mut path = folder.to_owned();
+    for part in way.components() {
+        match part {
+            Component::ParentDir => drop(path.pop()),
+            Component::Normal(name) => path.push(name),
+            _ => {}
+        }
+    }
+    path
+}
+
 /// Reads the properties.
 pub fn asked(root: &str, target_dir: Option<&str>) -> Result<Asked, ViewError> {
     let plain = |path: &str| {
@@ -170,6 +188,16 @@ fn lay_git(git: &Git, at: &Path) -> io::Result<Vec<(PathBuf, String)>> {
 }
 
 impl Asked {
+    /// What lies beside the checkout, by the ways from its root, where those lead in the view. What is
+    /// not there cannot be read: the key says so too.
+    pub fn beside(&self, ways: &[PathBuf]) -> Vec<Mount> {
+        let there = ways.iter().filter_map(|way| Some((fs::canonicalize(joined(&self.root, way)).ok()?, at(way))));
+        let mut there: Vec<(PathBuf, PathBuf)> = there.collect();
+        // What holds another comes first, or it would cover it.
+        there.sort_by_key(|(_, at)| at.components().count());
+        there.iter().map(|(real, at)| host::read_only(real, at)).collect()
+    }
+
     /// Walks the folders of the checkout.
     pub fn look(&self) -> io::Result<Checkout> {
         let scope = Scope { root: &self.root, target_dir: &self.target_dir };

@@ -41,6 +41,9 @@ pub mod property {
     /// `HASH:/PATH`, any number of times: a path of this machine that the action sees read-only, by
     /// an exception. The hash is the client's word for what is there, for the key alone.
     pub const READ: &str = "vx-read";
+    /// `HASH:../WAY`, any number of times: what lies beside the live workspace, by the way from its root,
+    /// seen read-only where that leads in the view. The hash is as above.
+    pub const BESIDE: &str = "vx-beside";
     /// A folder of this machine that the action may write to, by an exception. Its result is not stored.
     pub const WRITE: &str = "vx-write";
     /// A socket of this machine that the action may connect to, by an exception.

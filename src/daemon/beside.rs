@@ -1,0 +1,144 @@
+//! Files of the person's repository that lie beside the workspace: a schema, a README, migrations in
+//! a folder above. They are no part of the view until a unit is seen to ask for one; then it runs
+//! again with that, read-only where it looks for it, and its content is part of the key. Nothing
+//! outside of the repository is ever shown so.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use shared::{
+    paths,
+    reapi::{
+        property::{BESIDE, READ},
+        record::RunRecord,
+    },
+};
+
+use crate::{
+    cargo::{
+        call::Call,
+        locate,
+        package::Source,
+        placed::Standing,
+        plan::{Plan, Unit},
+    },
+    exceptions,
+    sources::Hashes,
+};
+
+/// What such a name begins with, before the way from the workspace's root; no variable's does.
+const NAME: &str = "beside ";
+/// rustc's words before a path that it cannot read.
+const MISSED: &str = "couldn't read `";
+/// What programs say that miss a file.
+const LACKS: [&str; 3] = ["os error 2", "No such file", "not exist"];
+
+/// The repository around a workspace, where that is more than the workspace.
+struct Around<'a> {
+    root: &'a Path,
+    repository: PathBuf,
+}
+
+impl<'a> Around<'a> {
+    fn of(plan: &'a Plan, unit: &Unit) -> Option<Self> {
+        let root = plan.workspace_root.as_path();
+        let is_member = matches!(plan.package(unit).source, Source::Member { .. });
+        if !is_member || root.join(".git").exists() {
+            return None;
+        }
+        let repository = root.ancestors().skip(1).find(|above| above.join(".git").exists())?;
+        Some(Around { root, repository: fs::canonicalize(repository).ok()? })
+    }
+
+    /// What really lies at a path of the person's, if it may be shown.
+    fn real(&self, path: &Path) -> Option<PathBuf> {
+        let real = fs::canonicalize(path).ok()?;
+        let below = real.strip_prefix(&self.repository).ok()?;
+        let is_gits = below.components().any(|one| one.as_os_str() == ".git");
+        let holds_root = fs::canonicalize(self.root).is_ok_and(|root| root.starts_with(&real));
+        let may = !is_gits && !holds_root && !path.starts_with(self.root);
+        may.then_some(real)
+    }
+
+    /// The way from the root to a path beside it.
+    fn way(&self, path: &Path) -> Option<String> {
+        let mut up = PathBuf::new();
+        for above in self.root.ancestors() {
+            if let Ok(below) = path.strip_prefix(above) {
+                return up.join(below).to_str().map(str::to_owned);
+            }
+            up.push("..");
+        }
+        None
+    }
+}
+
+/// The names of what a unit's run asked for and could have.
+pub fn names(plan: &Plan, unit: &Unit, record: Option<&RunRecord>, stderr: &str) -> Vec<String> {
+    let Some(around) = Around::of(plan, unit) else { return Vec::new() };
+    let missed = stderr.split(MISSED).skip(1).filter_map(|rest| rest.split_once('`'));
+    let missed = missed.map(|(path, _)| locate::clean(&around.root.join(plan.mounts.to_real(path))));
+    let tried = record.into_iter().flat_map(|record| &record.tried);
+    let tried = tried.filter(|tried| tried.kind == "open").filter_map(|tried| at_home(&tried.what));
+    let asked = missed.chain(tried).filter(|path| around.real(path).is_some());
+    asked.filter_map(|path| Some(format!("{NAME}{}", around.way(&path)?))).collect()
+}
+
+/// A path as the executor names it: the person's, with `~` for the home.
+fn at_home(what: &str) -> Option<PathBuf> {
+    match what.strip_prefix("~/") {
+        Some(below) => Some(paths::home()?.join(below)),
+        None => what.starts_with('/').then(|| PathBuf::from(what)),
+    }
+}
+
+/// Whether a unit that failed may have lacked such a file, which is seen when it runs again.
+pub fn may_lack(plan: &Plan, unit: &Unit, stderr: &str) -> bool {
+    LACKS.iter().any(|words| stderr.contains(words)) && Around::of(plan, unit).is_some()
+}
+
+/// Gives the call of a unit what it is known to ask for.
+pub fn give(plan: &Plan, unit: &Unit, hashes: &Hashes, named: &[String], standing: Standing, call: &mut Call) {
+    let mut ways = named.iter().filter_map(|name| name.strip_prefix(NAME)).peekable();
+    let Some(around) = ways.peek().and_then(|_| Around::of(plan, unit)) else { return };
+    for way in ways {
+        let path = locate::clean(&around.root.join(way));
+        let Some(real) = around.real(&path) else { continue };
+        let content = exceptions::content(hashes, &real).unwrap_or_else(|err| err.to_string().replace(':', " "));
+        call.granted.0.insert((BESIDE, format!("{content}:{way}")));
+        if standing == Standing::Here && path == real {
+            call.granted.0.insert((READ, format!("{content}:{}", path.display())));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_rest_of_the_repository_may_be_shown() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let top = fs::canonicalize(folder.path()).expect("it is there");
+        for made in ["repo/.git", "repo/a/ws/src", "repo/proto", "other"] {
+            fs::create_dir_all(top.join(made)).expect("folders");
+        }
+        for file in ["repo/proto/x", "other/secret", "repo/.git/config"] {
+            fs::write(top.join(file), "x").expect("a file");
+        }
+        std::os::unix::fs::symlink(top.join("other"), top.join("repo/out")).expect("a link");
+        let root = top.join("repo/a/ws");
+        let around = Around { root: &root, repository: top.join("repo") };
+        let shown = |path: &str| around.real(&locate::clean(&root.join(path))).is_some();
+        for path in ["../../proto", "../../proto/x"] {
+            assert!(shown(path), "{path}");
+        }
+        for path in ["src", "..", "../..", "../../../other/secret", "../../out/secret", "../../.git/config", "../gone"]
+        {
+            assert!(!shown(path), "{path}");
+        }
+        assert_eq!(around.way(&top.join("repo/proto/x")).as_deref(), Some("../../proto/x"));
+    }
+}
