@@ -213,6 +213,9 @@ fn names_that_collide_are_told() {
     // A program of the library's name is left out, unless it is asked for.
     assert!(!said(&["-p", "app"]).stderr.contains("collision"));
     assert!(said(&["-p", "app", "--lib", "--bins"]).stderr.contains("output filename collision at"));
+    let pages = |at: &Path| machine.run_in(at, ["sh", "-c", "cd target/doc && find app src -type f | sort"]).ok();
+    assert_eq!(pages(&ours), pages(&cargos));
+    assert!(pages(&ours).contains("fn.secret.html"), "{}", pages(&ours));
     pair.write(
         "base/Cargo.toml",
         "[package]\nname = \"base\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[lib]\nname = \"app\"\n",

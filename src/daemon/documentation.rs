@@ -61,6 +61,11 @@ pub async fn pages(services: &Services, plan: &Plan, outcomes: &[Option<Outcome>
         let root = plan.target_dir.join(place::doc_folder(merge));
         trees.push((root.clone(), *common));
         pages.whole.push(root.join(SEARCH_INDEX));
+        for unit in rustdoc::hidden(plan, merge) {
+            let left = outcomes[unit.id.0].iter().flat_map(|left| &left.folders);
+            let sources = left.filter(|(name, _)| **name != unit.target.crate_name());
+            trees.extend(sources.map(|(name, digest)| (root.join(name), *digest)));
+        }
         let documented = rustdoc::merged(plan, merge);
         for unit in &documented {
             let left = outcomes[unit.id.0].iter().flat_map(|left| &left.folders);

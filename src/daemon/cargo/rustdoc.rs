@@ -258,11 +258,23 @@ fn shared_flags(flags: &[String]) -> Vec<String> {
     shared
 }
 
-/// What a merging unit merges: each after what it depends on, and of two of one name the library.
+/// What a merging unit merges, each after what it depends on.
 pub fn merged<'a>(plan: &'a Plan, unit: &Unit) -> Vec<&'a Unit> {
+    let all = documented(plan, unit);
+    let is_shown = |at: &usize| !all[at + 1..].iter().any(|later| is_twin(all[*at], later));
+    (0..all.len()).filter(is_shown).map(|at| all[at]).collect()
+}
+
+/// Of those the ones that another crate of their name takes the place of, as with cargo the one that
+/// is documented last. Only the pages of their sources stay.
+pub fn hidden<'a>(plan: &'a Plan, unit: &Unit) -> Vec<&'a Unit> {
+    let shown: BTreeSet<UnitId> = merged(plan, unit).iter().map(|one| one.id).collect();
+    documented(plan, unit).into_iter().filter(|one| !shown.contains(&one.id)).collect()
+}
+
+fn documented<'a>(plan: &'a Plan, unit: &Unit) -> Vec<&'a Unit> {
     let wanted: BTreeSet<UnitId> = unit.dependencies.iter().map(|one| one.unit).collect();
-    let in_order = plan.order.iter().filter(|id| wanted.contains(id)).map(|id| plan.unit(*id));
-    in_order.filter(|one| !is_hidden(plan, one)).collect()
+    plan.order.iter().filter(|id| wanted.contains(id)).map(|id| plan.unit(*id)).collect()
 }
 
 /// The pages that the documentation of what was asked for begins with: of each crate, in cargo's
@@ -276,15 +288,8 @@ pub fn first_pages(plan: &Plan) -> Vec<Vec<PathBuf>> {
     roots.map(|unit| platforms.iter().map(|platform| page(unit, platform)).collect()).collect()
 }
 
-/// Whether another crate of its name takes its place.
-pub fn is_hidden(plan: &Plan, unit: &Unit) -> bool {
-    let rank = |one: &Unit| (!one.target.is_lib(), one.id);
-    plan.units.iter().any(|one| is_twin(one, unit) && rank(one) < rank(unit))
-}
-
 fn is_twin(one: &Unit, other: &Unit) -> bool {
-    let is_documented = one.kind == Kind::Doc && other.kind == Kind::Doc && one.id != other.id;
-    is_documented && one.platform == other.platform && one.target.crate_name() == other.target.crate_name()
+    one.target.crate_name() == other.target.crate_name()
 }
 
 #[cfg(test)]
