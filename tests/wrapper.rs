@@ -33,6 +33,8 @@ const PACKAGES: [(&str, &[(&str, &str)]); 4] = [
             (
                 "src/lib.rs",
                 "#[proc_macro]\npub fn two(_: proc_macro::TokenStream) -> proc_macro::TokenStream {\n    \"2\".parse().unwrap()\n}\n\
+                 #[proc_macro]\npub fn seen(_: proc_macro::TokenStream) -> proc_macro::TokenStream {\n    \
+                 format!(\"{:?}\", std::env::var(\"OF_CONFIG\").unwrap_or_default()).parse().unwrap()\n}\n\
                  #[proc_macro]\npub fn wait(seconds: proc_macro::TokenStream) -> proc_macro::TokenStream {\n    \
                  std::thread::sleep(std::time::Duration::from_secs(seconds.to_string().parse().unwrap()));\n    seconds\n}\n",
             ),
@@ -156,7 +158,7 @@ fn own_packages_come_from_the_store_where_they_are_compiled_whole() {
     registry(&machine);
     let at = app(&machine, "app");
     let main = |text: &str| {
-        let says = "println!(\"{} {} {:?}\", include_str!(\"../note\"), macr::two!(), option_env!(\"NAMED\"))";
+        let says = "println!(\"{} {}{} {:?}\", include_str!(\"../note\"), macr::two!(), macr::seen!(), option_env!(\"NAMED\"))";
         machine.write(at.join("src/main.rs"), format!("fn main() {{\n    let unused = 1;\n    {text}{says};\n}}\n"));
     };
     let build = |variables: &str, says: &str| {
@@ -174,8 +176,14 @@ fn own_packages_come_from_the_store_where_they_are_compiled_whole() {
         [0, 1, 2].map(|one| after[one] - before[one])
     };
     machine.write(at.join("note"), "one");
+    // There from the start: a macro may have asked for any name on its way.
+    machine.write(at.join(".cargo/config.toml"), "");
     main("");
     assert_eq!(build("", "one 2 None\n"), [0, 5, 0], "{}", machine.journal());
+    machine.write(at.join(".cargo/config.toml"), "[env]\nOF_CONFIG = \"c\"\n");
+    let of_config = build("", "one 2c None\n");
+    assert!(of_config[1] >= 1 && of_config[2] == 0, "{of_config:?}");
+    machine.write(at.join(".cargo/config.toml"), "");
     assert_eq!(build("", "one 2 None\n"), [5, 0, 0], "{}", machine.journal());
     machine.write(at.join("note"), "two");
     assert_eq!(build("", "two 2 None\n"), [4, 1, 0]);

@@ -8,7 +8,6 @@ use std::{
 
 use shared::{
     client::exec::{Identity, ViewClass},
-    config::Config,
     digest::Digest,
     fault::Failure,
     reapi::v2,
@@ -30,6 +29,7 @@ use crate::{
     action::{self, Action},
     cargo::{
         call::Call,
+        config::Config,
         dep_info::DepInfo,
         environment::Ambient,
         files,
@@ -53,7 +53,7 @@ const ATTEMPTS: usize = 4;
 /// One call.
 pub(super) struct Work<'a> {
     pub(super) daemon: &'a Daemon,
-    pub(super) config: &'a Config,
+    pub(super) config: &'a shared::config::Config,
     pub(super) session: &'a Session,
     pub(super) services: &'a Services,
     pub(super) asked: &'a Asked,
@@ -65,8 +65,8 @@ struct Ready {
     identity: Identity,
     inputs: Arc<Inputs>,
     ambient: Ambient,
-    /// Variables that its package's script sets.
-    script: Vec<String>,
+    /// Variables that its package's script sets, or the person's configuration.
+    set: Vec<String>,
     out_dir: Option<OutDir>,
     loads_macros: bool,
 }
@@ -203,10 +203,22 @@ impl Work<'_> {
             identity,
             inputs: Arc::new(self.inputs(home, out_dir.as_ref(), libraries).await?),
             ambient: ambient.with_folders(&self.config.host.show),
-            script: named_by_script(&said),
+            set: [named_by_script(&said), self.set_by_configuration()?].concat(),
             out_dir,
             loads_macros,
         })
+    }
+
+    /// The variables of cargo's `[env]`, for what is compiled in the folder of that.
+    fn set_by_configuration(&self) -> Result<Vec<String>, Plain> {
+        if self.asked.whose == Whose::Others {
+            return Ok(Vec::new());
+        }
+        let (environment, cwd) = (&self.session.environment, &self.session.cwd);
+        let cargo_home = super::cargo_home(environment).unwrap_or_default();
+        let config = Config::load(&files::Disk::default(), cwd, &cargo_home, environment);
+        let set = config.and_then(|config| config.env()).map_err(|err| Plain::Unfit(err.to_string()))?;
+        Ok(set.into_keys().collect())
     }
 
     async fn inputs(
@@ -245,7 +257,7 @@ impl Work<'_> {
             cwd: &self.session.cwd,
             environment: &self.session.environment,
             ambient: &ready.ambient,
-            script: &ready.script,
+            set: &ready.set,
             out_dir: ready.out_dir.as_ref(),
             loads_macros: ready.loads_macros,
             named: &note.variables,

@@ -49,8 +49,8 @@ pub struct Seen<'a> {
     pub environment: &'a BTreeMap<String, String>,
     /// The same, sorted by who may see what.
     pub ambient: &'a Ambient,
-    /// Variables that the package's script sets.
-    pub script: &'a [String],
+    /// Variables that the package's script sets, or cargo's configuration.
+    pub set: &'a [String],
     /// What the script left, if there is one.
     pub out_dir: Option<&'a OutDir>,
     /// Whether it loads macros, which may read any variable.
@@ -161,7 +161,7 @@ impl Compile {
 
 fn environment(seen: &Seen<'_>) -> BTreeMap<String, String> {
     let is_set =
-        |name: &str| name.starts_with(PACKAGE) || SET.contains(&name) || seen.script.iter().any(|one| one == name);
+        |name: &str| name.starts_with(PACKAGE) || SET.contains(&name) || seen.set.iter().any(|one| one == name);
     let set = seen.environment.iter().filter(|(name, _)| is_set(name));
     let mut env: BTreeMap<String, String> = set.map(|(name, value)| (name.clone(), value.clone())).collect();
     if let Some(out_dir) = seen.out_dir {
@@ -214,7 +214,7 @@ mod tests {
                 cwd: &home.real,
                 environment: &environment,
                 ambient: &ambient,
-                script: &["BY_SCRIPT".to_owned()],
+                set: &["BY_SCRIPT".to_owned()],
                 out_dir: Some(&out_dir),
                 loads_macros: false,
                 named: &["MINE", "MY_TOKEN"].map(str::to_owned).into(),
