@@ -105,7 +105,8 @@ impl Pair {
 #[test]
 fn pages_are_those_that_cargo_writes() {
     let pair = Pair::new();
-    let (machine, ours) = (&pair.machine, pair.machine.home().join("ours"));
+    let machine = &pair.machine;
+    let (cargos, ours) = (machine.home().join("cargo"), machine.home().join("ours"));
     let first = pair.compare(&[]);
     assert!(first.stderr.contains("unresolved link to `nowhere`"), "{}", first.stderr);
     assert!(
@@ -123,6 +124,12 @@ fn pages_are_those_that_cargo_writes() {
     assert!(again.code == 0 && again.stderr.contains(" 0 built"), "{}", again.stderr);
     assert!(again.stderr.contains("unresolved link to `nowhere`"), "{}", again.stderr);
     machine.run_in(machine.home(), ["diff", "-r", "ours/target/doc", "elsewhere/target/doc"]).ok();
+    // Pages of another rustc go whole, as with cargo.
+    let notes = [&cargos, &ours].map(|at| at.join("target/.rustdoc_fingerprint.json"));
+    assert_eq!(machine.run_in(&ours, ["cmp".as_ref(), notes[0].as_os_str(), notes[1].as_os_str()]).code, 0);
+    machine.write(&notes[1], "{\"rustc_vv\":\"rustc 1.0.0\"}");
+    machine.write(ours.join("target/doc/gone/index.html"), "");
+    pair.compare(&[]);
     // Another word in a comment, another item: only who shows it is documented again, stale pages go.
     pair.write(
         "base/src/lib.rs",

@@ -17,8 +17,8 @@ use shared::{
 
 use crate::{
     cargo::{
-        place,
-        plan::{Kind, Plan},
+        files, place,
+        plan::{Kind, Plan, Unit},
         rustdoc,
     },
     out_dirs,
@@ -29,6 +29,9 @@ use crate::{
 
 /// rustdoc's own lock, which it leaves behind.
 const LOCK: &str = ".lock";
+/// Beside a folder of documentation, with cargo's word on the rustc that it is of: another one's
+/// rustdoc may not be able to read what it goes on with.
+const FINGERPRINT: &str = ".rustdoc_fingerprint.json";
 /// The folder whose files are named by their content.
 const SEARCH_INDEX: &str = "search.index";
 
@@ -41,6 +44,8 @@ pub struct Pages {
     roots: Vec<PathBuf>,
     /// Folders in which nothing else is.
     whole: Vec<PathBuf>,
+    /// What is to stand beside the folders.
+    fingerprint: String,
 }
 
 impl Pages {
@@ -52,7 +57,7 @@ impl Pages {
 
 /// All that a build documented.
 pub async fn pages(services: &Services, plan: &Plan, outcomes: &[Option<Outcome>]) -> Result<Pages, Failure> {
-    let mut pages = Pages::default();
+    let mut pages = Pages { fingerprint: fingerprint(plan), ..Pages::default() };
     let mut trees: Vec<(PathBuf, Digest)> = Vec::new();
     for merge in plan.units.iter().filter(|unit| unit.kind == Kind::DocMerge) {
         let Some(common) = outcomes[merge.id.0].as_ref().and_then(|left| left.folders.get(rustdoc::MERGED)) else {
@@ -93,22 +98,51 @@ pub struct Sweep {
     kept: HashSet<PathBuf>,
     roots: Vec<PathBuf>,
     whole: Vec<PathBuf>,
+    fingerprint: String,
 }
 
 impl From<&Pages> for Sweep {
     fn from(pages: &Pages) -> Self {
         let kept = pages.items.iter().map(|item| item.path.clone()).collect();
-        Sweep { kept, roots: pages.roots.clone(), whole: pages.whole.clone() }
+        Sweep { kept, roots: pages.roots.clone(), whole: pages.whole.clone(), fingerprint: pages.fingerprint.clone() }
     }
 }
 
 impl Sweep {
+    /// Before anything is placed: pages of another rustc go, all of them, but for hidden files.
+    pub fn clear(&self) -> Result<(), Failure> {
+        // What a link leads to is not vx's to clear, and nothing will be placed there.
+        let is_folder = |root: &&PathBuf| fs::symlink_metadata(root).is_ok_and(|meta| meta.is_dir());
+        let outdated = |root: &&PathBuf| is_of_another(root, &self.fingerprint);
+        for root in self.roots.iter().filter(is_folder).filter(outdated) {
+            let clear = || {
+                for entry in fs::read_dir(root)?.filter_map(Result::ok) {
+                    let path = entry.path();
+                    match entry.file_type()?.is_dir() {
+                        _ if entry.file_name().as_encoded_bytes().starts_with(b".") => {}
+                        true => fs::remove_dir_all(path)?,
+                        false => fs::remove_file(path)?,
+                    }
+                }
+                Ok(())
+            };
+            clear().map_err(|err: io::Error| failed(root, &err))?;
+        }
+        Ok(())
+    }
+
     /// Does it, when everything is placed.
     pub fn run(&self) -> Result<(), Failure> {
         for folder in &self.whole {
             self.below(folder, limits::TREE_DEPTH).map_err(|err| failed(folder, &err))?;
         }
         for root in &self.roots {
+            let beside = root.with_file_name(FINGERPRINT);
+            if text(&beside).is_none_or(|text| text != self.fingerprint) {
+                // A link there leads no write elsewhere.
+                let _not_there = fs::remove_file(&beside);
+                fs::write(&beside, &self.fingerprint).map_err(|err| failed(&beside, &err))?;
+            }
             match File::create_new(root.join(LOCK)) {
                 Err(err) if err.kind() != io::ErrorKind::AlreadyExists => return Err(failed(root, &err)),
                 _ => {}
@@ -140,6 +174,25 @@ impl Sweep {
     }
 }
 
+/// As cargo writes it.
+fn fingerprint(plan: &Plan) -> String {
+    serde_json::json!({ "rustc_vv": plan.rustc.verbose }).to_string()
+}
+
+/// Whether the pages of a unit's folder are of another rustc, and go when its own are placed.
+pub fn is_outdated(plan: &Plan, unit: &Unit) -> bool {
+    is_of_another(&plan.target_dir.join(place::doc_folder(unit)), &fingerprint(plan))
+}
+
+fn is_of_another(root: &Path, fingerprint: &str) -> bool {
+    let rustc = |text: &str| Some(serde_json::from_str::<serde_json::Value>(text).ok()?.get("rustc_vv")?.to_string());
+    text(&root.with_file_name(FINGERPRINT)).is_some_and(|text| rustc(&text) != rustc(fingerprint))
+}
+
+fn text(path: &Path) -> Option<String> {
+    files::text(path).ok()
+}
+
 fn failed(path: &Path, err: &io::Error) -> Failure {
     Failure::new(Fault::User, format!("failed to clear `{}`: {err}", path.display()))
 }
@@ -167,12 +220,23 @@ mod tests {
             kept: [at("doc/a/index.html"), at("doc/a/m/index.html")].into(),
             roots: vec![at("doc")],
             whole: vec![at("doc/a"), at("doc/none")],
+            fingerprint: r#"{"rustc_vv":"1"}"#.to_owned(),
         };
+        sweep.clear().expect("nobody's pages");
         sweep.run().expect("a clean folder");
         sweep.run().expect("and again");
         let there = |name: &str| at(name).exists();
         assert!(there("doc/a/index.html") && there("doc/a/m/index.html") && there("doc/b/index.html"));
         assert!(there("home/mine") && there("doc/.lock"));
+        // Only another rustc's pages go.
+        for (text, stays) in [(r#"{"rustc_vv":"1","more":2}"#, true), (r#"{"rustc_vv":"2"}"#, false)] {
+            fs::write(at(FINGERPRINT), text).expect("a file");
+            sweep.clear().expect("a clean folder");
+            assert_eq!(there("doc/b/index.html"), stays, "{text}");
+        }
+        sweep.run().expect("a file beside it");
+        assert_eq!(fs::read_to_string(at(FINGERPRINT)).ok().as_ref(), Some(&sweep.fingerprint));
+        assert!(there("doc/.lock"));
         assert!(!there("doc/a/old") && fs::symlink_metadata(at("doc/a/link")).is_err());
     }
 }

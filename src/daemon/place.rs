@@ -101,9 +101,14 @@ pub async fn place(
     items.extend(out_dirs::items(services, plan, runner, is_wanted).await?);
     let locks = lock_all(plan, &placed, &pages, output).await?;
     items.extend(pages.items);
-    let stale = {
+    let (stale, sweep) = {
         let hashes = Arc::clone(hashes);
-        blocking(move || Ok(items.into_iter().filter(|item| !is_placed(&hashes, item)).collect::<Vec<_>>())).await?
+        let look = move || {
+            sweep.clear()?;
+            let stale = items.into_iter().filter(|item| !is_placed(&hashes, item)).collect::<Vec<_>>();
+            Ok((stale, sweep))
+        };
+        blocking(look).await?
     };
     let taken = take(services, &plan.target_dir, &stale).await?;
     let digests: Vec<Digest> = stale.iter().map(|item| item.digest).collect();

@@ -35,6 +35,8 @@ pub struct Rustc {
     /// The host triple.
     pub host: String,
     pub version: semver::Version,
+    /// All that it says of itself.
+    pub verbose: String,
 }
 
 impl Rustc {
@@ -48,7 +50,7 @@ impl Rustc {
             found.map(str::trim).ok_or(ProbeError::Version(key))
         };
         let version = semver::Version::parse(line("release:")?).map_err(|_| ProbeError::Version("release:"))?;
-        Ok(Rustc { host: line("host:")?.to_owned(), version })
+        Ok(Rustc { host: line("host:")?.to_owned(), version, verbose: stdout.to_owned() })
     }
 
     /// Whether crates may use what is not stable.

@@ -24,6 +24,7 @@ use crate::{
         plan::{Kind, Plan, Unit, UnitId},
         rustdoc::{self, Manner, Way},
     },
+    documentation,
     services::{Services, persist},
     streams::read_many,
 };
@@ -46,6 +47,7 @@ impl Documented {
     /// At the beginning of a build.
     pub(super) fn of(plan: &Plan) -> Self {
         let merges = plan.units.iter().filter(|unit| unit.kind == Kind::DocMerge);
+        let merges = merges.filter(|unit| !documentation::is_outdated(plan, unit));
         let standing =
             merges.map(|unit| (unit.platform.clone(), standing(&plan.target_dir.join(place::doc_folder(unit)))));
         Documented {
