@@ -145,7 +145,8 @@ fn tests_are_run_as_cargo_runs_them() {
         "bench --no-run",
         "FAIL_LIB=1; test",
         "FAIL_LIB=1; test -p tested --no-fail-fast",
-        "FAIL_LIB=exit; test --workspace",
+        // One after the other: what else runs when the program ends is chance.
+        "FAIL_LIB=exit RUST_TEST_THREADS=1; test --workspace",
         "FAIL_OWN=3 FAIL_DOC=1; test --no-fail-fast -- --nocapture",
         "FAIL_OWN=3; test -p tested --test own",
         "FAIL_DOC=1; test",
