@@ -1,6 +1,6 @@
 //! A ready unit becomes a call, and with what its dependencies left an Action.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use shared::{
     client::exec::ViewClass,
@@ -105,7 +105,9 @@ impl Runner<'_> {
         let mut inputs: Vec<(String, Input)> = Vec::new();
         for &package in &call.needs.packages {
             let (mount, Some(root)) = self.inputs.of(package) else { continue };
-            if !inputs.iter().any(|(known, _)| known == mount) {
+            // A tree is no part of another: where packages lie within each other, its own comes first.
+            let overlaps = |known: &str| Path::new(known).starts_with(mount) || Path::new(mount).starts_with(known);
+            if !inputs.iter().any(|(known, _)| overlaps(known)) {
                 inputs.push((mount.to_owned(), Input::Tree(root)));
             }
         }
