@@ -87,8 +87,9 @@ impl Memory {
         known.entry(root.to_owned()).or_insert_with(|| self.read(root)).clone()
     }
 
-    /// Takes in what a build has seen; writes it down where more than its number is new.
-    pub fn learn(&self, root: &Path, units: BTreeMap<String, Entry>) {
+    /// Takes in what a build has seen, which is known from then on; whether more than its number is
+    /// new, so that it is to be written down.
+    pub fn learn(&self, root: &Path, units: BTreeMap<String, Entry>) -> bool {
         let mut workspace = self.workspace(root);
         let is_same = |name: &String, entry: &Entry| {
             workspace.units.get(name).is_some_and(|known| Entry { build: known.build, ..entry.clone() } == *known)
@@ -102,10 +103,15 @@ impl Memory {
             let oldest = workspace.units.iter().min_by_key(|(_, entry)| entry.build).map(|(name, _)| name.clone());
             oldest.map(|name| workspace.units.remove(&name));
         }
-        if is_new && let Err(err) = self.write(root, &workspace) {
+        self.lock().insert(root.to_owned(), workspace);
+        is_new
+    }
+
+    /// Writes down what is known of a workspace. Blocks.
+    pub fn write_down(&self, root: &Path) {
+        if let Err(err) = self.write(root, &self.workspace(root)) {
             tracing::warn!(%err, "what units were made of cannot be kept, ignoring");
         }
-        self.lock().insert(root.to_owned(), workspace);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Workspace>> {
@@ -164,6 +170,7 @@ mod tests {
         let built = entry(&[("file a", "1")], End::Built(vec![Reason::First]));
         for number in 0..limits::WHY_WORKSPACES + 3 {
             memory.learn(Path::new(&format!("/w{number}")), [("dev x".to_owned(), built.clone())].into());
+            memory.write_down(Path::new(&format!("/w{number}")));
         }
         assert_eq!(fs::read_dir(&at).expect("a folder").count(), limits::WHY_WORKSPACES);
         let last = PathBuf::from(format!("/w{}", limits::WHY_WORKSPACES + 2));

@@ -103,11 +103,14 @@ impl Runner<'_> {
         self.because.now.insert(name, Entry { build: 0, end: End::Failed(reasons), unkept: None, key, parts });
     }
 
-    /// Takes down what this build has seen; nobody waits for it to be written.
+    /// Takes down what this build has seen, before it is over for whoever asks; nobody waits for it to
+    /// be written.
     pub(super) fn keep_reasons(&mut self) {
         let (why, root) = (std::sync::Arc::clone(&self.around.why), self.plan.workspace_root.clone());
         let units = std::mem::take(&mut self.because.now);
-        tokio::task::spawn_blocking(move || why.learn(&root, units));
+        if why.learn(&root, units) {
+            tokio::task::spawn_blocking(move || why.write_down(&root));
+        }
     }
 
     fn parts(&self, call: &Call) -> Parts {
