@@ -15,10 +15,11 @@ use shared::{
     digest::{Digest, Function},
     fault::{Failure, Fault},
     limits,
+    reapi::record::RunRecord,
 };
 
 use crate::{
-    records::{Facts, Record},
+    records::{Facts, Known, Record},
     sources::{self, Hashes, Nested, Scope, Stamp},
 };
 
@@ -207,6 +208,39 @@ impl Scan {
             before.iter().find(|(path, stamp)| after.get(*path) != Some(*stamp)).map(|(path, _)| (*path).clone());
         gone.or_else(|| after.keys().find(|path| !before.contains_key(*path)).map(|path| (*path).clone()))
     }
+}
+
+/// What a run that is over comes to.
+pub struct Settled {
+    /// What it opened.
+    pub record: Record,
+    /// All that this names, as it is now.
+    pub facts: Facts,
+    /// The first of it that changed since the run began.
+    pub changed: Option<String>,
+}
+
+/// Looks at all that a run has opened; `before` is the checkout when it began.
+pub async fn settle(
+    checkout: &Arc<Checkout>,
+    run: RunRecord,
+    known: Known,
+    before: Arc<Scan>,
+) -> Result<Settled, Failure> {
+    let checkout = Arc::clone(checkout);
+    let look = move || {
+        let record = Record::of(&run, known, &before);
+        let mut glance = Glance::new(&checkout);
+        let facts = glance.facts(&record);
+        Settled { record, facts, changed: glance.changed_since(&before) }
+    };
+    blocking(look).await
+}
+
+/// Looks at the checkout where that may block.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|err| Failure::new(Fault::Bug, format!("looking at the checkout: {err}")))
 }
 
 /// One look at the checkout: nothing is looked at twice.

@@ -14,7 +14,7 @@ use shared::{
     },
 };
 
-use crate::live::Scan;
+use crate::{cargo::call::Call, live::Scan};
 
 /// Streams up to this size are stored in the result, where they cost no call of their own.
 const INLINE_BYTES: usize = 16 << 10;
@@ -31,6 +31,14 @@ pub enum Counting {
     Modules,
     /// All: scripts and macros ask for `.env` and the like, and what is not there is not seen.
     All,
+}
+
+impl Counting {
+    /// For what a call may look for: linker scripts, too, are looked for in several folders.
+    pub fn of(call: &Call) -> Self {
+        let links = call.args.iter().any(|arg| arg.contains("link-arg"));
+        if call.needs.reads_freely || links { Counting::All } else { Counting::Modules }
+    }
 }
 
 /// One way to depend on a checkout. Paths are below its root, whose own is empty.

@@ -1,11 +1,11 @@
 //! `vx doc`: cargo's flags of that name.
 
-use clap::{Args, ValueHint};
+use clap::Args;
 
 use super::{
     groups::{CommonArgs, FailureArgs, PackageArgs, ProfileArgs},
     request::{Request, Then},
-    targets::TargetArgs,
+    targets::{MadeArgs, TargetArgs},
 };
 use crate::cargo::select::{Documentation, Intent, PrivateItems};
 
@@ -23,21 +23,8 @@ pub struct DocArgs {
     document_private_items: bool,
     #[command(flatten)]
     packages: PackageArgs,
-    /// Only this package's library
-    #[arg(long)]
-    lib: bool,
-    /// All binaries
-    #[arg(long)]
-    bins: bool,
-    /// Only the specified binary
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
-    bin: Vec<String>,
-    /// All examples
-    #[arg(long)]
-    examples: bool,
-    /// Only the specified example
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
-    example: Vec<String>,
+    #[command(flatten)]
+    made: MadeArgs,
     #[command(flatten)]
     profile: ProfileArgs,
     #[command(flatten)]
@@ -62,7 +49,7 @@ impl DocArgs {
         Request {
             intent: Intent::Doc(Documentation { no_deps: self.no_deps, private }),
             packages: self.packages,
-            targets: TargetArgs::of_doc((self.lib, self.bins, self.examples), self.bin, self.example),
+            targets: TargetArgs::of_doc(self.made),
             profile: self.profile,
             failure: self.failure,
             common: self.common,

@@ -5,9 +5,9 @@ use clap::{Args, ValueHint};
 
 use crate::cargo::select::TargetChoice;
 
-/// The target words of `build`, `check`, `test`, `bench` and `clippy`.
+/// The target words that `doc` has, too.
 #[derive(Debug, Clone, Default, Args)]
-pub struct TargetArgs {
+pub struct MadeArgs {
     /// Only this package's library
     #[arg(long)]
     lib: bool,
@@ -23,6 +23,13 @@ pub struct TargetArgs {
     /// Only the specified example
     #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
     example: Vec<String>,
+}
+
+/// The target words of `build`, `check`, `test`, `bench` and `clippy`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TargetArgs {
+    #[command(flatten)]
+    made: MadeArgs,
     /// All targets that have `test = true` set
     #[arg(long)]
     tests: bool,
@@ -59,29 +66,29 @@ impl TargetArgs {
         !self.choices().is_empty()
     }
 
-    /// What is documented: the library, all binaries, all examples; and those named.
-    pub fn of_doc((lib, bins, examples): (bool, bool, bool), bin: Vec<String>, example: Vec<String>) -> Self {
-        TargetArgs { lib, bins, examples, bin, example, ..TargetArgs::default() }
+    /// What is documented.
+    pub fn of_doc(made: MadeArgs) -> Self {
+        TargetArgs { made, ..TargetArgs::default() }
     }
 
     /// These binaries and examples.
     pub fn named(bin: Vec<String>, example: Vec<String>) -> Self {
-        TargetArgs { bin, example, ..TargetArgs::default() }
+        TargetArgs::of_doc(MadeArgs { bin, example, ..MadeArgs::default() })
     }
 
     /// What was chosen; nothing stands for the word's own choice.
     pub fn choices(&self) -> Vec<TargetChoice> {
         let flags = [
-            (self.lib, TargetChoice::Lib),
-            (self.bins, TargetChoice::Bins),
-            (self.examples, TargetChoice::Examples),
+            (self.made.lib, TargetChoice::Lib),
+            (self.made.bins, TargetChoice::Bins),
+            (self.made.examples, TargetChoice::Examples),
             (self.tests, TargetChoice::Tests),
             (self.benches, TargetChoice::Benches),
             (self.all_targets, TargetChoice::All),
         ];
         let names = [
-            (&self.bin, TargetChoice::Bin as fn(String) -> TargetChoice),
-            (&self.example, TargetChoice::Example),
+            (&self.made.bin, TargetChoice::Bin as fn(String) -> TargetChoice),
+            (&self.made.example, TargetChoice::Example),
             (&self.test, TargetChoice::Test),
             (&self.bench, TargetChoice::Bench),
         ];

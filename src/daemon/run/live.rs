@@ -9,7 +9,7 @@ use std::{
 
 use shared::{
     digest::Digest,
-    fault::{Failure, Fault},
+    fault::Failure,
     limits,
     reapi::{record, v2},
 };
@@ -25,7 +25,7 @@ use crate::{
         rustc, script,
     },
     embedded,
-    live::{Glance, Scan, join},
+    live::{self, Glance, Scan, Settled, blocking, join},
     outcome::Outcome,
     records::{self, Counting, Declares, Facts, Known, Record},
     services::persist,
@@ -166,14 +166,7 @@ impl Runner<'_> {
         let mut known = self.known(unit, call, streams);
         // All that its static Action was rendered with, though it may have named less this time.
         known.variables.extend(pending.given.iter().cloned());
-        let checkout = Arc::clone(self.inputs.checkout());
-        let look = move || {
-            let record = Record::of(&run, known, &before);
-            let mut glance = Glance::new(&checkout);
-            let facts = glance.facts(&record);
-            (record, facts, glance.changed_since(&before))
-        };
-        let (record, facts, changed) = blocking(look).await?;
+        let Settled { record, facts, changed } = live::settle(self.inputs.checkout(), run, known, before).await?;
         if let Some(path) = changed {
             self.inputs.checkout().forget_scan();
             return Ok(Kept::Changed(path));
@@ -238,10 +231,8 @@ impl Runner<'_> {
     /// What is known of a run beside what it opened.
     fn known(&self, unit: usize, call: &Call, streams: &Streams) -> Known {
         let one = &self.plan.units[unit];
-        // Linker scripts are looked for in several folders.
-        let links = call.args.iter().any(|arg| arg.starts_with("link-arg="));
         let mut known = Known {
-            counting: if call.needs.reads_freely || links { Counting::All } else { Counting::Modules },
+            counting: Counting::of(call),
             package: None,
             declares: Declares::Something,
             declared: BTreeSet::new(),
@@ -293,11 +284,6 @@ fn plain(folder: &str, path: &Path) -> Option<String> {
         }
     }
     Some(parts.into_iter().fold(String::new(), |path, part| join(&path, part)))
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|err| Failure::new(Fault::Bug, format!("looking at the checkout: {err}")))
 }
 
 #[cfg(test)]

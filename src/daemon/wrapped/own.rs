@@ -8,14 +8,14 @@ use std::{
 
 use shared::{
     digest::Digest,
-    fault::{Failure, Fault},
+    fault::Failure,
     reapi::{record, v2},
 };
 
 use super::notes::Note;
 use crate::{
     cargo::call::Call,
-    live::{Checkout, Glance, Scan},
+    live::{self, Checkout, Glance, Scan, Settled, blocking},
     records::{self, Counting, Declares, Facts, Known, Record},
     services::{Services, persist},
     sources::Hashes,
@@ -76,23 +76,15 @@ impl Own {
         if !run.unseen.is_empty() {
             return Ok(Some(run.unseen));
         }
-        let links = call.args.iter().any(|arg| arg.starts_with("link-arg"));
         let known = Known {
-            counting: if call.needs.reads_freely || links { Counting::All } else { Counting::Modules },
+            counting: Counting::of(call),
             package: None,
             declares: Declares::Something,
             declared: Default::default(),
             placed: true,
             variables: note.variables.clone(),
         };
-        let checkout = Arc::clone(&self.checkout);
-        let look = move || {
-            let record = Record::of(&run, known, &before);
-            let mut glance = Glance::new(&checkout);
-            let facts = glance.facts(&record);
-            (record, facts, glance.changed_since(&before))
-        };
-        let (record, facts, changed) = blocking(look).await?;
+        let Settled { record, facts, changed } = live::settle(&self.checkout, run, known, before).await?;
         if let Some(path) = changed {
             return Ok(Some(format!("{path} changed during the run")));
         }
@@ -109,11 +101,6 @@ impl Own {
 fn target_dir(writes_to: &Path) -> PathBuf {
     let is_marked = |folder: &&Path| MARKS.iter().any(|mark| folder.join(mark).is_file());
     writes_to.ancestors().find(is_marked).unwrap_or(writes_to).to_owned()
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|err| Failure::new(Fault::Bug, format!("looking at the checkout: {err}")))
 }
 
 #[cfg(test)]
