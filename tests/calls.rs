@@ -30,39 +30,66 @@ fn assert_same(project: &Project, words: &[&str], least: usize) {
 }
 
 /// What each of the many projects is asked for.
-const MODES: [&[&str]; 5] =
-    [&[], &["--release"], &["check", "--all-targets"], &["test"], &["--target=x86_64-unknown-linux-gnu"]];
+const MODES: [&[&str]; 6] =
+    [&[], &["--release"], &["check", "--all-targets"], &["test"], &["--target=x86_64-unknown-linux-gnu"], &["doc"]];
 
-/// `benches/calls`: the projects of its list, all modes of each; says what differs and goes on.
+/// `benches/calls`: the projects of its list, all modes of each; says what differs, and goes on whatever happens to one.
 #[test]
 #[ignore = "benches/calls runs it"]
 fn every_project() {
     let only = std::env::var("CALLS_OF").unwrap_or_default();
     let only: Vec<&str> = only.split_whitespace().collect();
     let list = include_str!("../benches/calls.list").lines().filter(|line| !line.starts_with('#'));
-    let listed = list.filter_map(|line| line.split_once(' '));
-    let (mut equal, mut total, mut projects, mut refused) = (0, 0, 0, 0);
-    for (name, version) in listed.filter(|(name, _)| only.is_empty() || only.contains(name)) {
-        let project = Project::fetched(name, version);
+    let listed = list.filter_map(|line| {
+        let mut words = line.split(' ');
+        Some((words.next()?, words.next()?, words.collect::<Vec<_>>()))
+    });
+    let keeps = std::env::var_os("CALLS_KEEP").is_some();
+    let (mut equal, mut total, mut projects, mut refused, mut different) = (0, 0, 0, 0, 0);
+    for (name, version, options) in listed.filter(|(name, ..)| only.is_empty() || only.contains(name)) {
+        let project = match survived(|| Project::fetched(name, version)) {
+            Ok(project) => project,
+            Err(said) => {
+                println!("{name}: {}", said.trim());
+                refused += 1;
+                continue;
+            }
+        };
         let mut compared = 0;
-        for words in MODES {
-            let outcome = match Recording::try_of(&project, words) {
-                Ok(recording) => compare::all(&project, &recording, words),
-                Err(said) => {
-                    println!("{name} {words:?}: cargo says {}", said.trim());
-                    refused += 1;
-                    continue;
+        for words in MODES.map(|words| [words, &options].concat()) {
+            let outcome = survived(|| {
+                Recording::try_of(&project, &words).map(|recording| compare::all(&project, &recording, &words))
+            });
+            match outcome {
+                Ok(outcome) => {
+                    println!("{name} {words:?}: {} of {} calls equal", outcome.equal, outcome.total);
+                    outcome.differences.iter().for_each(|one| println!("{one}\n"));
+                    (equal, total, compared) = (equal + outcome.equal, total + outcome.total, compared + 1);
+                    // A call of cargo's that was never rendered is one that differs.
+                    different += outcome.differences.len();
                 }
-            };
-            println!("{name} {words:?}: {} of {} calls equal", outcome.equal, outcome.total);
-            outcome.differences.iter().for_each(|one| println!("{one}\n"));
-            (equal, total, compared) = (equal + outcome.equal, total + outcome.total, compared + 1);
+                Err(said) => {
+                    println!("{name} {words:?}: not compared: {}", said.trim());
+                    refused += 1;
+                }
+            }
         }
         projects += usize::from(compared > 0);
-        project.forget();
+        if !keeps {
+            project.forget();
+        }
     }
     println!("{equal} of {total} calls equal in {projects} projects");
-    assert_eq!((equal, refused), (total, 0), "calls that are equal, and builds that cargo refused");
+    assert_eq!(
+        (equal, different, refused),
+        (total, 0, 0),
+        "calls that are equal, differences, and builds that cargo refused or that went wrong"
+    );
+}
+
+/// What it does, or how it panicked: one project is not to stop the others.
+fn survived<T>(does: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(does)).unwrap_or_else(|_| Err("a panic, above".to_owned()))
 }
 
 #[test]
@@ -93,6 +120,19 @@ fn ripgrep_checked() {
 #[test]
 fn fd_find_tests() {
     assert_same(&Project::from_registry("fd-find", "10.5.0"), &["test"], 60);
+}
+
+#[test]
+fn hyperfine_documented() {
+    assert_same(&Project::from_registry("hyperfine", "1.20.0"), &["doc"], 120);
+}
+
+#[test]
+fn fixture_documented() {
+    let words = ["doc", "--workspace", "--exclude", "uses-dy"];
+    assert_same(&fixture::project(), &words, 20);
+    let alone = ["--no-deps", "--document-private-items", "--release", "--target=x86_64-unknown-linux-gnu"];
+    assert_same(&fixture::project(), &[words.as_slice(), &alone].concat(), 15);
 }
 
 #[test]

@@ -17,8 +17,10 @@ use super::{
         metadata::{Lock, Metadata},
         mounts::Mounts,
         plan::{Kind, Plan, Sources, Unit},
-        rustc, script,
-        select::{Intent, Selection, TargetChoice},
+        rustc,
+        rustdoc::{self, Manner, Way},
+        script,
+        select::{Documentation, Intent, PrivateItems, Selection, TargetChoice},
         unit_graph::UnitGraph,
     },
     record::{self, Project, Recording, Started, sysroot},
@@ -56,37 +58,49 @@ const NOT_COMPARED: [(&str, &str); 13] = [
     ("_", "the recorder's shell"),
 ];
 
+/// What vx asks of rustdoc beyond what cargo asks: to leave a crate's share of the files that all crates have in common as a
+/// part, and to say what it read.
+const PARTED: [&str; 5] =
+    ["-Z", "unstable-options", "-Zallow-features=", "--parts-out-dir=", "--emit=toolchain-shared-resources,"];
+
 /// Plans and renders everything and looks for each call among the recorded ones, and the reverse.
 pub fn all(project: &Project, recording: &Recording, words: &[&str]) -> Outcome {
     let plan = plan(project, recording, words);
     let places = places(recording);
-    let is_check = record::command(words).0 == "check";
+    let checks = matches!(record::command(words).0, "check" | "doc");
     let forms = |started: &[Started]| {
         let mut forms = recorded(started, &plan, &places);
-        forms.iter_mut().filter(|_| is_check).for_each(|(form, _)| without_plugins(form));
+        forms.iter_mut().filter(|_| checks).for_each(|(form, _)| without_plugins(form));
         forms
     };
-    let (mut calls, mut runs) = (forms(&recording.calls), forms(&recording.runs));
+    let [mut calls, mut runs, mut docs] = [&recording.calls, &recording.runs, &recording.docs].map(|all| forms(all));
     let ambient = Ambient::new(BTreeMap::new(), Vec::new());
     let mut said = Said::new();
     let mut outcome = Outcome { equal: 0, total: 0, differences: Vec::new() };
     for id in plan.order.clone() {
         let unit = plan.unit(id);
-        if !unit.has_call() {
+        // cargo has each call change the files that all crates share, vx one call make them of their parts.
+        if !unit.has_call() || unit.kind == Kind::DocMerge {
             continue;
         }
         outcome.total += 1;
         let is_run = unit.kind == Kind::BuildScriptRun;
-        let call = match is_run {
-            true => script::render(&plan, unit, &said, &ambient, &[]),
-            false => rustc::render(&plan, unit, &said, &ambient, &[]),
+        let (call, among) = match unit.kind {
+            Kind::BuildScriptRun => (script::render(&plan, unit, &said, &ambient, &[]), &mut runs),
+            Kind::Doc => {
+                let way = Way { manner: Manner::Parted, standing: &BTreeSet::new() };
+                (rustdoc::render(&plan, unit, &said, &ambient, &[], way), &mut docs)
+            }
+            _ => (rustc::render(&plan, unit, &said, &ambient, &[]), &mut calls),
         };
         let call = call.expect("the unit renders");
         let mut form = form_of(&call);
-        if is_check {
+        if unit.kind == Kind::Doc {
+            without_part(&mut form);
+        }
+        if checks {
             without_plugins(&mut form);
         }
-        let among = if is_run { &mut runs } else { &mut calls };
         let found = among.iter().position(|(one, _)| *one == form);
         match found {
             Some(_) => outcome.equal += 1,
@@ -99,7 +113,7 @@ pub fn all(project: &Project, recording: &Recording, words: &[&str]) -> Outcome 
             said.insert(id, heard(&plan, unit, &places, &ambient, &started));
         }
     }
-    let left = calls.iter().chain(&runs).map(|(form, _)| format!("recorded, never rendered: {form:?}"));
+    let left = calls.iter().chain(&runs).chain(&docs).map(|(form, _)| format!("recorded, never rendered: {form:?}"));
     outcome.differences.extend(left);
     outcome
 }
@@ -131,6 +145,13 @@ fn selection(words: &[&str]) -> Selection {
         "check" => Intent::Check,
         "test" => Intent::Test,
         "bench" => Intent::Bench,
+        "doc" => Intent::Doc(Documentation {
+            no_deps: rest.contains(&"--no-deps"),
+            private: match rest.contains(&"--document-private-items") {
+                true => PrivateItems::Documented,
+                false => PrivateItems::LeftOut,
+            },
+        }),
         _ => Intent::Build,
     };
     let target = |word: &&str| match *word {
@@ -182,12 +203,18 @@ fn recorded(started: &[Started], plan: &Plan, places: &Mounts) -> Vec<(Form, Sta
     forms
 }
 
-/// `cargo check` forgets the folders of libraries that macros load; for vx a macro is the same
+/// `cargo check` and `cargo doc` forget the folders of libraries that macros load; for vx a macro is the same
 /// whatever is made with it, and is found in the store by both.
 fn without_plugins(form: &mut Form) {
     if let Some(path) = form.env.get_mut("LD_LIBRARY_PATH") {
         *path = path.split(':').filter(|part| !part.starts_with("/vx/build/")).collect::<Vec<_>>().join(":");
     }
+}
+
+/// Takes off what makes rustdoc leave a part.
+fn without_part(form: &mut Form) {
+    form.args.retain(|arg| !PARTED.iter().any(|one| arg == one || one.ends_with(['=', ',']) && arg.starts_with(one)));
+    form.env.remove("RUSTC_BOOTSTRAP");
 }
 
 fn form_of(call: &Call) -> Form {
@@ -207,8 +234,8 @@ fn common(cwd: String, args: Vec<String>, mut env: BTreeMap<String, String>) -> 
             continue;
         }
         // vx gives each call a folder of its own to write to.
-        if kept.last().is_some_and(|before| before == "--out-dir") {
-            kept.push("/vx/out".to_owned());
+        if let Some(option @ ("--out-dir" | "-o")) = kept.last().map(String::as_str) {
+            kept.push(if option == "-o" { "/vx/out/doc" } else { "/vx/out" }.to_owned());
             continue;
         }
         // Metadata hashes are an own choice: path-free.

@@ -41,6 +41,8 @@ pub struct Started {
 pub struct Recording {
     pub calls: Vec<Started>,
     pub runs: Vec<Started>,
+    /// Of rustdoc.
+    pub docs: Vec<Started>,
     /// cargo's target folder of this build.
     pub target: PathBuf,
     pub graph: Vec<u8>,
@@ -89,20 +91,27 @@ impl Project {
         Project { name: folder, root, variables: BTreeMap::new(), cargo_home: cargo_home(), stamp: String::new() }
     }
 
-    /// The same with all that it depends on, locked if it was published without a lock file.
-    pub fn fetched(name: &str, version: &str) -> Project {
+    /// The same with all that it depends on, locked if it was published without a lock file, and anew if
+    /// that names releases which the registry does not have.
+    pub fn fetched(name: &str, version: &str) -> Result<Project, String> {
         let project = Project::from_registry(name, version);
         // With the person's variables, which know the way to the registry, and not by the toolchain that
         // the project asks for.
-        let mut fetch = Command::new(sysroot().join("bin/cargo"));
-        fetch
-            .args(["fetch", "-q"])
-            .env("RUSTC", sysroot().join("bin/rustc"))
-            .current_dir(&project.root)
-            .stdin(Stdio::null());
-        let done = fetch.status().expect("cargo runs");
-        assert!(done.success(), "cargo fetches what {name} depends on");
-        project
+        let fetch = || {
+            let mut fetch = Command::new(sysroot().join("bin/cargo"));
+            fetch.args(["fetch", "-q"]).env("RUSTC", sysroot().join("bin/rustc")).current_dir(&project.root);
+            output(fetch.stdin(Stdio::null()))
+        };
+        let lock = project.root.join("Cargo.lock");
+        let fetched = fetch().or_else(|said| {
+            let is_locked = said.contains("failed to select a version") && said.contains("(locked to ");
+            if !is_locked || fs::rename(&lock, lock.with_extension("published")).is_err() {
+                return Err(said);
+            }
+            println!("{name}: its lock names releases that the registry does not have; locked anew");
+            fetch()
+        });
+        fetched.map(|_| project)
     }
 
     /// Takes its recordings away.
@@ -141,7 +150,7 @@ impl Project {
     /// Where a recording is kept. Another compiler makes other calls: a folder for each.
     pub fn folder(&self, words: &[&str], rustc: &Rustc) -> PathBuf {
         let (name, stamp) = (self.name.replace(' ', "_"), &self.stamp);
-        base().join(format!("{name}-{}-{}{stamp}", words.join("").replace(['-', '='], ""), rustc.version))
+        base().join(format!("{name}-{}-{}{stamp}", words.join("").replace(['-', '=', ','], ""), rustc.version))
     }
 
     /// A command with nothing of this process's environment.
@@ -225,6 +234,7 @@ impl Recording {
         if let Some(at) = words.iter().position(|word| *word == "--features") {
             metadata.args(&words[at..at + 2]);
         }
+        metadata.args(words.iter().filter(|word| **word == "--no-default-features"));
         let graph = output(graph.env("CARGO_TARGET_DIR", base().join("query")))?;
         let metadata = output(metadata.env("CARGO_TARGET_DIR", base().join("query")))?;
         fs::write(folder.join("needed"), needed(&graph, &metadata)).expect("a list");
@@ -234,12 +244,13 @@ impl Recording {
         // What is compiled is not to be run.
         build.args(matches!(command, "test" | "bench").then_some("--no-run"));
         // What scripts have compiled in other languages nobody looks at.
-        let path =
-            format!("{}:{}/bin:/usr/local/bin:/usr/bin:/bin", write_tools(&folder).display(), sysroot().display());
+        let tools = write_tools(&folder);
+        write_rustdoc(&tools, &records);
+        let path = format!("{}:{}/bin:/usr/local/bin:/usr/bin:/bin", tools.display(), sysroot().display());
         build.env("PATH", path).env("CARGO_TARGET_DIR", &target).env("RUSTC_WRAPPER", wrapper);
         output(build.arg("-q"))?;
-        let (calls, runs) = (read(&records, "call."), read(&records, "run."));
-        Ok(Recording { calls, runs, target, graph, metadata, rustc })
+        let [calls, runs, docs] = ["call.", "run.", "doc."].map(|start| read(&records, start));
+        Ok(Recording { calls, runs, docs, target, graph, metadata, rustc })
     }
 }
 
@@ -281,7 +292,7 @@ fn needed(graph: &[u8], metadata: &[u8]) -> String {
 /// cargo's command, and the words behind it.
 pub fn command<'a>(words: &'a [&'a str]) -> (&'a str, &'a [&'a str]) {
     match words {
-        [command @ ("check" | "test" | "bench"), rest @ ..] => (command, rest),
+        [command @ ("check" | "test" | "bench" | "doc"), rest @ ..] => (command, rest),
         rest => ("build", rest),
     }
 }
@@ -352,9 +363,27 @@ chmod +x "$out/$name$extra"
 "#
     );
     let wrapper = folder.join("wrapper");
-    fs::write(&wrapper, text).expect("the wrapper");
-    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("the wrapper can run");
+    write_program(&wrapper, &text);
     wrapper
+}
+
+/// Writes down what rustdoc is called with, and documents nothing. cargo finds it by its name: RUSTDOC would be seen by all.
+fn write_rustdoc(tools: &Path, records: &Path) {
+    let (real, records) = (sysroot().join("bin/rustdoc"), records.display());
+    let text = format!(
+        r#"#!/bin/sh
+case "$*" in *"--json=diagnostic-rendered-ansi,artifacts,future-incompat"*) ;; *) exec '{}' "$@" ;; esac
+file=$(mktemp '{records}/doc.XXXXXXXXXX')
+{{ printf '%s\0' "$(pwd -P)" "$#" "$@"; env -0; }} > "$file"
+"#,
+        real.display()
+    );
+    write_program(&tools.join("rustdoc"), &text);
+}
+
+fn write_program(path: &Path, text: &str) {
+    fs::write(path, text).expect("a program");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("the program can run");
 }
 
 /// C compilers that make empty objects and link as ever, and archivers that archive nothing.
@@ -375,9 +404,7 @@ done
 "#;
     let compilers = ["cc", "gcc", "c++", "g++"].map(|name| (name, compiler));
     for (name, text) in compilers.into_iter().chain([("ar", archiver), ("ranlib", archiver)]) {
-        let tool = tools.join(name);
-        fs::write(&tool, text).expect("a tool");
-        fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("the tool can run");
+        write_program(&tools.join(name), text);
     }
     tools
 }
