@@ -9,6 +9,7 @@ mod checklist;
 mod clean;
 mod client;
 mod clippy;
+mod configured;
 mod control;
 mod crash;
 mod documentation;

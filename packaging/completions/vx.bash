@@ -159,7 +159,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__bench)
-            opts="-p -F -j -q -v -h --no-run --no-fail-fast --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --profile --help"
+            opts="-p -F -j -q -v -h --no-run --no-fail-fast --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --config --message-format --quiet --verbose --color --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -268,6 +268,13 @@ _vx() {
                     fi
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
                     fi
                     return 0
                     ;;
@@ -294,7 +301,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__build)
-            opts="-p -r -F -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --release --profile --keep-going --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
+            opts="-p -r -F -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --release --profile --keep-going --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --config --message-format --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -410,6 +417,13 @@ _vx() {
                     fi
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
                     fi
                     return 0
                     ;;
@@ -429,7 +443,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__check)
-            opts="-p -r -F -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --release --profile --keep-going --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
+            opts="-p -r -F -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --release --profile --keep-going --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --config --message-format --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -545,6 +559,13 @@ _vx() {
                     fi
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
                     fi
                     return 0
                     ;;
@@ -564,7 +585,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__clean)
-            opts="-p -n -r -q -v -h --package --workspace --doc --dry-run --target --target-dir --release --profile --manifest-path --locked --offline --frozen --quiet --verbose --color --help"
+            opts="-p -n -r -q -v -h --package --workspace --doc --dry-run --target --target-dir --release --profile --manifest-path --locked --offline --frozen --config --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -620,6 +641,13 @@ _vx() {
                     fi
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -632,7 +660,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__clippy)
-            opts="-p -r -F -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --release --profile --keep-going --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --no-deps --help"
+            opts="-p -r -F -j -q -v -h --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --release --profile --keep-going --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --config --message-format --quiet --verbose --color --no-deps --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -751,6 +779,13 @@ _vx() {
                     fi
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --message-format)
                     COMPREPLY=($(compgen -W "human short json json-diagnostic-short json-diagnostic-rendered-ansi json-render-diagnostics" -- "${cur}"))
                     return 0
@@ -767,7 +802,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__doc)
-            opts="-p -r -F -j -q -v -h --open --no-deps --document-private-items --package --all --workspace --exclude --lib --bins --bin --examples --example --release --profile --keep-going --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
+            opts="-p -r -F -j -q -v -h --open --no-deps --document-private-items --package --all --workspace --exclude --lib --bins --bin --examples --example --release --profile --keep-going --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --config --message-format --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -872,6 +907,13 @@ _vx() {
                     fi
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --message-format)
                     COMPREPLY=($(compgen -W "human short json json-diagnostic-short json-diagnostic-rendered-ansi json-render-diagnostics" -- "${cur}"))
                     return 0
@@ -888,7 +930,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__fetch)
-            opts="-q -v -h --target --manifest-path --locked --offline --frozen --quiet --verbose --color --help"
+            opts="-q -v -h --target --manifest-path --locked --offline --frozen --config --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -913,6 +955,13 @@ _vx() {
                     fi
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
                     fi
                     return 0
                     ;;
@@ -1138,7 +1187,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__run)
-            opts="-p -r -F -j -q -v -h --package --bin --example --release --profile --keep-going --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --help"
+            opts="-p -r -F -j -q -v -h --package --bin --example --release --profile --keep-going --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --config --message-format --quiet --verbose --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1236,6 +1285,13 @@ _vx() {
                     fi
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --message-format)
                     COMPREPLY=($(compgen -W "human short json json-diagnostic-short json-diagnostic-rendered-ansi json-render-diagnostics" -- "${cur}"))
                     return 0
@@ -1252,7 +1308,7 @@ _vx() {
             return 0
             ;;
         vx__subcmd__test)
-            opts="-p -F -j -q -v -r -h --no-run --no-fail-fast --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --message-format --quiet --verbose --color --release --profile --doc --help"
+            opts="-p -F -j -q -v -r -h --no-run --no-fail-fast --package --all --workspace --exclude --lib --bins --bin --examples --example --tests --test --benches --bench --all-targets --features --all-features --no-default-features --target --target-dir --ignore-rust-version --jobs --manifest-path --locked --offline --frozen --config --message-format --quiet --verbose --color --release --profile --doc --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1361,6 +1417,13 @@ _vx() {
                     fi
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
                     fi
                     return 0
                     ;;

@@ -56,6 +56,7 @@ complete -c vx -n "__fish_vx_using_subcommand build" -l target -d 'For the targe
 complete -c vx -n "__fish_vx_using_subcommand build" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand build" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand build" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand build" -l config -d 'Override a configuration value' -r -f
 complete -c vx -n "__fish_vx_using_subcommand build" -l message-format -d 'Form of messages' -r -f -a "human\t''
 short\t''
 json\t''
@@ -95,6 +96,7 @@ complete -c vx -n "__fish_vx_using_subcommand b" -l target -d 'For the target tr
 complete -c vx -n "__fish_vx_using_subcommand b" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand b" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand b" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand b" -l config -d 'Override a configuration value' -r -f
 complete -c vx -n "__fish_vx_using_subcommand b" -l message-format -d 'Form of messages' -r -f -a "human\t''
 short\t''
 json\t''
@@ -134,6 +136,7 @@ complete -c vx -n "__fish_vx_using_subcommand check" -l target -d 'For the targe
 complete -c vx -n "__fish_vx_using_subcommand check" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand check" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand check" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand check" -l config -d 'Override a configuration value' -r -f
 complete -c vx -n "__fish_vx_using_subcommand check" -l message-format -d 'Form of messages' -r -f -a "human\t''
 short\t''
 json\t''
@@ -173,6 +176,7 @@ complete -c vx -n "__fish_vx_using_subcommand c" -l target -d 'For the target tr
 complete -c vx -n "__fish_vx_using_subcommand c" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand c" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand c" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand c" -l config -d 'Override a configuration value' -r -f
 complete -c vx -n "__fish_vx_using_subcommand c" -l message-format -d 'Form of messages' -r -f -a "human\t''
 short\t''
 json\t''
@@ -212,6 +216,7 @@ complete -c vx -n "__fish_vx_using_subcommand clippy" -l target -d 'For the targ
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand clippy" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand clippy" -l config -d 'Override a configuration value' -r -f
 complete -c vx -n "__fish_vx_using_subcommand clippy" -l message-format -d 'Form of messages' -r -f -a "human\t''
 short\t''
 json\t''
@@ -249,6 +254,7 @@ complete -c vx -n "__fish_vx_using_subcommand run" -l target -d 'For the target 
 complete -c vx -n "__fish_vx_using_subcommand run" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand run" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand run" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand run" -l config -d 'Override a configuration value' -r -f
 complete -c vx -n "__fish_vx_using_subcommand run" -l message-format -d 'Form of messages' -r -f -a "human\t''
 short\t''
 json\t''
@@ -278,6 +284,7 @@ complete -c vx -n "__fish_vx_using_subcommand r" -l target -d 'For the target tr
 complete -c vx -n "__fish_vx_using_subcommand r" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand r" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand r" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand r" -l config -d 'Override a configuration value' -r -f
 complete -c vx -n "__fish_vx_using_subcommand r" -l message-format -d 'Form of messages' -r -f -a "human\t''
 short\t''
 json\t''
@@ -309,6 +316,7 @@ complete -c vx -n "__fish_vx_using_subcommand test" -l target -d 'For the target
 complete -c vx -n "__fish_vx_using_subcommand test" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand test" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand test" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand test" -l config -d 'Override a configuration value' -r -f
 complete -c vx -n "__fish_vx_using_subcommand test" -l message-format -d 'Form of messages' -r -f -a "human\t''
 short\t''
 json\t''
@@ -350,6 +358,7 @@ complete -c vx -n "__fish_vx_using_subcommand t" -l target -d 'For the target tr
 complete -c vx -n "__fish_vx_using_subcommand t" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand t" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand t" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand t" -l config -d 'Override a configuration value' -r -f
 complete -c vx -n "__fish_vx_using_subcommand t" -l message-format -d 'Form of messages' -r -f -a "human\t''
 short\t''
 json\t''
@@ -391,6 +400,7 @@ complete -c vx -n "__fish_vx_using_subcommand bench" -l target -d 'For the targe
 complete -c vx -n "__fish_vx_using_subcommand bench" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand bench" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand bench" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand bench" -l config -d 'Override a configuration value' -r -f
 complete -c vx -n "__fish_vx_using_subcommand bench" -l message-format -d 'Form of messages' -r -f -a "human\t''
 short\t''
 json\t''
@@ -429,6 +439,7 @@ complete -c vx -n "__fish_vx_using_subcommand doc" -l target -d 'For the target 
 complete -c vx -n "__fish_vx_using_subcommand doc" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand doc" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand doc" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand doc" -l config -d 'Override a configuration value' -r -f
 complete -c vx -n "__fish_vx_using_subcommand doc" -l message-format -d 'Form of messages' -r -f -a "human\t''
 short\t''
 json\t''
@@ -466,6 +477,7 @@ complete -c vx -n "__fish_vx_using_subcommand d" -l target -d 'For the target tr
 complete -c vx -n "__fish_vx_using_subcommand d" -l target-dir -d 'Directory for all generated artifacts' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand d" -s j -l jobs -d 'How many actions may run at once; a negative number counts down from the number of cores' -r -f
 complete -c vx -n "__fish_vx_using_subcommand d" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand d" -l config -d 'Override a configuration value' -r -f
 complete -c vx -n "__fish_vx_using_subcommand d" -l message-format -d 'Form of messages' -r -f -a "human\t''
 short\t''
 json\t''
@@ -495,6 +507,7 @@ complete -c vx -n "__fish_vx_using_subcommand d" -s v -l verbose -d 'Say for eac
 complete -c vx -n "__fish_vx_using_subcommand d" -s h -l help -d 'Print help'
 complete -c vx -n "__fish_vx_using_subcommand fetch" -l target -d 'Fetch what this target needs; without, what any does' -r -f
 complete -c vx -n "__fish_vx_using_subcommand fetch" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand fetch" -l config -d 'Override a configuration value' -r -f
 complete -c vx -n "__fish_vx_using_subcommand fetch" -l color -d 'Colours in what is said' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -509,6 +522,7 @@ complete -c vx -n "__fish_vx_using_subcommand clean" -l target -d 'Only what was
 complete -c vx -n "__fish_vx_using_subcommand clean" -l target-dir -d 'The folder of all outputs' -r -f -a "(__fish_complete_directories)"
 complete -c vx -n "__fish_vx_using_subcommand clean" -l profile -d 'With the specified profile' -r -f
 complete -c vx -n "__fish_vx_using_subcommand clean" -l manifest-path -d 'Path to Cargo.toml' -r -F
+complete -c vx -n "__fish_vx_using_subcommand clean" -l config -d 'Override a configuration value' -r -f
 complete -c vx -n "__fish_vx_using_subcommand clean" -l color -d 'Colours in what is said' -r -f -a "auto\t''
 always\t''
 never\t''"

@@ -8,7 +8,7 @@ use shared::{fault::exit, wire::text::Text};
 use crate::{
     build::usage,
     cargo::{
-        Said, config,
+        Said,
         decides::Question,
         diagnostics::Verbosity,
         files::Disk,
@@ -105,8 +105,7 @@ pub fn decide(then: &Then, question: &Question, plan: &Plan) -> Result<Next, NoP
             Choice::Narrow(name) => Ok(Next::Narrow(name)),
         },
         Then::Document(shown) => {
-            let (home, environment) = (&question.toolchain.cargo_home, &question.environment);
-            let config = config::Config::load(&Disk::default(), &question.cwd, home, environment);
+            let config = question.config(&Disk::default());
             let config = config.map_err(|err| usage(&err.to_string()))?;
             if let Some(key) = config.names_rustdoc() {
                 return Err(usage(&format!("`{key}` names a rustdoc; vx takes the toolchain's own, so unset it")));
@@ -131,11 +130,9 @@ pub fn decide(then: &Then, question: &Question, plan: &Plan) -> Result<Next, NoP
 
 impl Program {
     fn new(unit: UnitId, question: &Question, plan: &Plan) -> Result<Self, NoPlan> {
-        let disk = Disk::default();
-        let cargo_home = &question.toolchain.cargo_home;
         let platform = plan.platforms.of(plan.unit(unit));
         let (triple, cfg) = (&platform.triple, &platform.probe.cfg);
-        let config = config::Config::load(&disk, &question.cwd, cargo_home, &question.environment);
+        let config = question.config(&Disk::default());
         let found = config.and_then(|config| Ok((config.runner(triple, cfg)?, config.rustdocflags(triple, cfg)?)));
         let (runner, rustdocflags) = found.map_err(|err| usage(&err.to_string()))?;
         Ok(Program { unit, runner, rustdocflags })

@@ -11,7 +11,7 @@ use shared::{
 use crate::{
     after::{self, Built, Next},
     cargo::{
-        clippy, collisions, config,
+        clippy, collisions,
         decides::Question,
         diagnostics::{Verbosity, Voice},
         doc_checks, doctest,
@@ -199,24 +199,23 @@ pub fn prepare(session: &mut Session, request: &Request) -> Result<(Question, Lo
     let toolchain = toolchain::find(environment, &session.cwd, session.plus.as_deref())
         // As rustup, which cargo is not reached behind.
         .map_err(|failure| NoPlan::Failure(failure, exit::FAILED))?;
-    let config = config::Config::load(&Disk::default(), &session.cwd, &toolchain.cargo_home, environment)
-        .map_err(|err| usage(&err.to_string()))?;
-    let look = Look::resolve(&request.common.output, &config, environment, surface).map_err(|what| usage(&what))?;
-    session.output.colour = look.colour;
-    if request.clippy.is_some()
-        && let Some(obstacle) = clippy::obstacle(&toolchain.path, &located.root, environment)
-    {
-        return Err(NoPlan::Failure(obstacle, exit::FAILED));
-    }
-    let selection = request.selection(&located.manifest);
-    let question = Question {
+    let mut question = Question {
+        selection: request.selection(&located.manifest),
         located,
         cwd: session.cwd.clone(),
         toolchain,
         toolchain_identity: String::new(),
         environment: environment.clone(),
-        selection,
-        verbosity: look.verbosity,
+        verbosity: Verbosity::Normal,
     };
+    let config = question.config(&Disk::default()).map_err(|err| usage(&err.to_string()))?;
+    let look = Look::resolve(&request.common.output, &config, environment, surface).map_err(|what| usage(&what))?;
+    session.output.colour = look.colour;
+    question.verbosity = look.verbosity;
+    if request.clippy.is_some()
+        && let Some(obstacle) = clippy::obstacle(&question.toolchain.path, &question.located.root, environment)
+    {
+        return Err(NoPlan::Failure(obstacle, exit::FAILED));
+    }
     Ok((question, look))
 }

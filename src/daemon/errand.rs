@@ -10,7 +10,7 @@ use shared::{
 
 use crate::{
     build,
-    cargo::{config::Config, decides::Question, diagnostics::Verbosity, files::Disk, locate, place},
+    cargo::{decides::Question, diagnostics::Verbosity, files::Disk, locate, place},
     cli::{CleanArgs, FetchArgs},
     look::Look,
     removal::{Removal, Wish},
@@ -129,8 +129,7 @@ async fn checked(
 
 /// The target folder, if it is one that may be taken away.
 fn target_dir(question: &Question, args: &CleanArgs) -> Result<PathBuf, NoPlan> {
-    let config = Config::load(&Disk::default(), &question.cwd, &question.toolchain.cargo_home, &question.environment)
-        .map_err(|err| build::usage(&err.to_string()))?;
+    let config = question.config(&Disk::default()).map_err(|err| build::usage(&err.to_string()))?;
     if config.build_dir().is_some() {
         return Err(build::usage("`build.build-dir` is set, and vx does not follow it: clean with cargo"));
     }

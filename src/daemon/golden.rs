@@ -53,7 +53,7 @@ fn golden(name: &str) -> PathBuf {
 
 fn plan(fixture: &Fixture, graph: &RawValue) -> Plan {
     let (root, home) = (Path::new("/vx/ws"), Path::new("/vx/cargo-home"));
-    let config = Config::load(&fixture.manifests, root, home, &BTreeMap::new()).expect("no configuration");
+    let config = Config::load(&fixture.manifests, root, home, &BTreeMap::new(), &[]).expect("no configuration");
     let rustc = Rustc::parse(&fixture.rustc).expect("what rustc says");
     Plan::new(Sources {
         graph: UnitGraph::parse(graph.get().as_bytes()).expect("what cargo says"),

@@ -134,7 +134,7 @@ mod tests {
         std::fs::create_dir(folder.path().join(".cargo")).expect("a folder");
         std::fs::write(folder.path().join(".cargo/config.toml"), file).expect("a file");
         let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let config = Config::load(&Disk::default(), folder.path(), Path::new("/nowhere"), &environment);
+        let config = Config::load(&Disk::default(), folder.path(), Path::new("/nowhere"), &environment, &[]);
         let words = ["vx"].into_iter().chain(line.split_whitespace());
         let Line { args } = Line::parse_from(words);
         Look::resolve(

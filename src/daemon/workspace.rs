@@ -2,7 +2,7 @@
 //! the person's own cargo in the sandbox, with `cargo fetch` before it when something is missing.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::File,
     io::{Read, Seek},
     os::fd::OwnedFd,
@@ -68,6 +68,8 @@ struct Ready {
     root: PathBuf,
     target_dir: PathBuf,
     toolchain: Toolchain,
+    /// `[env]` as it is with the person's own variables.
+    set: BTreeMap<String, String>,
 }
 
 /// A plan, and what was noticed on the way.
@@ -85,8 +87,8 @@ impl Plans {
     /// The plan for a question. `stderr` is where `cargo fetch` reports.
     pub async fn plan(&self, services: &Services, question: &Question, stderr: &OwnedFd) -> Result<Planned, NoPlan> {
         let disk = Disk::default();
-        let environment = &question.environment;
-        let config = Config::load(&disk, &question.cwd, &question.toolchain.cargo_home, environment)
+        let config = question
+            .config(&disk)
             .map_err(|err| Failure::new(Fault::User, err.to_string()))?
             .with_target_dir(question.selection.target_dir.clone());
         let notes = config.notes.clone();
@@ -149,8 +151,7 @@ impl Plans {
         let answers = real.map(|text| names.to_fixed(text));
         // The lock file may have been written by the fetch, so the keys are made now.
         let disk = Disk::default();
-        let reloaded = Config::load(&disk, &question.cwd, &question.toolchain.cargo_home, &question.environment);
-        if question.may_be_kept() && reloaded.is_ok() {
+        if question.may_be_kept() && question.config(&disk).is_ok() {
             let first = question.first_key(&disk);
             let second = question.second_key(first, &folders);
             let texts = serde_json::to_vec(&folders).ok().zip(serde_json::to_vec(&answers).ok());
@@ -168,7 +169,9 @@ impl Plans {
 impl Ready {
     fn new(key: Digest, question: &Question, config: &Config) -> Self {
         let root = question.located.root.clone();
-        Ready { key, target_dir: config.target_dir(&root), root, toolchain: question.toolchain.clone() }
+        // What cannot be followed has no plan.
+        let set = config.env().unwrap_or_default();
+        Ready { key, target_dir: config.target_dir(&root), root, toolchain: question.toolchain.clone(), set }
     }
 }
 

@@ -120,12 +120,6 @@ fn check(run: &CargoRun) -> Result<(), Refusal> {
         _ if !first.is_empty() && !first.starts_with('-') => return invalid(format!("{first:?} is no option")),
         _ => {}
     }
-    let configures = |word: &&String| *word == "--config" || word.starts_with("--config=");
-    if run.kind == CargoKind::Fetch
-        && let Some(word) = run.args.iter().find(configures)
-    {
-        return invalid(format!("{word} has no place where the network is"));
-    }
     Ok(())
 }
 

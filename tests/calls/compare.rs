@@ -120,7 +120,8 @@ pub fn all(project: &Project, recording: &Recording, words: &[&str]) -> Outcome 
 
 fn plan(project: &Project, recording: &Recording, words: &[&str]) -> Plan {
     let disk = Disk::default();
-    let config = Config::load(&disk, &project.root, &project.cargo_home, &project.variables).expect("a configuration");
+    let config =
+        Config::load(&disk, &project.root, &project.cargo_home, &project.variables, &[]).expect("a configuration");
     let lock = std::fs::read_to_string(project.root.join("Cargo.lock")).expect("a lock file");
     let plan = Plan::new(Sources {
         graph: UnitGraph::parse(&recording.graph).expect("a graph"),

@@ -1,6 +1,7 @@
 //! What cargo's configuration means for rendering: rustflags, linker, `[env]`, target folder,
-//! profiles, script overrides, from the merged files and from CARGO_* variables. What vx does
-//! not follow is refused by name or ignored with a note; nothing is dropped in silence.
+//! profiles, script overrides, from `--config`, from CARGO_* variables and from the merged files, in
+//! this order. What vx does not follow is refused by name or ignored with a note; nothing is dropped
+//! in silence.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +12,7 @@ use std::{
 use cargo_platform::{Cfg, CfgExpr};
 
 use super::{
-    config_tree::{self, Node, Text},
+    config_tree::{self, Loaded, Node, Text},
     files::Files,
     rejections,
 };
@@ -26,6 +27,13 @@ pub enum ConfigError {
         path.display(), source.to_string().trim_end().replace('\n', "\n  ")
     )]
     Syntax { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("failed to load config from `{}`\n\nCaused by:\n  {problem}", path.display())]
+    Said { path: PathBuf, problem: String },
+    #[error(
+        "failed to parse value from --config argument `{word}` as a dotted key expression\n\nCaused by:\n  {}",
+        source.to_string().trim_end().replace('\n', "\n  ")
+    )]
+    Word { word: String, source: Box<toml::de::Error> },
     #[error("load what {} includes: {problem}", path.display())]
     Include { path: PathBuf, problem: String },
     #[error("follow cargo's configuration: `{key}` {problem}")]
@@ -37,6 +45,17 @@ impl ConfigError {
         ConfigError::Include { path: path.to_owned(), problem: problem.to_owned() }
     }
 
+    pub(super) fn word(word: &str, source: toml::de::Error) -> Self {
+        ConfigError::Word { word: word.to_owned(), source: Box::new(source) }
+    }
+
+    /// The same of a file that `--config` names.
+    pub(super) fn said(self, path: &Path) -> Self {
+        let text = self.to_string();
+        let problem = text.strip_prefix("could not load Cargo configuration\n\nCaused by:\n  ");
+        ConfigError::Said { path: path.to_owned(), problem: problem.unwrap_or(&text).to_owned() }
+    }
+
     pub(super) fn refused(key: impl Into<String>, problem: impl Into<String>) -> Self {
         ConfigError::Refused { key: key.into(), problem: problem.into() }
     }
@@ -46,6 +65,8 @@ impl ConfigError {
 #[derive(Debug)]
 pub struct Config {
     pub(super) tree: Node,
+    /// What of it `--config` says.
+    said: Node,
     /// What the person should know, in one line each.
     pub notes: Vec<String>,
     environment: BTreeMap<String, String>,
@@ -55,17 +76,21 @@ pub struct Config {
 }
 
 impl Config {
-    /// Loads and checks the configuration that cargo would have in `cwd` under `environment`.
+    /// Loads and checks the configuration that cargo would have in `cwd` under `environment`, called
+    /// with these values of `--config`.
     pub fn load(
         files: &dyn Files,
         cwd: &Path,
         cargo_home: &Path,
         environment: &BTreeMap<String, String>,
+        words: &[String],
     ) -> Result<Self, ConfigError> {
-        let loaded = config_tree::load(files, cwd, cargo_home)?;
+        let loaded = config_tree::load(files, cwd, cargo_home, words)?;
         let mut notes = Vec::new();
         rejections::check(&loaded, cargo_home, environment, &mut notes)?;
-        Ok(Config { tree: loaded.tree, notes, environment: environment.clone(), cwd: cwd.to_owned(), target_dir: None })
+        let Loaded { tree, said, .. } = loaded;
+        let (environment, cwd) = (environment.clone(), cwd.to_owned());
+        Ok(Config { tree, said, notes, environment, cwd, target_dir: None })
     }
 
     /// The same where the words say where outputs go.
@@ -77,18 +102,28 @@ impl Config {
         self.environment.get(name).map(String::as_str)
     }
 
-    /// A list of words: the files' value, then the variable's words.
+    /// The variable of a key, where `--config` does not set the key.
+    fn variable_of(&self, path: &[&str]) -> Option<&str> {
+        let is_said = self.said.get(path).is_some();
+        self.variable(&variable_name(path)).filter(|_| !is_said)
+    }
+
+    /// A list of words: the files' value, the variable's words, then those of `--config`.
     fn words(&self, path: &[&str]) -> Vec<String> {
-        let mut words = self.tree.get(path).and_then(Node::words).unwrap_or_default();
+        let of = |tree: &Node| tree.get(path).and_then(Node::words).unwrap_or_default();
+        let mut words = of(&self.tree);
         if let Some(value) = self.variable(&variable_name(path)) {
-            words.extend(value.split_whitespace().map(str::to_owned));
+            // They were put at the end of the list, or in its place.
+            let at = words.len().saturating_sub(of(&self.said).len());
+            words.splice(at..at, value.split_whitespace().map(str::to_owned));
         }
         words
     }
 
-    /// A text: the variable wins over the files, its paths start from the working folder.
+    /// A text: `--config` wins over the variable, that over the files; its paths start from the
+    /// working folder.
     pub(super) fn text(&self, path: &[&str]) -> Option<Text> {
-        match self.variable(&variable_name(path)) {
+        match self.variable_of(path) {
             Some(value) => Some(Text { text: value.to_owned(), base: self.cwd.clone() }),
             None => self.tree.get(path).and_then(Node::text).cloned(),
         }
@@ -163,7 +198,7 @@ impl Config {
     /// `target.TRIPLE.runner`, else the one table's whose `cfg()` holds.
     pub fn runner(&self, triple: &str, cfg: &[Cfg]) -> Result<Vec<String>, ConfigError> {
         let own = ["target", triple, "runner"];
-        if let Some(value) = self.variable(&variable_name(&own)) {
+        if let Some(value) = self.variable_of(&own) {
             return Ok(command(value.split_whitespace(), &self.cwd));
         }
         if let Some(node) = self.tree.get(&own) {
@@ -190,7 +225,7 @@ impl Config {
     /// the path of a program.
     pub fn browser(&self) -> Result<Vec<String>, ConfigError> {
         let key = ["doc", "browser"];
-        if let Some(value) = self.variable(&variable_name(&key)) {
+        if let Some(value) = self.variable_of(&key) {
             return Ok(command(value.split_whitespace(), &self.cwd));
         }
         match self.tree.get(&key) {
@@ -240,7 +275,7 @@ impl Config {
 
     /// The targets of a build whose words name none.
     pub fn targets(&self) -> Vec<String> {
-        match self.variable("CARGO_BUILD_TARGET") {
+        match self.variable_of(&["build", "target"]) {
             Some(target) => vec![target.to_owned()],
             None => self.tree.get(&["build", "target"]).and_then(Node::words).unwrap_or_default(),
         }

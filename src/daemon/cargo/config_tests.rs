@@ -4,10 +4,15 @@ use super::super::select::Selection;
 use super::*;
 
 fn config(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    said(files, variables, &[])
+}
+
+fn said(files: &[(&str, &str)], variables: &[(&str, &str)], words: &[&str]) -> Result<Config, ConfigError> {
     let files: BTreeMap<PathBuf, String> =
         files.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned())).collect();
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Config::load(&files, Path::new("/w/a"), Path::new("/home/p/.cargo"), &variables)
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    Config::load(&files, Path::new("/w/a"), Path::new("/home/p/.cargo"), &variables, &words)
 }
 
 fn linux() -> Vec<Cfg> {
@@ -24,6 +29,52 @@ fn lists_join_nearest_last_and_texts_keep_the_nearest() {
     let config = config(&files, &[("CARGO_BUILD_RUSTFLAGS", "--cfg env")]).expect("a configuration");
     assert_eq!(config.rustflags("t", None).expect("flags"), ["--cfg", "home", "--cfg", "near", "--cfg", "env"]);
     assert_eq!(config.linker("t", &[]).expect("a linker").as_deref(), Some("/w/a/near/ld"));
+}
+
+#[test]
+fn the_command_line_stands_above_variables_above_files() {
+    let files = [
+        ("/w/a/.cargo/config.toml", "build.rustflags = ['file']\nbuild.target = 'f'\n[target.t]\nlinker = 'file'"),
+        ("/w/a/conf/own.toml", "include = ['more.toml']\nbuild.rustflags = ['first']\n[target.t]\nlinker = 'b/ld'"),
+        ("/w/a/conf/more.toml", "[target.t]\nlinker = 'more'\nrunner = ['conf/run', 'it']"),
+    ];
+    let variables = [
+        ("CARGO_BUILD_RUSTFLAGS", "env"),
+        ("CARGO_BUILD_TARGET", "e"),
+        ("CARGO_TARGET_T_LINKER", "env"),
+        ("CARGO_TARGET_T_RUNNER", "env"),
+        ("CARGO_TERM_QUIET", "false"),
+        ("SET", "own"),
+    ];
+    let words = ["conf/own.toml", "build.rustflags=['last']", "term.quiet=true", "env.SET='said'", "env.OTHER='said'"];
+    let config = said(&files, &variables, &words).expect("a configuration");
+    assert_eq!(config.rustflags("t", None).expect("flags"), ["file", "env", "first", "last"]);
+    assert_eq!(config.linker("t", &[]).expect("a linker").as_deref(), Some("/w/a/b/ld"));
+    assert_eq!(config.runner("t", &[]).expect("a runner"), ["/w/a/conf/run", "it"]);
+    assert_eq!((config.targets(), config.term().quiet), (vec!["e".to_owned()], Some(true)));
+    let set = config.env().expect("variables");
+    assert_eq!((set["SET"].as_str(), set["OTHER"].as_str()), ("own", "said"));
+
+    let words = ["build.target='x'", "build.target='y'", "build.target-dir='out'", "target.t.linker='c/ld'"];
+    let config = said(&files, &[("CARGO_BUILD_TARGET_DIR", "env"), variables[1]], &words).expect("a configuration");
+    assert_eq!((config.targets(), config.target_dir(Path::new("/w"))), (vec!["y".to_owned()], "/w/a/out".into()));
+    assert_eq!(config.linker("t", &[]).expect("a linker").as_deref(), Some("/w/a/c/ld"));
+    // As cargo has it.
+    let elsewhere = said(&files, &[("CARGO_TARGET_DIR", "env")], &words).expect("a configuration");
+    assert_eq!(elsewhere.target_dir(Path::new("/w")), Path::new("/w/a/env"));
+}
+
+#[test]
+fn a_word_that_is_no_key_is_refused_in_cargos_words() {
+    let refused = |word: &str| said(&[("/w/a/bad.toml", "a =")], &[], &[word]).expect_err("it is wrong").to_string();
+    let no_key = refused("nonsense");
+    assert!(no_key.starts_with("failed to parse value from --config argument `nonsense` as a dotted key"), "{no_key}");
+    let file = refused("bad.toml");
+    let start = "failed to load config from `/w/a/bad.toml`\n\nCaused by:\n  could not parse TOML configuration in `/w/a/bad.toml`";
+    assert!(file.starts_with(start), "{file}");
+    assert!(refused("build.rustc='x'").contains("`build.rustc`"));
+    assert!(refused("registry.credential-provider='x'").contains("in --config"));
+    assert!(refused("unstable.build-std=[]").contains("unstable.build-std"));
 }
 
 #[test]
@@ -103,7 +154,8 @@ fn what_vx_does_not_follow_is_named() {
             &own.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned())).collect::<BTreeMap<_, _>>(),
             Path::new("/w"),
             Path::new("/home/p/.cargo"),
-            &BTreeMap::new()
+            &BTreeMap::new(),
+            &[]
         )
         .is_ok()
     );

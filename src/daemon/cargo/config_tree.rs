@@ -1,6 +1,6 @@
-//! cargo's configuration files merged as cargo merges them: a tree whose every leaf remembers the
-//! folder that its relative paths start from. Knows nothing of any key's meaning but which lists
-//! do not join.
+//! cargo's configuration files, and what `--config` says above them, merged as cargo merges them: a
+//! tree whose every leaf remembers the folder that its relative paths start from. Knows nothing of any
+//! key's meaning but which lists do not join.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ const INCLUDE_DEPTH: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
     pub text: String,
-    /// The parent of the folder that holds the file.
+    /// The parent of the folder that holds the file; the working folder for what `--config` sets.
     pub base: PathBuf,
 }
 
@@ -117,14 +117,27 @@ fn joins(path: &[String]) -> bool {
 #[derive(Debug)]
 pub struct Loaded {
     pub tree: Node,
+    /// What of it `--config` says, which stands above variables.
+    pub said: Node,
     /// The single files, most important first: some rules ask which file says something.
     pub parts: Vec<(PathBuf, Node)>,
 }
 
-/// Loads `.cargo/config.toml` (and the old `.cargo/config`) of `cwd` and all its parents, then
-/// of CARGO_HOME.
-pub fn load(files: &dyn Files, cwd: &Path, cargo_home: &Path) -> Result<Loaded, ConfigError> {
-    let mut loaded = Loaded { tree: Node::Table(BTreeMap::new()), parts: Vec::new() };
+/// Loads what the values of `--config` say, `.cargo/config.toml` (and the old `.cargo/config`) of
+/// `cwd` and all its parents, then of CARGO_HOME.
+pub fn load(files: &dyn Files, cwd: &Path, cargo_home: &Path, words: &[String]) -> Result<Loaded, ConfigError> {
+    let nothing = || Node::Table(BTreeMap::new());
+    let mut loaded = Loaded { tree: nothing(), said: nothing(), parts: Vec::new() };
+    for word in words {
+        let mut node = loaded.word(files, cwd, word)?;
+        // The last one is the most important.
+        node.merge_under(std::mem::replace(&mut loaded.said, nothing()), &mut Vec::new());
+        loaded.said = node;
+    }
+    if !words.is_empty() {
+        loaded.tree = loaded.said.clone();
+        loaded.parts.push(("--config".into(), loaded.said.clone()));
+    }
     let mut folders: Vec<PathBuf> = cwd.ancestors().map(|folder| folder.join(".cargo")).collect();
     if !folders.iter().any(|folder| folder == cargo_home) {
         folders.push(cargo_home.to_owned());
@@ -147,11 +160,36 @@ pub fn load(files: &dyn Files, cwd: &Path, cargo_home: &Path) -> Result<Loaded, 
 }
 
 impl Loaded {
+    /// One value of `--config`. cargo, which is asked with the same words, refuses what it takes for no key.
+    fn word(&mut self, files: &dyn Files, cwd: &Path, word: &str) -> Result<Node, ConfigError> {
+        let path = cwd.join(word);
+        // It is a file where one is.
+        if !word.is_empty()
+            && let Some(text) = read(files, &path)?
+        {
+            return self.parse(files, &path, &text, 0).map_err(|error| error.said(&path));
+        }
+        let table = word.parse().map_err(|source| ConfigError::word(word, source))?;
+        self.included(files, cwd, (cwd, cwd), table, 0)
+    }
+
     fn parse(&mut self, files: &dyn Files, path: &Path, text: &str, depth: usize) -> Result<Node, ConfigError> {
         let syntax = |source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) };
-        let mut table: toml::Table = toml::from_str(text).map_err(syntax)?;
+        let table: toml::Table = toml::from_str(text).map_err(syntax)?;
         let folder = path.parent().unwrap_or(path);
         let base = folder.parent().unwrap_or(folder);
+        self.included(files, path, (folder, base), table, depth)
+    }
+
+    /// A table above what it includes from `folder`; its paths start from `base`.
+    fn included(
+        &mut self,
+        files: &dyn Files,
+        path: &Path,
+        (folder, base): (&Path, &Path),
+        mut table: toml::Table,
+        depth: usize,
+    ) -> Result<Node, ConfigError> {
         let includes = table.remove("include");
         let mut node = Node::from_toml(toml::Value::Table(table), base);
         // The last include is the most important of them, the file itself stands above all.

@@ -14,9 +14,10 @@ use shared::digest::{Digest, Function};
 
 use super::{
     LOCK_FILE, MANIFEST, clippy,
+    config::{Config, ConfigError},
     diagnostics::Verbosity,
-    files::{self, Disk},
-    locate::Located,
+    files::{self, Disk, Files},
+    locate::{self, Located},
     metadata::Metadata,
     mounts::{self, Mounts},
     outside,
@@ -94,6 +95,12 @@ pub struct ProbeAnswer {
 }
 
 impl Question {
+    /// The person's configuration, as `files` show it.
+    pub fn config(&self, files: &dyn Files) -> Result<Config, ConfigError> {
+        let words = &self.selection.config;
+        Config::load(files, &self.cwd, &self.toolchain.cargo_home, &self.environment, words)
+    }
+
     /// The way from real folders to their names in keys and kept answers, and back.
     pub fn names(&self) -> Mounts {
         let pair = |real: &Path, fixed: &str| (real.to_string_lossy().into_owned(), fixed.to_owned());
@@ -173,10 +180,30 @@ impl Question {
                 }
             }
         }
+        self.configuration(&mut shown);
         outside::folders(root, &mut shown);
         shown.sort();
         shown.dedup();
         shown
+    }
+
+    /// Adds the files of the configuration with what they include, those that `--config` names among
+    /// them, and the folders that its values name.
+    fn configuration(&self, shown: &mut Vec<PathBuf>) {
+        let (root, home) = (&self.located.root, &self.toolchain.cargo_home);
+        let disk = Disk::default();
+        // What is wrong with it was said when it was loaded first.
+        let _ = self.config(&disk);
+        for (file, _) in disk.looks().into_iter().filter(|(_, text)| text.is_some()) {
+            let file = locate::clean(&file);
+            let folder = file.parent().unwrap_or(&file);
+            outside::sources(&file, folder.parent().unwrap_or(folder), root, shown);
+            let is_shown = file.starts_with(root) || file.starts_with(home);
+            shown.extend((!is_shown).then_some(file));
+        }
+        for table in self.selection.config.iter().filter_map(|word| word.parse::<toml::Table>().ok()) {
+            outside::named(&table.into(), &self.cwd, root, shown);
+        }
     }
 
     /// The key of what is known before cargo is asked; `looks` are the configuration files that

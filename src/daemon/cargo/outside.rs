@@ -42,7 +42,13 @@ pub fn folders(root: &Path, found: &mut Vec<PathBuf>) {
 /// Adds the folders that a configuration file names as sources or patches; `base` is where its
 /// relative paths start from.
 pub fn sources(configuration: &Path, base: &Path, root: &Path, found: &mut Vec<PathBuf>) {
-    let Some(configuration) = read(configuration) else { return };
+    if let Some(configuration) = read(configuration) {
+        named(&configuration, base, root, found);
+    }
+}
+
+/// The same of configuration that may be in no file.
+pub fn named(configuration: &toml::Value, base: &Path, root: &Path, found: &mut Vec<PathBuf>) {
     let mut vendored = Vec::new();
     texts(configuration.get("source"), &["directory", "local-registry"], &mut vendored);
     for folder in vendored.iter().map(|path| base.join(path)).filter(|folder| holds_sources(folder)) {
@@ -55,7 +61,7 @@ pub fn sources(configuration: &Path, base: &Path, root: &Path, found: &mut Vec<P
     for folder in packages.iter().map(|path| base.join(path)).filter(|folder| folder.join(MANIFEST).is_file()) {
         add(root, &folder, found);
     }
-    repositories(&configuration, root, found);
+    repositories(configuration, root, found);
 }
 
 /// Adds git repositories and registries on this machine, which `cargo fetch` copies from.

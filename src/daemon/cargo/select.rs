@@ -86,6 +86,8 @@ pub struct Selection {
     /// `--target-dir`, from the person's folder.
     pub target_dir: Option<PathBuf>,
     pub rust_version: RustVersion,
+    /// `--config`.
+    pub config: Vec<String>,
     /// The words for clippy, where it lints the members.
     pub clippy: Option<Vec<String>>,
 }
@@ -208,6 +210,7 @@ impl Selection {
     pub fn fetch_args(&self) -> Vec<String> {
         let mut args = Vec::new();
         args.extend(self.manifest_path.iter().map(|path| format!("--manifest-path={path}")));
+        args.extend(self.configuration());
         args.extend(match self.network {
             Network::Allowed => None,
             Network::Locked => Some("--locked".to_owned()),
@@ -220,9 +223,14 @@ impl Selection {
     /// For `cargo clean`, which is told what to clean behind these.
     pub fn errand_args(&self) -> Vec<String> {
         let mut args: Vec<String> = self.manifest_path.iter().map(|path| format!("--manifest-path={path}")).collect();
+        args.extend(self.configuration());
         args.push("--offline".to_owned());
         args.extend(self.network.is_locked().then(|| "--locked".to_owned()));
         args
+    }
+
+    fn configuration(&self) -> impl Iterator<Item = String> {
+        self.config.iter().map(|word| format!("--config={word}"))
     }
 
     fn common_args(&self, args: &mut Vec<String>) {
@@ -236,6 +244,7 @@ impl Selection {
         args.extend(all.then(|| "--all-features".to_owned()));
         args.extend(no_default.then(|| "--no-default-features".to_owned()));
         args.extend(self.manifest_path.iter().map(|path| format!("--manifest-path={path}")));
+        args.extend(self.configuration());
         args.push("--offline".to_owned());
         if self.network.is_locked() {
             args.push("--locked".to_owned());
@@ -262,18 +271,19 @@ mod tests {
             platforms: vec!["t".to_owned()],
             target_dir: None,
             rust_version: RustVersion::Ignored,
+            config: vec!["build.jobs=1".to_owned()],
             clippy: None,
         };
         assert_eq!(
             selection.graph_args().join(" "),
             "--profile=fast --package=a --workspace --exclude=b --bin=x --lib --tests --target=t --ignore-rust-version --features=f g --no-default-features \
-             --manifest-path=m/Cargo.toml --offline --locked"
+             --manifest-path=m/Cargo.toml --config=build.jobs=1 --offline --locked"
         );
         assert_eq!(
             selection.metadata_args("h", &["h".to_owned(), "t".to_owned()]).join(" "),
-            "--filter-platform=h --filter-platform=t --features=f g --no-default-features --manifest-path=m/Cargo.toml --offline --locked"
+            "--filter-platform=h --filter-platform=t --features=f g --no-default-features --manifest-path=m/Cargo.toml --config=build.jobs=1 --offline --locked"
         );
-        assert_eq!(selection.fetch_args().join(" "), "--manifest-path=m/Cargo.toml --frozen");
+        assert_eq!(selection.fetch_args().join(" "), "--manifest-path=m/Cargo.toml --config=build.jobs=1 --frozen");
         assert_eq!(Selection::default().graph_args(), ["--offline"]);
     }
 }

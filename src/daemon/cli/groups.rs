@@ -1,5 +1,5 @@
 //! The flags that several words share, in cargo's own groups: which packages, features and profile,
-//! where the manifest is and how far cargo may go, what is said. Each word flattens those it takes;
+//! where the manifest is, how far cargo may go and how it is configured, what is said. Each word flattens those it takes;
 //! target words differ from word to word and stand in `targets`.
 
 use std::path::{Path, PathBuf};
@@ -121,7 +121,7 @@ impl ProfileArgs {
     }
 }
 
-/// Where the manifest is, and how far cargo may go.
+/// Where the manifest is, how far cargo may go and how it is configured.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ManifestArgs {
     /// Path to Cargo.toml
@@ -136,6 +136,9 @@ pub struct ManifestArgs {
     /// --locked and --offline
     #[arg(long)]
     frozen: bool,
+    /// Override a configuration value
+    #[arg(long, value_name = "KEY=VALUE|PATH", value_hint = ValueHint::Other)]
+    pub config: Vec<String>,
 }
 
 impl ManifestArgs {

@@ -73,6 +73,7 @@ impl Request {
             platforms: self.common.platform.platforms.clone(),
             target_dir: self.common.platform.target_dir.clone(),
             rust_version: self.common.platform.rust_version(),
+            config: self.common.manifest.config.clone(),
             clippy: self.clippy.clone(),
         }
     }

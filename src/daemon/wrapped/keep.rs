@@ -216,7 +216,7 @@ impl Work<'_> {
         }
         let (environment, cwd) = (&self.session.environment, &self.session.cwd);
         let cargo_home = super::cargo_home(environment).unwrap_or_default();
-        let config = Config::load(&files::Disk::default(), cwd, &cargo_home, environment);
+        let config = Config::load(&files::Disk::default(), cwd, &cargo_home, environment, &[]);
         let set = config.and_then(|config| config.env()).map_err(|err| Plain::Unfit(err.to_string()))?;
         Ok(set.into_keys().collect())
     }

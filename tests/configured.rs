@@ -1,0 +1,112 @@
+//! cargo's configuration as it is said on the command line, set by variables and written in files: what builds come of it, beside
+//! cargo's own, and that no build follows what another one was told.
+
+use std::path::Path;
+
+use crate::{
+    kit::{Done, Machine, Who},
+    messages::lines,
+};
+
+const MAIN: &str = "fn main() {\n    println!(\"{:?} {} {}\", option_env!(\"SET\"), cfg!(said), cfg!(debug_assertions));\n    \
+    println!(\"{:?}\", std::env::var(\"SET\"));\n}\n#[test]\nfn has_it() {\n    assert_eq!(option_env!(\"SET\"), Some(\"t\"));\n}\n";
+
+/// The variable of a call, and its words.
+const CALLS: [(&str, &str); 21] = [
+    ("", "run"),
+    ("", "run --config build.rustflags=[\"--cfg\",\"said\"]"),
+    ("CARGO_BUILD_RUSTFLAGS=--cap-lints=allow", "run --config build.rustflags=[\"--cfg\",\"said\"]"),
+    ("", "run --config env.SET=\"said\""),
+    ("SET=own", "run --config env.SET=\"said\""),
+    ("SET=own", "run --config env.SET.value=\"said\" --config env.SET.force=true"),
+    ("", "run --config conf/own.toml"),
+    ("", "run --config ../outer/outer.toml --config env.SET.relative=false"),
+    ("CARGO_PROFILE_DEV_OPT_LEVEL=2", "run --config profile.dev.opt-level=1"),
+    ("", "run --config profile.dev.debug-assertions=false"),
+    ("", "run --config target.'cfg(unix)'.runner=\"conf/wrap said\""),
+    ("", "build --config target.'cfg(unix)'.linker=\"no-linker\""),
+    ("", "build --config build.target-dir=\"target/said\""),
+    ("", "check --config build.target=\"host-tuple\""),
+    ("", "test --config env.SET=\"t\""),
+    ("", "check --config nonsense"),
+    ("", "check --config build={jobs=1}"),
+    ("", "check --config registry.token=\"x\""),
+    ("", "check --config conf/bad.toml"),
+    ("", "check --config build.rustflags=1"),
+    ("", "doc --config build.rustdocflags=[\"--html-in-header\",\"absent.html\"]"),
+];
+
+fn said(done: &Done, at: &Path) -> Vec<String> {
+    let is_told = |line: &String| !["Checking ", "Documenting ", "finished in"].iter().any(|word| line.contains(word));
+    lines(&format!("{}{}", done.stdout, done.stderr), at).into_iter().filter(is_told).collect()
+}
+
+fn lay_out(machine: &Machine, name: &str) -> std::path::PathBuf {
+    let at = machine.home().join(name).join("inner");
+    let file = |path: &str, text: &str| machine.write(at.join(path), text);
+    file(
+        "Cargo.toml",
+        "[package]\nname = \"said\"\nversion = \"1.0.0\"\nedition = \"2024\"\n[lints.rust]\nunexpected_cfgs = \"allow\"\n",
+    );
+    file("src/main.rs", MAIN);
+    file(".cargo/config.toml", "build.rustflags = [\"--cfg\", \"file\"]\n[env]\nOTHER = \"file\"\n");
+    file(
+        "conf/own.toml",
+        "env.SET = \"own\"\n[target.'cfg(unix)']\nrunner = [\"conf/wrap\", \"own\"]\n[profile.dev]\nopt-level = 1\n",
+    );
+    file("conf/bad.toml", "a =");
+    file("conf/wrap", "#!/bin/sh\necho \"wrapped $1\"\nshift\nexec \"$@\"\n");
+    file("../outer/outer.toml", "include = [\"included.toml\"]\n");
+    file("../outer/included.toml", "env.SET = { value = \"outer\", relative = true }\n");
+    machine.sh(&format!("chmod +x {name}/inner/conf/wrap")).ok();
+    at
+}
+
+#[test]
+fn what_is_said_on_the_command_line_is_followed_as_cargo_does() {
+    let machine = Machine::with_vx(Who::Person);
+    let (cargos, ours) = (lay_out(&machine, "cargo"), lay_out(&machine, "ours"));
+    // The second time everything is known, of other configurations too.
+    for round in ["first", "second"] {
+        for (variable, words) in CALLS {
+            let line = |program: &'static str| {
+                let set = (!variable.is_empty()).then_some(variable);
+                ["env"].into_iter().chain(set).chain([program]).chain(words.split(' ')).collect::<Vec<_>>()
+            };
+            machine.run_in(&cargos, ["rm", "-rf", "target"]).ok();
+            let by_cargo = machine.run_in(&cargos, line("cargo"));
+            let by_vx = machine.run_in(&ours, line("vx"));
+            let what = format!("{round}: {variable} {words}");
+            assert_eq!(by_vx.code, by_cargo.code, "{what}: {}\n{}", by_vx.stderr, by_cargo.stderr);
+            assert_eq!(said(&by_vx, &ours), said(&by_cargo, &cargos), "{what}");
+        }
+    }
+    machine.run_in(&ours, ["test", "-x", "target/said/debug/said"]).ok();
+}
+
+#[test]
+fn what_vx_cannot_follow_is_refused_by_name() {
+    let machine = Machine::with_vx(Who::Person);
+    let at = lay_out(&machine, "ours");
+    for (word, named) in [
+        ("build.rustc=\"other\"", "`build.rustc`"),
+        ("unstable.build-std=[\"std\"]", "`unstable.build-std`"),
+        ("registry.credential-provider=\"x\"", "`registry.credential-provider` in --config"),
+    ] {
+        for program in ["build", "fetch", "clean"] {
+            let done = machine.run_in(&at, ["vx", program, "--config", word]);
+            assert!(done.code == 101 && done.stderr.contains(named), "{program} {word}: {}", done.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_variable_of_the_person_wins_over_env_in_a_plan_that_is_known() {
+    let machine = Machine::with_vx(Who::Person);
+    let at = lay_out(&machine, "ours");
+    machine.write(at.join(".cargo/config.toml"), "env.SET = \"file\"\n");
+    for (variable, says) in [("A=b", "file"), ("SET=own", "own"), ("A=b", "file")] {
+        let done = machine.run_in(&at, ["env", variable, "vx", "run", "-q"]).ok();
+        assert_eq!(done, format!("Some(\"{says}\") false true\nOk(\"{says}\")\n"));
+    }
+}
