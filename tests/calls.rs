@@ -30,8 +30,15 @@ fn assert_same(project: &Project, words: &[&str], least: usize) {
 }
 
 /// What each of the many projects is asked for.
-const MODES: [&[&str]; 6] =
-    [&[], &["--release"], &["check", "--all-targets"], &["test"], &["--target=x86_64-unknown-linux-gnu"], &["doc"]];
+const MODES: [&[&str]; 7] = [
+    &[],
+    &["--release"],
+    &["check", "--all-targets"],
+    &["clippy", "--all-targets"],
+    &["test"],
+    &["--target=x86_64-unknown-linux-gnu"],
+    &["doc"],
+];
 
 /// `benches/calls`: the projects of its list, all modes of each; says what differs, and goes on whatever happens to one.
 #[test]
@@ -125,6 +132,11 @@ fn fd_find_tests() {
 #[test]
 fn hyperfine_documented() {
     assert_same(&Project::from_registry("hyperfine", "1.20.0"), &["doc"], 120);
+}
+
+#[test]
+fn fixture_linted() {
+    assert_same(&fixture::project(), &["clippy", "--workspace", "--exclude", "uses-dy", "--all-targets"], 25);
 }
 
 #[test]

@@ -42,7 +42,7 @@ struct Form {
 }
 
 /// Variables that are not compared.
-const NOT_COMPARED: [(&str, &str); 13] = [
+const NOT_COMPARED: [(&str, &str); 15] = [
     ("PATH", "the sandbox's own"),
     ("HOME", "the sandbox's own"),
     ("LANG", "the sandbox's own"),
@@ -52,6 +52,11 @@ const NOT_COMPARED: [(&str, &str); 13] = [
     ("SSL_CERT_FILE", "cargo's own process gets them from its TLS library"),
     ("CARGO_MAKEFLAGS", "the executor adds its jobserver"),
     ("RUSTC_WRAPPER", "the recorder"),
+    (
+        "RUSTC_WORKSPACE_WRAPPER",
+        "cargo clippy's word to cargo, which all inherit; for vx a script's run is that of check",
+    ),
+    ("CLIPPY_TERMINAL_WIDTH", "how many columns a list of clippy's own has"),
     ("PWD", "the shell's, leaks the checkout"),
     ("OLDPWD", "the shell's"),
     ("SHLVL", "the recorder's shell"),
@@ -67,7 +72,7 @@ const PARTED: [&str; 5] =
 pub fn all(project: &Project, recording: &Recording, words: &[&str]) -> Outcome {
     let plan = plan(project, recording, words);
     let places = places(recording);
-    let checks = matches!(record::command(words).0, "check" | "doc");
+    let checks = matches!(record::command(words).0, "check" | "clippy" | "doc");
     let forms = |started: &[Started]| {
         let mut forms = recorded(started, &plan, &places);
         forms.iter_mut().filter(|_| checks).for_each(|(form, _)| without_plugins(form));
@@ -143,7 +148,7 @@ fn plan(project: &Project, recording: &Recording, words: &[&str]) -> Plan {
 fn selection(words: &[&str]) -> Selection {
     let (command, rest) = record::command(words);
     let intent = match command {
-        "check" => Intent::Check,
+        "check" | "clippy" => Intent::Check,
         "test" => Intent::Test,
         "bench" => Intent::Bench,
         "doc" => Intent::Doc(Documentation {
@@ -164,7 +169,8 @@ fn selection(words: &[&str]) -> Selection {
         "--all-targets" => Some(TargetChoice::All),
         _ => None,
     };
-    Selection { intent, targets: rest.iter().filter_map(target).collect(), ..Selection::default() }
+    let clippy = (command == "clippy").then(Vec::new);
+    Selection { intent, clippy, targets: rest.iter().filter_map(target).collect(), ..Selection::default() }
 }
 
 /// cargo's folders inside its target folder, and the mounts that take their place.
@@ -204,7 +210,7 @@ fn recorded(started: &[Started], plan: &Plan, places: &Mounts) -> Vec<(Form, Sta
     forms
 }
 
-/// `cargo check` and `cargo doc` forget the folders of libraries that macros load; for vx a macro is the same
+/// What checks, as `cargo doc` does too, forgets in cargo the folders of libraries that macros load; for vx a macro is the same
 /// whatever is made with it, and is found in the store by both.
 fn without_plugins(form: &mut Form) {
     if let Some(path) = form.env.get_mut("LD_LIBRARY_PATH") {
@@ -222,7 +228,13 @@ fn form_of(call: &Call) -> Form {
     common(format!("/{}", call.cwd), call.args.clone(), call.env.clone())
 }
 
-fn common(cwd: String, args: Vec<String>, mut env: BTreeMap<String, String>) -> Form {
+fn common(cwd: String, mut args: Vec<String>, mut env: BTreeMap<String, String>) -> Form {
+    match args.first_mut().filter(|first| first.rsplit('/').next() == Some("rustc")) {
+        // By the name alone that cargo knows the compiler by.
+        Some(rustc) => *rustc = "rustc".to_owned(),
+        // What is for clippy's driver cargo has everyone see.
+        None => drop(env.remove("CLIPPY_ARGS")),
+    }
     let mut kept: Vec<String> = Vec::new();
     for arg in args {
         // cargo's folder lies below the target folder.

@@ -224,7 +224,8 @@ impl Recording {
         fs::create_dir_all(&records).expect("a folder");
         fs::create_dir_all(base().join("query")).expect("a folder");
         let mut graph = project.cargo();
-        graph.args([command, "--unit-graph", "-Zunstable-options"]).args(rest);
+        let of_graph = if command == "clippy" { "check" } else { command };
+        graph.args([of_graph, "--unit-graph", "-Zunstable-options"]).args(rest);
         graph.env("__CARGO_TEST_CHANNEL_OVERRIDE_DO_NOT_USE_THIS", "nightly");
         let mut metadata = project.cargo();
         metadata.args(["metadata", "--format-version", "1", "--filter-platform", &rustc.host]);
@@ -292,7 +293,7 @@ fn needed(graph: &[u8], metadata: &[u8]) -> String {
 /// cargo's command, and the words behind it.
 pub fn command<'a>(words: &'a [&'a str]) -> (&'a str, &'a [&'a str]) {
     match words {
-        [command @ ("check" | "test" | "bench" | "doc"), rest @ ..] => (command, rest),
+        [command @ ("check" | "clippy" | "test" | "bench" | "doc"), rest @ ..] => (command, rest),
         rest => ("build", rest),
     }
 }
