@@ -11,7 +11,8 @@ use shared::{
 use crate::{
     after::{self, Built, Next},
     cargo::{
-        clippy, collisions,
+        clippy,
+        collisions::Collision,
         decides::Question,
         diagnostics::{Verbosity, Voice},
         doc_checks, doctest,
@@ -179,8 +180,8 @@ async fn get_ready(
     }
     let plan = planned.plan;
     let of_pages = doc_checks::check(&plan).map_err(|what| usage(&what))?;
-    for collision in of_pages.into_iter().chain(collisions::of_files(&plan)) {
-        session.output.warning(&collision.text()).await;
+    for collision in of_pages.iter().map(Collision::text).chain(planned.collisions.iter().cloned()) {
+        session.output.warning(&collision).await;
     }
     let inputs = Arc::new(Inputs::gather(&services, &daemon.hashes, &plan, identity.view).await?);
     Ok(Ready { services, identity, plan, inputs, next })

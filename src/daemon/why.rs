@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -50,8 +50,8 @@ pub struct Entry {
     pub unkept: Option<String>,
     /// Its key, to know without looking that nothing changed.
     pub key: String,
-    /// What that was made of.
-    pub parts: Parts,
+    /// What that was made of; the same one for as long as nothing changes.
+    pub parts: Arc<Parts>,
 }
 
 /// The units of one workspace, by profile and label.
@@ -69,7 +69,7 @@ pub struct Workspace {
 pub struct Memory {
     /// Where files are; nowhere without a home.
     folder: Option<PathBuf>,
-    known: Mutex<HashMap<PathBuf, Workspace>>,
+    known: Mutex<HashMap<PathBuf, Arc<Workspace>>>,
 }
 
 impl Memory {
@@ -79,31 +79,26 @@ impl Memory {
     }
 
     /// A workspace as it was after its last build.
-    pub fn workspace(&self, root: &Path) -> Workspace {
-        let mut known = self.lock();
-        if known.len() >= limits::WHY_WORKSPACES && !known.contains_key(root) {
-            known.clear();
-        }
-        known.entry(root.to_owned()).or_insert_with(|| self.read(root)).clone()
+    pub fn workspace(&self, root: &Path) -> Arc<Workspace> {
+        Arc::clone(self.known(&mut self.lock(), root))
     }
 
     /// Takes in what a build has seen, which is known from then on; whether more than its number is
     /// new, so that it is to be written down.
     pub fn learn(&self, root: &Path, units: BTreeMap<String, Entry>) -> bool {
-        let mut workspace = self.workspace(root);
-        let is_same = |name: &String, entry: &Entry| {
-            workspace.units.get(name).is_some_and(|known| Entry { build: known.build, ..entry.clone() } == *known)
-        };
-        let is_new = !units.iter().all(|(name, entry)| is_same(name, entry));
+        let mut known = self.lock();
+        let workspace = Arc::make_mut(self.known(&mut known, root));
         workspace.build += 1;
+        let mut is_new = false;
         for (name, entry) in units {
-            workspace.units.insert(name, Entry { build: workspace.build, ..entry });
+            let entry = Entry { build: workspace.build, ..entry };
+            let before = workspace.units.insert(name, entry.clone());
+            is_new |= before.is_none_or(|before| Entry { build: entry.build, ..before } != entry);
         }
         while workspace.units.len() > limits::WHY_UNITS {
             let oldest = workspace.units.iter().min_by_key(|(_, entry)| entry.build).map(|(name, _)| name.clone());
             oldest.map(|name| workspace.units.remove(&name));
         }
-        self.lock().insert(root.to_owned(), workspace);
         is_new
     }
 
@@ -114,7 +109,14 @@ impl Memory {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Workspace>> {
+    fn known<'a>(&self, known: &'a mut HashMap<PathBuf, Arc<Workspace>>, root: &Path) -> &'a mut Arc<Workspace> {
+        if known.len() >= limits::WHY_WORKSPACES && !known.contains_key(root) {
+            known.clear();
+        }
+        known.entry(root.to_owned()).or_insert_with(|| Arc::new(self.read(root)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Arc<Workspace>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -159,7 +161,7 @@ mod tests {
 
     fn entry(parts: &[(&str, &str)], end: End) -> Entry {
         let parts = parts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Entry { build: 0, end, unkept: None, key: "k".to_owned(), parts }
+        Entry { build: 0, end, unkept: None, key: "k".to_owned(), parts: Arc::new(parts) }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use shared::{
 use crate::{
     cargo::{
         LOCK_FILE,
+        collisions::{self, Collision},
         config::Config,
         decides::{Answers, ProbeAnswer, Question},
         files::{self, Disk},
@@ -58,7 +59,15 @@ impl From<Failure> for NoPlan {
 #[derive(Debug, Default)]
 pub struct Plans {
     folders: Mutex<HashMap<Digest, Vec<String>>>,
-    ready: Mutex<HashMap<Ready, (Arc<Plan>, String)>>,
+    ready: Mutex<HashMap<Ready, Made>>,
+}
+
+/// A plan, and what is said of it whenever it is used.
+#[derive(Clone, Debug)]
+struct Made {
+    plan: Arc<Plan>,
+    said: String,
+    collisions: Arc<[String]>,
 }
 
 /// What a plan with real paths in it is good for.
@@ -81,6 +90,8 @@ pub struct Planned {
     pub notes: Vec<String>,
     /// cargo's own warnings, with colours, where it has not shown them itself.
     pub said: String,
+    /// Files of one name that two units leave, in cargo's words.
+    pub collisions: Arc<[String]>,
 }
 
 impl Plans {
@@ -97,8 +108,9 @@ impl Plans {
             false => None,
         };
         let ready = key.map(|key| Ready::new(key, question, &config));
-        if let Some((plan, said)) = ready.as_ref().and_then(|ready| lock(&self.ready).get(ready).cloned()) {
-            return Ok(Planned { plan, notes, said });
+        if let Some(made) = ready.as_ref().and_then(|ready| lock(&self.ready).get(ready).cloned()) {
+            let Made { plan, said, collisions } = made;
+            return Ok(Planned { plan, notes, said, collisions });
         }
         let kept = match key {
             Some(key) => read_entry(services, key).await.and_then(|text| serde_json::from_slice(&text).ok()),
@@ -111,17 +123,19 @@ impl Plans {
         let names = question.names();
         let answers = answers.map(|text| names.to_real(text));
         let plan = Arc::new(build_plan(question, &config, &disk, &answers)?);
+        let collisions: Arc<[String]> = collisions::of_files(&plan).iter().map(Collision::text).collect();
         let said = answers.said;
         if let Some(key) = key {
             let mut known = lock(&self.ready);
             if known.len() >= KEPT_PLANS {
                 known.clear();
             }
-            known.insert(Ready::new(key, question, &config), (Arc::clone(&plan), said.clone()));
+            let made = Made { plan: Arc::clone(&plan), said: said.clone(), collisions: Arc::clone(&collisions) };
+            known.insert(Ready::new(key, question, &config), made);
         }
         // A fetch has said it already.
         let said = if fetched == Fetched::No { said } else { String::new() };
-        Ok(Planned { plan, notes, said })
+        Ok(Planned { plan, notes, said, collisions })
     }
 
     /// The key of everything that decides the answer, if cargo was ever asked something like it.

@@ -85,7 +85,9 @@ impl<'a> Glance<'a> {
             facts.insert(format!("module {path}"), self.kind(&path).to_owned());
         }
         if let Some(package) = &record.package {
-            self.names_below(package, &mut facts);
+            if !package.is_empty() {
+                self.names_below(package, &mut facts);
+            }
             // A script also asks whether something is there beside its package, and nothing sees that it asked.
             self.names_below("", &mut facts);
         }

@@ -1,6 +1,9 @@
 //! What each unit's key was made of in this build, compared with the build before: why it runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use shared::{digest::Digest, fault::Failure};
 
@@ -9,14 +12,14 @@ use crate::{
     cargo::{call::Call, plan::UnitId},
     events::Event,
     records::Facts,
-    why::{self, End, Entry, Parts, Reason},
+    why::{self, End, Entry, Parts, Reason, Workspace},
 };
 
 /// What is known of this build's units, and was of the last one's.
 #[derive(Default)]
 pub(super) struct Because {
     names: Vec<String>,
-    before: BTreeMap<String, Entry>,
+    before: Arc<Workspace>,
     /// By unit.
     reasons: HashMap<usize, Vec<Reason>>,
     unkept: HashMap<usize, String>,
@@ -38,17 +41,17 @@ impl Runner<'_> {
             format!("{} {} {}", unit.profile.name, *number - 1, unit.label)
         });
         let names = names.collect();
-        let before = self.around.why.workspace(&self.plan.workspace_root).units;
+        let before = self.around.why.workspace(&self.plan.workspace_root);
         self.because = Because { names, before, ..Because::default() };
     }
 
     /// A unit was looked up and has to run: says why.
     pub(super) async fn missed(&mut self, unit: usize) -> Result<(), Failure> {
         let Some((call, _)) = self.waiting.get(&unit) else { return Ok(()) };
-        let reasons = match self.because.before.get(&self.because.names[unit]) {
+        let reasons = match self.because.before.units.get(&self.because.names[unit]) {
             None => vec![Reason::First],
             Some(entry) => {
-                let before = entry.parts.clone();
+                let before = Arc::clone(&entry.parts);
                 let facts = self.facts_again(&before).await?;
                 let now = why::with_facts(self.parts(call), &facts);
                 let found = why::differences(&before, &now);
@@ -85,10 +88,13 @@ impl Runner<'_> {
             Whence::Run => End::Built(self.because.reasons.remove(&unit).unwrap_or_default()),
             Whence::Found => End::Hit,
         };
-        let known = self.because.before.get(&name).filter(|entry| entry.key == key);
+        let known = self.because.before.units.get(&name).filter(|entry| entry.key == key);
         let parts = match known {
-            Some(entry) => entry.parts.clone(),
-            None => why::with_facts(self.parts(call), &self.because.facts.remove(&unit).unwrap_or_default()),
+            Some(entry) => Arc::clone(&entry.parts),
+            None => {
+                let facts = self.because.facts.remove(&unit).unwrap_or_default();
+                Arc::new(why::with_facts(self.parts(call), &facts))
+            }
         };
         self.because.now.insert(name, Entry { build: 0, end, unkept, key, parts });
         Ok(())
@@ -98,16 +104,17 @@ impl Runner<'_> {
     pub(super) fn is_not_there(&mut self, unit: usize) {
         let name = self.because.names[unit].clone();
         let reasons = self.because.reasons.remove(&unit).unwrap_or_default();
-        let before = self.because.before.get(&name);
-        let (key, parts) = before.map(|entry| (entry.key.clone(), entry.parts.clone())).unwrap_or_default();
+        let before = self.because.before.units.get(&name);
+        let (key, parts) = before.map(|entry| (entry.key.clone(), Arc::clone(&entry.parts))).unwrap_or_default();
         self.because.now.insert(name, Entry { build: 0, end: End::Failed(reasons), unkept: None, key, parts });
     }
 
     /// Takes down what this build has seen, before it is over for whoever asks; nobody waits for it to
     /// be written.
     pub(super) fn keep_reasons(&mut self) {
-        let (why, root) = (std::sync::Arc::clone(&self.around.why), self.plan.workspace_root.clone());
-        let units = std::mem::take(&mut self.because.now);
+        let (why, root) = (Arc::clone(&self.around.why), self.plan.workspace_root.clone());
+        // Nobody else holds what is changed then, so that it is not copied.
+        let Because { now: units, .. } = std::mem::take(&mut self.because);
         if why.learn(&root, units) {
             tokio::task::spawn_blocking(move || why.write_down(&root));
         }

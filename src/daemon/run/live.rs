@@ -94,13 +94,23 @@ impl Runner<'_> {
                 let unit = asked[index].unit;
                 let is_placed = record.placed || self.is_for_placed(unit);
                 let standing = if is_placed { Standing::Here } else { Standing::Anywhere };
-                let call = self.render_with(unit, &Vec::from_iter(record.variables.iter().cloned()), standing)?;
-                let base = self.action(&call, None)?.digest;
+                let (call, base) = self.call_of(&asked[index], record, standing)?;
                 let digest = records::narrow(&base, &facts);
                 candidates.push(Candidate { asked: index, call, digest, facts, standing });
             }
         }
         Ok(candidates)
+    }
+
+    /// The call under which a record's result was kept, and the digest of its static Action.
+    fn call_of(&self, asked: &Asked, record: &Record, standing: Standing) -> Result<(Call, Digest), Failure> {
+        if record.variables.is_empty() && standing == Standing::Anywhere {
+            return Ok((asked.call.clone(), asked.action.digest));
+        }
+        let named = Vec::from_iter(record.variables.iter().cloned());
+        let call = self.render_with(asked.unit, &named, standing)?;
+        let base = self.action(&call, None)?.digest;
+        Ok((call, base))
     }
 
     /// What earlier parts of a key name of the checkout, as it is now.

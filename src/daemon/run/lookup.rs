@@ -19,7 +19,7 @@ pub(super) struct Asked {
     /// Of a live unit that of its static Action, until a result is found.
     pub(super) call: Call,
     /// The Action whose result is wanted, or the static one; with the digest of what was found.
-    action: Action,
+    pub(super) action: Action,
     /// What was looked at of the workspace for what was found.
     facts: Facts,
     /// The records of a unit that sees the workspace.
@@ -67,10 +67,12 @@ impl Runner<'_> {
 
     /// A ready unit's call, and the Action under which something is known of it.
     fn ask(&self, unit: usize) -> Result<Asked, Failure> {
-        let call = self.render(unit)?;
-        if !self.is_live(&call) {
-            let action = self.action(&call, None)?;
-            return Ok(Asked { unit, call, action, live: None, facts: Facts::new() });
+        if !self.sees_workspace(unit) {
+            let call = self.render(unit)?;
+            if !self.is_live(&call) {
+                let action = self.action(&call, None)?;
+                return Ok(Asked { unit, call, action, live: None, facts: Facts::new() });
+            }
         }
         // What it is known to name is in its records.
         let call = self.render_with(unit, &[], Standing::Anywhere)?;

@@ -94,6 +94,12 @@ impl Runner<'_> {
         Ok(call)
     }
 
+    /// Whether a unit's call sees the workspace whatever it is: its own package is live.
+    pub(super) fn sees_workspace(&self, unit: usize) -> bool {
+        let unit = &self.plan.units[unit];
+        unit.kind != Kind::DocMerge && self.inputs.of(unit.package).1.is_none()
+    }
+
     /// Whether a call sees the workspace.
     pub(super) fn is_live(&self, call: &Call) -> bool {
         call.needs.packages.iter().any(|package| self.inputs.of(*package).1.is_none())
