@@ -237,6 +237,40 @@ fn tricks_end_as_cargos_do() {
 }
 
 #[test]
+fn members_and_what_they_inherit_are_looked_for_at_each_build() {
+    let machine = Machine::with_vx(Who::Person);
+    let home = machine.home().to_owned();
+    let package = |version: &str| format!("[package]\nname = \"a\"\n{version}\nedition = \"2021\"\n");
+    let inherited =
+        |version: &str| format!("[workspace]\nmembers = [\"d\"]\n[workspace.package]\nversion = \"{version}\"\n");
+    for (path, text) in [
+        ("ws/Cargo.toml", "[workspace]\nresolver = \"2\"\nmembers = [\"a\", \"deep/*/*\"]\n".to_owned()),
+        ("ws/a/Cargo.toml", package("version = \"1.0.0\"") + "[dependencies]\nd = { path = \"../../other/d\" }\n"),
+        ("ws/a/src/main.rs", "fn main() { println!(\"{}\", d::d()); }\n".to_owned()),
+        ("ws/deep/none/README", String::new()),
+        ("other/Cargo.toml", inherited("1.0.1")),
+        ("other/d/Cargo.toml", package("version.workspace = true").replace("\"a\"", "\"d\"")),
+        ("other/d/src/lib.rs", "pub fn d() -> &'static str { env!(\"CARGO_PKG_VERSION\") }\n".to_owned()),
+    ] {
+        machine.write(home.join(path), &text);
+    }
+    let root = home.join("ws");
+    let says = |program: &str| {
+        machine.run_in(&root, ["vx", "build", "--workspace"]).ok();
+        machine.run_in(&root, [format!("target/debug/{program}")]).ok()
+    };
+    assert_eq!(says("a"), "1.0.1\n");
+    machine.write(home.join("other/Cargo.toml"), inherited("1.0.2"));
+    assert_eq!(says("a"), "1.0.2\n", "the other workspace's manifest decides too");
+    for new in ["one", "two"] {
+        let at = root.join(format!("deep/{new}/{new}"));
+        machine.write(at.join("Cargo.toml"), package("version = \"1.0.0\"").replace("\"a\"", &format!("{new:?}")));
+        machine.write(at.join("src/main.rs"), format!("fn main() {{ println!({new:?}); }}\n"));
+        assert_eq!(says(new), format!("{new}\n"), "a member that a pattern finds");
+    }
+}
+
+#[test]
 fn a_git_dependency_and_vendored_sources_may_lie_anywhere() {
     let machine = Machine::with_vx(Who::Person);
     let manifest = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n");

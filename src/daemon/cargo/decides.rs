@@ -18,6 +18,7 @@ use super::{
     diagnostics::Verbosity,
     files::{self, Disk, Files},
     locate::{self, Located},
+    members,
     metadata::Metadata,
     mounts::{self, Mounts},
     outside,
@@ -221,7 +222,7 @@ impl Question {
             .collect();
         let text = |name: &str| files::text(&self.located.root.join(name)).ok();
         let key = json!({
-            "vx-plan": 5,
+            "vx-plan": 6,
             "toolchain": self.toolchain_identity,
             "intent": format!("{:?}", self.selection.intent),
             "clippy": self.selection.clippy.as_ref().map(|words| (words, self.environment.get(clippy::CONFIGURATION))),
@@ -258,7 +259,8 @@ impl Question {
 
     /// The key of everything: the first one, and of each folder its manifest and the names in
     /// which cargo looks for targets. Folders that hold packages are listed too, since a new one
-    /// beside them may be a member.
+    /// beside them may be a member. What patterns for members stand for counts, and of packages outside
+    /// of the workspace the manifests above them, from which they may inherit.
     pub fn second_key(&self, first: Digest, folders: &[String]) -> Digest {
         let mut seen = BTreeMap::new();
         for folder in folders {
@@ -271,8 +273,16 @@ impl Question {
                 let name = relative_to(parent, &self.located.root);
                 seen.entry(format!("{name}/*:")).or_insert_with(|| listing(parent, Wanted::Packages).join("\n"));
             }
+            if folder.starts_with("..") || folder.starts_with('/') {
+                for manifest in members::above(&path) {
+                    let name = relative_to(&manifest, &self.located.root);
+                    seen.entry(name).or_insert_with(|| files::text(&manifest).unwrap_or_default());
+                }
+            }
         }
-        let key = json!({ "first": first.hex(), "seen": seen });
+        let root = &self.located.root;
+        let members = files::text(&root.join(MANIFEST)).map(|text| members::matching(root, &text)).unwrap_or_default();
+        let key = json!({ "first": first.hex(), "seen": seen, "members": members });
         Digest::of(Function::Blake3, key.to_string().as_bytes())
     }
 }

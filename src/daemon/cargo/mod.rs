@@ -27,6 +27,7 @@ mod links;
 pub mod locate;
 mod lto;
 mod manifest;
+mod members;
 pub mod messages;
 pub mod metadata;
 pub mod mounts;

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{MANIFEST, files, locate::clean};
+use super::{MANIFEST, files, locate::clean, members};
 
 /// What cargo leaves in each vendored package.
 const CHECKSUM: &str = ".cargo-checksum.json";
@@ -23,14 +23,15 @@ pub fn folders(root: &Path, found: &mut Vec<PathBuf>) {
         let Some(manifest) = read(&folder.join(MANIFEST)) else { continue };
         let mut named = Vec::new();
         texts(Some(&manifest), &["path", "workspace"], &mut named);
-        let members = manifest.get("workspace").and_then(|table| table.get("members")).and_then(toml::Value::as_array);
-        named.extend(members.into_iter().flatten().filter_map(toml::Value::as_str).flat_map(|one| glob(&folder, one)));
+        named.extend(members::patterns(&manifest).into_iter().flat_map(|one| members::folders(&folder, one)));
         for path in named {
             let named = folder.join(path);
             let Ok(path) = fs::canonicalize(&named) else { continue };
             if seen.len() < MANIFESTS && path.join(MANIFEST).is_file() && seen.insert(path.clone()) {
                 if !path.starts_with(root) {
                     add(root, &named, found);
+                    let above = members::above(&path).into_iter().filter(|file| !file.starts_with(root));
+                    found.extend(above.filter(|file| !file.starts_with(&path)));
                 }
                 open.push(path);
             }
@@ -114,16 +115,6 @@ fn read(manifest: &Path) -> Option<toml::Value> {
     files::text(manifest).ok()?.parse::<toml::Table>().ok().map(toml::Value::Table)
 }
 
-/// A member that ends in `/*` stands for each folder there; other patterns are left to cargo.
-fn glob(folder: &Path, member: &str) -> Vec<String> {
-    let Some((parent, last)) = member.rsplit_once('/') else { return vec![member.to_owned()] };
-    if !last.contains('*') {
-        return vec![member.to_owned()];
-    }
-    let entries = fs::read_dir(folder.join(parent)).into_iter().flatten().filter_map(Result::ok);
-    entries.filter_map(|entry| Some(format!("{parent}/{}", entry.file_name().to_str()?))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,10 +123,11 @@ mod tests {
     fn folders_beside_the_checkout_are_found_through_members() {
         let folder = tempfile::tempdir().expect("a folder");
         for (path, text) in [
-            ("ws/Cargo.toml", "[workspace]\nmembers = [\"in/*\"]\n"),
-            ("ws/in/a/Cargo.toml", "[dependencies]\nb = { path = \"../../../b\" }\n"),
+            ("ws/Cargo.toml", "[workspace]\nmembers = [\"in/*/*\"]\n"),
+            ("ws/in/a/a/Cargo.toml", "[dependencies]\nb = { path = \"../../../../b\" }\n"),
             ("b/Cargo.toml", "[target.'cfg(unix)'.dependencies.c]\npath = \"../c\"\n"),
             ("c/Cargo.toml", "[package]\nname = \"c\"\n"),
+            ("Cargo.toml", "[workspace]\n"),
             ("d/Cargo.toml", "[package]\nname = \"d\"\n"),
         ] {
             let path = folder.path().join(path);
@@ -146,7 +138,9 @@ mod tests {
         let mut found = Vec::new();
         folders(&real.join("ws"), &mut found);
         found.sort();
-        assert_eq!(found, [real.join("b"), real.join("c")]);
+        found.dedup();
+        // b and c may inherit from what stands above them.
+        assert_eq!(found, [real.join("Cargo.toml"), real.join("b"), real.join("c")]);
     }
 
     #[test]
