@@ -32,6 +32,24 @@ fn named_variables_reach_a_build_and_a_changed_one_builds_anew() {
 }
 
 #[test]
+fn the_home_and_what_cargos_configuration_sets_are_the_persons() {
+    let machine = Machine::with_vx(Who::Person);
+    let project = Project::write(&machine, "own", "", "");
+    machine.write(
+        project.path.join("mid/src/lib.rs"),
+        "pub fn say() -> String {\n    format!(\"{:?} {:?}\", option_env!(\"HOME\"), option_env!(\"SET\"))\n}\n",
+    );
+    machine.write(project.path.join(".cargo/config.toml"), "[env]\nSET = \"by cargo\"\n");
+    let home = machine.home().display().to_string();
+    // What is set in the environment goes over the file, also where the plan is the one of before.
+    for (variable, set) in [("X=1", "by cargo"), ("SET=own", "own"), ("SET=other", "other"), ("X=1", "by cargo")] {
+        machine.run_in(&project.path, ["env", variable, "vx", "build"]).ok();
+        let said = machine.run_in(&project.path, ["target/debug/app"]).ok();
+        assert_eq!(said, format!("Some({home:?}) Some({set:?})\n"), "{variable}");
+    }
+}
+
+#[test]
 fn a_crate_that_names_its_folder_places_no_other_of_its_name() {
     let machine = Machine::with_vx(Who::Person);
     let placed = Project::write(&machine, "placed", "", "");

@@ -148,7 +148,7 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The variables it named and was given for that, or lacked, or held with a mount in them.
+    /// The variables it named and was given for that, or lacked, or held with another value than cargo gives.
     pub async fn named(&self, services: &Services) -> Result<BTreeSet<String>, Failure> {
         let given = self.given.iter().cloned();
         let mut named: BTreeSet<String> = match (self.unit.kind, self.result.exit_code) {
@@ -173,9 +173,13 @@ impl Run<'_> {
         }
         let stderr = String::from_utf8_lossy(&self.streams.stderr);
         named.extend(beside::names(self.plan, self.unit, record.as_ref(), &stderr));
+        let compiles = self.unit.kind != Kind::BuildScriptRun;
+        let differs = |name: &str, held: &str| {
+            rustc::is_placed(self.plan, self.unit, held) || (compiles && self.ambient.owns(name, held))
+        };
         named.retain(|name| {
             let held = self.call.env.get(name);
-            self.given.contains(name) || held.is_none_or(|value| rustc::is_placed(self.plan, self.unit, value))
+            self.given.contains(name) || held.is_none_or(|value| differs(name, value))
         });
         Ok(named)
     }

@@ -8,6 +8,9 @@ use super::mounts;
 
 /// Fixed for every call.
 const FIXED: [(&str, &str); 3] = [("HOME", "/vx/home"), ("LANG", "C.UTF-8"), ("PATH", "")];
+/// Of those, what a compiler call is given as the person has it where its crate names it (`env!`): no
+/// tool is steered by it, and the result would hold another value than cargo's.
+const OWN: [&str; 2] = ["HOME", "LANG"];
 /// What an Action says of NUM_JOBS: a machine's own number would divide the keys. vx-execd puts its
 /// slots in the place of it.
 pub const NUM_JOBS: &str = "4";
@@ -81,10 +84,16 @@ impl Ambient {
     /// For a compiler call without macros: fixed variables, what rustc obeys, and the `named`
     /// ones that this unit's dep-info has named before.
     pub fn for_rustc(&self, named: &[String]) -> BTreeMap<String, String> {
-        self.pick(|name| RUSTC.contains(&name) || named.iter().any(|one| one == name))
+        let picked = self.pick(|name| RUSTC.contains(&name) || named.iter().any(|one| one == name));
+        self.as_named(picked, named)
     }
 
-    /// For scripts and for compiler calls that load macros, which may read any variable.
+    /// For compiler calls that load macros.
+    pub fn for_macros(&self, named: &[String]) -> BTreeMap<String, String> {
+        self.as_named(self.for_scripts(named), named)
+    }
+
+    /// For scripts, which may read any variable, as macros may.
     pub fn for_scripts(&self, named: &[String]) -> BTreeMap<String, String> {
         self.pick(|name| {
             let listed = TOOLS.iter().any(|pattern| matches(pattern, name));
@@ -95,6 +104,18 @@ impl Ambient {
     /// A variable of the person's, for the rules that ask for one by name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.person.get(name).map(String::as_str)
+    }
+
+    /// Whether a compiler call would be given another value than it held, had it named this before.
+    pub fn owns(&self, name: &str, held: &str) -> bool {
+        OWN.contains(&name) && self.get(name).is_some_and(|own| own != held)
+    }
+
+    fn as_named(&self, mut picked: BTreeMap<String, String>, named: &[String]) -> BTreeMap<String, String> {
+        let own = OWN.iter().filter(|name| named.iter().any(|one| one == *name));
+        let own = own.filter_map(|name| Some(((*name).to_owned(), self.get(name)?.to_owned())));
+        picked.extend(own);
+        picked
     }
 
     fn pick(&self, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
@@ -140,5 +161,16 @@ mod tests {
             ["CC", "CFLAGS_x", "HOME", "LANG", "MINE", "PATH", "PKG_CONFIG_PATH"]
         );
         assert_eq!(ambient.for_rustc(&named)["HOME"], "/vx/home");
+    }
+
+    #[test]
+    fn a_crate_that_names_the_home_gets_the_persons_and_a_script_does_not() {
+        let ambient = Ambient::new([("HOME".to_owned(), "/home/p".to_owned())].into(), Vec::new());
+        let named = ["HOME".to_owned(), "LANG".to_owned(), "PATH".to_owned()];
+        for given in [ambient.for_rustc(&named), ambient.for_macros(&named)] {
+            assert_eq!((given["HOME"].as_str(), given["LANG"].as_str()), ("/home/p", "C.UTF-8"));
+        }
+        assert_eq!(ambient.for_scripts(&named)["HOME"], "/vx/home");
+        assert!(ambient.owns("HOME", "/vx/home") && !ambient.owns("HOME", "/home/p") && !ambient.owns("PATH", ""));
     }
 }

@@ -41,7 +41,7 @@ pub fn render(
     }
     args.extend_from_slice(&plan.platforms.of(unit).rustflags);
     script_args(plan, unit, scripts, &mut args)?;
-    let ambient = if needs.reads_freely { ambient.for_scripts(named) } else { ambient.for_rustc(named) };
+    let ambient = if needs.reads_freely { ambient.for_macros(named) } else { ambient.for_rustc(named) };
     let mut env = environment(plan, unit, scripts, ambient)?;
     let places = own_places(plan, unit, named, &mut env);
     let mut call = Call {

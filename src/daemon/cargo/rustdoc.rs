@@ -137,7 +137,7 @@ pub fn render(
         args.extend(heard.cfgs.iter().flat_map(|cfg| ["--cfg".to_owned(), cfg.clone()]));
         args.extend(heard.check_cfgs.iter().flat_map(|cfg| ["--check-cfg".to_owned(), cfg.clone()]));
     }
-    let ambient = if needs.reads_freely { ambient.for_scripts(named) } else { ambient.for_rustc(named) };
+    let ambient = if needs.reads_freely { ambient.for_macros(named) } else { ambient.for_rustc(named) };
     let mut env = rustc::environment(plan, unit, scripts, ambient)?;
     let places = rustc::own_places(plan, unit, named, &mut env);
     let mut outputs = unit.outputs.clone();
