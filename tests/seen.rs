@@ -207,7 +207,7 @@ fn the_commit_counts_for_who_reads_it() {
         println!(\"cargo::rerun-if-changed=../.git/HEAD\\ncargo::rerun-if-changed=../.git/refs/heads/main\");\n    \
         let out = std::process::Command::new(\"git\").args([\"rev-parse\", \"HEAD\"]).output().unwrap();\n    \
         println!(\"cargo::rustc-env=COMMIT={}\", String::from_utf8(out.stdout).unwrap().trim());\n    \
-        assert!(!std::path::Path::new(\"../.git/config\").exists());\n}\n";
+        assert!(!std::fs::read_to_string(\"../.git/config\").unwrap().contains(\"secret\"));\n}\n";
     workspace.file("app/build.rs", script);
     workspace.file("app/src/main.rs", "fn main() { println!(\"{}\", env!(\"COMMIT\")); other::other(); }\n");
     workspace.file("other/Cargo.toml", &manifest("other", ""));
@@ -216,7 +216,8 @@ fn the_commit_counts_for_who_reads_it() {
     workspace.file(".gitignore", "target\n");
     let commit =
         "git add -A && git -c user.name=n -c user.email=e@e commit -q --allow-empty -m m && git rev-parse HEAD";
-    let first = workspace.sh(&format!("git init -q -b main . && {commit}"));
+    let secret = "git config http.extraheader secret && git config remote.origin.url https://secret@host/";
+    let first = workspace.sh(&format!("git init -q -b main . && {secret} && {commit}"));
     assert_eq!(workspace.built(), (6, first.clone()));
     let second = workspace.sh(commit);
     assert_ne!(first, second);
@@ -229,6 +230,43 @@ fn the_commit_counts_for_who_reads_it() {
     workspace.sh("git worktree add -q ../tree -b side");
     let tree = Workspace { machine: &machine, path: machine.home().join("tree") };
     assert_eq!(tree.built(), (1, first));
+}
+
+#[test]
+fn what_git_calls_dirty_counts_for_who_asks_it() {
+    let machine = Machine::with_vx(Who::Person);
+    let workspace = Workspace::new(&machine, "ws", &["app", "other"]);
+    workspace.file("app/Cargo.toml", &manifest("app", ""));
+    workspace.file(
+        "app/build.rs",
+        "fn main() {\n    println!(\"cargo::rerun-if-changed=build.rs\");\n    \
+         let git = |words: &[&str]| std::process::Command::new(\"git\").args(words).output().unwrap();\n    \
+         let out = git(&[\"describe\", \"--tags\", \"--dirty\"]).stdout;\n    \
+         let quiet = git(&[\"diff-index\", \"--quiet\", \"HEAD\"]).status.success();\n    \
+         println!(\"cargo::rustc-env=SAYS={} {quiet}\", String::from_utf8(out).unwrap().trim());\n}\n",
+    );
+    workspace.file("app/src/main.rs", "fn main() { println!(env!(\"SAYS\")); }\n");
+    workspace.file("other/Cargo.toml", &manifest("other", ""));
+    workspace.file("other/src/lib.rs", "pub fn other() {}\n");
+    workspace.file(".gitignore", "target\nCargo.lock\n");
+    let commit = "git add -A && git -c user.name=n -c user.email=e@e commit -q -m m";
+    workspace.sh(&format!("git init -q -b main . && {commit} && git tag v1"));
+    assert_eq!(workspace.built().1, "v1 true\n");
+    workspace.sh("cp -r . ../clone");
+    workspace.sh("touch app/src/main.rs && git status >/dev/null");
+    assert_eq!(workspace.built(), (0, "v1 true\n".to_owned()), "new stamps are no change");
+    // Nothing of another member is opened by git while its stamp is the one in the index.
+    workspace.sh("echo >>other/src/lib.rs");
+    assert_eq!(workspace.built().1, "v1-dirty false\n");
+    workspace.sh("git checkout -q other && rm other/src/lib.rs && touch -d '-1 day' other && echo 'pub fn o() {}' >other/src/lib.rs");
+    assert_eq!(workspace.built().1, "v1-dirty false\n");
+    workspace.sh(commit);
+    assert_eq!(workspace.sh("git describe --tags --dirty"), workspace.built().1.replace(" true", ""));
+    workspace.sh("git checkout -q v1 && git status >/dev/null");
+    assert_eq!(workspace.built().1, "v1 true\n");
+    let clone = Workspace { machine: &machine, path: machine.home().join("clone") };
+    clone.sh("git status >/dev/null");
+    assert_eq!(clone.built(), (0, "v1 true\n".to_owned()));
 }
 
 #[test]

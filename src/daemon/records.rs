@@ -19,6 +19,9 @@ use crate::{cargo::call::Call, live::Scan};
 /// Streams up to this size are stored in the result, where they cost no call of their own.
 const INLINE_BYTES: usize = 16 << 10;
 
+/// git's index, as runs are seen to open it.
+const INDEX: &str = ".git/index";
+
 /// Everything a key says of a checkout, by what it is about: `file src/a.rs`, `names src`, …
 pub type Facts = BTreeMap<String, String>;
 
@@ -66,6 +69,9 @@ pub struct Record {
     /// Whether the commit was read.
     #[serde(default)]
     pub git: bool,
+    /// Whether git's index was read: then every tracked file counts.
+    #[serde(default)]
+    pub index: bool,
     /// Whether what it left holds the place of the checkout, so that it runs there.
     #[serde(default)]
     pub placed: bool,
@@ -105,6 +111,7 @@ impl Record {
     pub fn of(run: &RunRecord, known: Known, before: &Scan) -> Record {
         let is_git = |path: &&String| **path == shared::checkout::GIT || path.starts_with(".git/");
         let git = run.opened.iter().chain(&run.listed).chain(&known.declared).any(|path| is_git(&path));
+        let index = run.opened.iter().any(|path| path == INDEX);
         let own = |paths: &[String]| -> BTreeSet<String> {
             paths.iter().filter(|path| !is_git(path) && before.holds(path)).cloned().collect()
         };
@@ -120,6 +127,7 @@ impl Record {
             whole,
             declared: known.declared.into_iter().filter(|path| !is_git(&path)).collect(),
             git,
+            index,
             placed: known.placed,
             variables: known.variables,
         }
@@ -222,6 +230,7 @@ mod tests {
             whole: None,
             declared: BTreeSet::new(),
             git: false,
+            index: false,
             placed: false,
             variables: BTreeSet::new(),
         }

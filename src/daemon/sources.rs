@@ -119,7 +119,7 @@ pub struct Scope<'a> {
 }
 
 /// Whether folders with a manifest of their own belong to the tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Nested {
     /// They do not: a member's.
     LeftOut,

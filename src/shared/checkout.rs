@@ -1,6 +1,8 @@
 //! What an action may see of a live checkout, said once for the executor that shows it and for the
 //! daemon that keys it: everything but target folders and git's folders, and of the checkout's own
-//! git folder the commit. Reads files, changes nothing.
+//! git folder the commit and the index. Reads files, changes nothing.
+
+pub mod worktree;
 
 use std::{
     fs,
@@ -51,8 +53,8 @@ impl Scope<'_> {
     }
 }
 
-/// What of git's folder is shown: which commit is checked out, and the tags by which it may be
-/// described.
+/// What of git's folder is shown: which commit is checked out, the tags by which it may be
+/// described, and what is needed to say whether files differ from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Git {
     /// HEAD as it is written.
@@ -63,6 +65,12 @@ pub struct Git {
     pub tags: String,
     /// Where the objects lie; their names are their content.
     pub objects: PathBuf,
+    /// What is tracked, with the stamps that files had.
+    pub index: Option<PathBuf>,
+    /// Of the configuration what decides a comparison.
+    pub config: String,
+    /// Names that are not to be tracked.
+    pub exclude: String,
 }
 
 impl Git {
@@ -81,13 +89,23 @@ impl Git {
             Some((name.to_owned(), commit))
         });
         let objects = common.join("objects");
-        objects.is_dir().then(|| Git { head, reference, tags: tags(&common, &packed), objects })
+        let text = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+        let config = worktree::configuration(&text(common.join("config")));
+        let exclude = text(common.join("info/exclude"));
+        let index = Some(folder.join("index")).filter(|index| index.is_file() && !is_split(&folder));
+        objects.is_dir().then(|| Git { head, reference, tags: tags(&common, &packed), objects, index, config, exclude })
+    }
+
+    /// What is tracked; nothing where the index cannot be read.
+    pub fn tracked(&self) -> Option<Vec<worktree::Tracked>> {
+        worktree::tracked(&fs::read(self.index.as_ref()?).ok()?, worktree::object_bytes(&self.config))
     }
 
     /// All of it as one text, for keys.
     pub fn text(&self) -> String {
         let (name, commit) = self.reference.as_ref().map_or(("", ""), |(name, commit)| (name, commit));
-        format!("{}\n{name} {commit}\n{}", self.head.trim_end(), self.tags)
+        let (head, tags, config, exclude) = (self.head.trim_end(), &self.tags, &self.config, &self.exclude);
+        format!("{head}\n{name} {commit}\n{tags}\n{config}\n{exclude}")
     }
 
     /// The commit, where HEAD leads to one.
@@ -107,6 +125,12 @@ fn folder(root: &Path) -> Option<PathBuf> {
         at = at.parent()?.join(text.strip_prefix("gitdir:")?.trim());
     }
     None
+}
+
+/// Whether an index has a second half beside it.
+fn is_split(folder: &Path) -> bool {
+    let mut entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries.any(|entry| entry.file_name().to_string_lossy().starts_with("sharedindex."))
 }
 
 /// A reference's name leads nowhere else.

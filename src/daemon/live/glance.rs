@@ -1,11 +1,17 @@
 //! One look at a checkout: what a record of an action names there, as it is now, and the first of it that
 //! changed while the action ran. What is recorded is `records`'s.
 
-use std::{collections::HashMap, fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use shared::{
     checkout::Git,
-    digest::{Digest, Function},
+    digest::{Digest, Function, Hasher},
     fault::{Failure, Fault},
     limits,
     reapi::record::RunRecord,
@@ -59,7 +65,7 @@ pub struct Glance<'a> {
     checkout: &'a Checkout,
     files: HashMap<String, String>,
     folders: HashMap<String, String>,
-    trees: HashMap<String, String>,
+    trees: HashMap<(String, Nested), String>,
 }
 
 impl<'a> Glance<'a> {
@@ -97,6 +103,9 @@ impl<'a> Glance<'a> {
         if record.git {
             facts.insert("commit".to_owned(), self.commit());
         }
+        if record.index {
+            facts.insert("tracked".to_owned(), self.tracked());
+        }
         facts
     }
 
@@ -111,6 +120,7 @@ impl<'a> Glance<'a> {
                 ("module", path) => self.kind(path).to_owned(),
                 ("package", folder) if !folder.starts_with('/') => self.tree(folder, Nested::LeftOut),
                 ("commit", "") => self.commit(),
+                ("tracked", "") => self.tracked(),
                 _ => continue,
             };
             facts.insert(name.clone(), fact);
@@ -122,6 +132,36 @@ impl<'a> Glance<'a> {
         let git = Git::of(&self.checkout.root);
         let text = git.as_ref().map_or_else(String::new, Git::text);
         format!("{} {}", git.as_ref().map_or("", Git::commit), blake3(&text))
+    }
+
+    /// All that git tracks, as the index says and as it is.
+    fn tracked(&mut self) -> String {
+        let Some(tracked) = Git::of(&self.checkout.root).and_then(|git| git.tracked()) else { return String::new() };
+        let mut hidden = HashMap::from([(PathBuf::new(), false)]);
+        let mut hasher = Hasher::new(Function::Blake3);
+        for one in tracked {
+            let folder = Path::new(&one.path).parent().unwrap_or(Path::new(""));
+            // What an action does not see it does not compare, and no scan has it.
+            if self.is_below_hidden(folder, &mut hidden) {
+                continue;
+            }
+            for part in [one.path.as_bytes(), &one.said, self.file(&one.path).as_bytes()] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part);
+            }
+        }
+        hasher.finish().hex()
+    }
+
+    fn is_below_hidden(&self, folder: &Path, known: &mut HashMap<PathBuf, bool>) -> bool {
+        if let Some(known) = known.get(folder) {
+            return *known;
+        }
+        let real = self.checkout.root.join(folder);
+        let above = folder.parent().is_some_and(|above| self.is_below_hidden(above, known));
+        let hides = above || self.checkout.scope().hides_folder(&real);
+        known.insert(folder.to_owned(), hides);
+        hides
     }
 
     /// The first thing that is not as it was, of all that was looked at.
@@ -151,7 +191,7 @@ impl<'a> Glance<'a> {
             return None;
         }
         let now = Scan::take(self.checkout).ok()?;
-        self.trees.keys().find_map(|folder| before.differs_below(&now, folder))
+        self.trees.keys().find_map(|(folder, _)| before.differs_below(&now, folder))
     }
 
     fn file(&mut self, path: &str) -> String {
@@ -215,7 +255,7 @@ impl<'a> Glance<'a> {
             let read = sources::tree(&checkout.hashes, &checkout.root.join(folder), scope);
             read.map_or_else(|err| format!("unreadable: {err}"), |tree| tree.root.hex())
         };
-        self.trees.entry(folder.to_owned()).or_insert_with(read).clone()
+        self.trees.entry((folder.to_owned(), nested)).or_insert_with(read).clone()
     }
 
     /// The names in every folder of a package, or of the workspace; packages inside are their own.
@@ -254,6 +294,7 @@ mod tests {
             whole: None,
             declared: Default::default(),
             git: false,
+            index: false,
             variables: Default::default(),
             placed: Default::default(),
         }

@@ -40,6 +40,8 @@ pub enum Reason {
     Package(String),
     /// The commit or the tags.
     Commit,
+    /// The index, or a file that it names.
+    Tracked,
     /// What a dependency left.
     Output(String),
 }
@@ -63,6 +65,7 @@ impl fmt::Display for Reason {
             Reason::Package(path) if path.is_empty() => f.write_str("its package changed"),
             Reason::Package(path) => write!(f, "package {path} changed"),
             Reason::Commit => f.write_str("the commit changed"),
+            Reason::Tracked => f.write_str("what git tracks changed, or its index"),
             Reason::Output(unit) => write!(f, "{unit} changed"),
         }
     }
@@ -100,6 +103,7 @@ fn reasons(kind: &str, about: &str, old: &str, new: &str) -> Vec<(u8, Reason)> {
         },
         "names" => names(&about, old, new),
         "commit" => one(1, Reason::Commit),
+        "tracked" => one(2, Reason::Tracked),
         "output" => one(2, Reason::Output(about)),
         "variable" => one(3, Reason::Variable(about)),
         "package" => one(1, Reason::Package(about)),

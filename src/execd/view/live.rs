@@ -166,7 +166,7 @@ fn has_mounts(root: &Path) -> bool {
 /// git's folder with nothing in it but what is shown, laid at `at`; its folders but for the
 /// objects', with the names they are reported by.
 fn lay_git(git: &Git, at: &Path) -> io::Result<Vec<(PathBuf, String)>> {
-    let mut folders = vec![PathBuf::new(), "refs".into(), "refs/heads".into(), "refs/tags".into()];
+    let mut folders = vec![PathBuf::new(), "info".into(), "refs".into(), "refs/heads".into(), "refs/tags".into()];
     let mut packed = git.tags.clone();
     if let Some((name, commit)) = &git.reference {
         packed.push_str(&format!("{commit} {name}\n"));
@@ -180,11 +180,29 @@ fn lay_git(git: &Git, at: &Path) -> io::Result<Vec<(PathBuf, String)>> {
     fs::create_dir(at.join("objects"))?;
     fs::write(at.join("HEAD"), &git.head)?;
     fs::write(at.join("packed-refs"), packed)?;
+    fs::write(at.join("config"), &git.config)?;
+    fs::write(at.join("info/exclude"), &git.exclude)?;
+    if let Some(index) = &git.index {
+        // git takes what is as young as the index for changed, so that the index must keep its time.
+        lay_index(index, &at.join("index")).unwrap_or_else(|err| {
+            tracing::warn!(%err, index = %index.display(), "the index cannot be shown; git calls every file removed");
+        });
+    }
     if let Some((name, commit)) = git.reference.as_ref().filter(|(name, _)| name.starts_with("refs/heads/")) {
         fs::write(at.join(name), format!("{commit}\n"))?;
     }
-    let named = |folder: PathBuf| (at.join(&folder), Path::new(GIT).join(folder).to_string_lossy().into_owned());
-    Ok(folders.into_iter().map(named).collect())
+    let named = |folder: &PathBuf| Path::new(GIT).join(folder).to_string_lossy().trim_end_matches('/').to_owned();
+    Ok(folders.into_iter().map(|folder| (at.join(&folder), named(&folder))).collect())
+}
+
+/// By a link where that is possible: it may be large, and nearly no action opens it. git writes another file in its place.
+fn lay_index(index: &Path, at: &Path) -> io::Result<()> {
+    if fs::hard_link(index, at).is_ok() {
+        return Ok(());
+    }
+    let modified = fs::metadata(index)?.modified()?;
+    fs::copy(index, at)?;
+    fs::File::options().write(true).open(at)?.set_modified(modified)
 }
 
 impl Asked {
