@@ -21,6 +21,7 @@ use crate::{
     live::Checkout,
     services::{ServiceError, Services, persist},
     sources::{self, Hashes, Nested, Scope, Tree},
+    vendored::Vendored,
 };
 
 /// The inputs of one plan.
@@ -74,9 +75,12 @@ impl Inputs {
                     _ => folder.clone(),
                 };
                 let (hashes, target_dir) = (Arc::clone(hashes), target_dir.clone());
+                let vendored = Vendored::of(package);
                 let read = move || {
                     let scope = Scope { checkout: &checkout, target_dir: &target_dir, nested };
-                    sources::tree(&hashes, &folder, scope)
+                    let tree = sources::tree(&hashes, &folder, scope)?;
+                    vendored.map_or(Ok(()), |vendored| vendored.check(&hashes, tree.root))?;
+                    Ok::<Tree, Failure>(tree)
                 };
                 let tree = tokio::task::spawn_blocking(read)
                     .await

@@ -47,6 +47,7 @@ mod start;
 mod streams;
 mod terminal;
 mod test;
+mod vendored;
 mod why;
 mod workspace;
 mod wrapped;

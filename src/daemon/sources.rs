@@ -2,7 +2,7 @@
 //! copies. Files are hashed once and remembered by their stamp.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     io::{self, Read},
     os::unix::fs::MetadataExt,
@@ -58,7 +58,11 @@ impl Stamp {
 
 /// Digests of files by path, good as long as the stamp is the same.
 #[derive(Debug, Default)]
-pub struct Hashes(Mutex<HashMap<PathBuf, (Stamp, Digest)>>);
+pub struct Hashes {
+    known: Mutex<HashMap<PathBuf, (Stamp, Digest)>>,
+    /// What was found to be as it was vendored.
+    vetted: Mutex<HashSet<Digest>>,
+}
 
 impl Hashes {
     /// The digest of a file's content.
@@ -91,8 +95,18 @@ impl Hashes {
         }
     }
 
+    /// Whether this was found good before.
+    pub fn is_vetted(&self, content: &Digest) -> bool {
+        self.vetted.lock().unwrap_or_else(PoisonError::into_inner).contains(content)
+    }
+
+    /// This is good.
+    pub fn vet(&self, content: Digest) {
+        self.vetted.lock().unwrap_or_else(PoisonError::into_inner).insert(content);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, (Stamp, Digest)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

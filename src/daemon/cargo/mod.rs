@@ -57,3 +57,4 @@ pub mod wrapped;
 
 pub use closure::Said;
 pub use locate::{LOCK_FILE, MANIFEST};
+pub use outside::VENDORED;

@@ -11,7 +11,7 @@ use std::{
 use super::{MANIFEST, files, locate::clean, members};
 
 /// What cargo leaves in each vendored package.
-const CHECKSUM: &str = ".cargo-checksum.json";
+pub const VENDORED: &str = ".cargo-checksum.json";
 /// Manifests looked at; a workspace has fewer.
 const MANIFESTS: usize = 10_000;
 
@@ -85,7 +85,7 @@ fn is_repository(folder: &Path) -> bool {
 /// Vendored copies carry checksums; a local registry has an index.
 fn holds_sources(folder: &Path) -> bool {
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    folder.join("index").is_dir() || entries.map(|entry| entry.path()).any(|one| one.join(CHECKSUM).is_file())
+    folder.join("index").is_dir() || entries.map(|entry| entry.path()).any(|one| one.join(VENDORED).is_file())
 }
 
 /// Under the name that it is called by and under its own, since links on the way are not there.

@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::mounts::{BUILD, CRATES, GIT, join};
-
-/// The file that marks a vendored package.
-const VENDORED: &str = ".cargo-checksum.json";
+use super::super::{
+    VENDORED,
+    mounts::{BUILD, CRATES, GIT, join},
+};
 
 /// The folder of a package that is not the person's own, with all that it may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
