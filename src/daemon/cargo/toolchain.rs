@@ -47,6 +47,8 @@ struct ToolchainTable {
 /// Finds the toolchain that `cargo` (with `+plus`, if given) would be in `cwd`.
 pub fn find(environment: &Environment, cwd: &Path, plus: Option<&str>) -> Result<Toolchain, Failure> {
     let home = environment.get("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    // cargo takes the user's own where the variable is not set; the service runs as the same user.
+    let home = home.or_else(shared::paths::home);
     let folder = |variable: &str, below_home: &str| {
         let named = environment.get(variable).filter(|value| !value.is_empty()).map(|value| cwd.join(value));
         named.or_else(|| Some(home.as_ref()?.join(below_home)))
