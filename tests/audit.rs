@@ -57,6 +57,29 @@ fn refused_attempts_are_told_once_and_on_a_hit_too() {
 }
 
 #[test]
+fn what_a_script_leaves_beside_its_sources_is_named() {
+    let machine = Machine::with_vx(Who::Person);
+    let script = "
+        std::fs::write(\"old.rs\", \"another\").unwrap();
+        std::fs::create_dir_all(\"made/here\").unwrap();
+        std::fs::write(\"passing\", \"\").unwrap();
+        std::fs::remove_file(\"passing\").unwrap();
+        std::fs::remove_dir_all(std::env::var(\"OUT_DIR\").unwrap()).unwrap();";
+    let project = Project::write(&machine, "untidy", "", script);
+    machine.write(project.path.join("mid/old.rs"), "as it was");
+    for build in ["vx build", "rm -rf target; vx build"] {
+        let done = machine.run_in(&project.path, ["sh", "-c", build]);
+        let says = "warning: mid@1.0.0: its build script wrote mid/made, mid/old.rs in the workspace, where vx keeps nothing: \
+                    OUT_DIR is for that\n";
+        assert!(done.code == 0 && done.stderr.contains(says), "{}", done.stderr);
+        assert_eq!(machine.run_in(&project.path, ["cat", "mid/old.rs"]).ok(), "as it was");
+    }
+    machine.until("it is written down", |machine| machine.run_in(&project.path, ["vx", "audit", "mid"]).code == 0);
+    let audit = machine.run_in(&project.path, ["vx", "audit", "mid"]).ok();
+    assert!(audit.contains("  wrote   mid/old.rs (not kept)\n") && !audit.contains("wrote   mid/passing"), "{audit}");
+}
+
+#[test]
 fn what_failed_a_script_heads_the_error() {
     let machine = Machine::with_vx(Who::Person);
     let project = project(&machine, Who::Person, "failing", "panic!(\"no network\");");

@@ -21,6 +21,8 @@ pub use word::answer;
 
 /// The form of the files.
 const FORMAT: u32 = 1;
+/// What a program leaves that is compiled with `-C instrument-coverage`.
+const PROFILE: &str = ".profraw";
 /// Attempts named in one warning or error.
 const NAMED: usize = 3;
 /// Whom the C library asks for names where no other is configured.
@@ -53,6 +55,9 @@ pub struct Entry {
     /// What was tried and refused.
     #[serde(default)]
     pub tried: Vec<Tried>,
+    /// What it wrote beside its sources, which is lost.
+    #[serde(default)]
+    pub wrote: Vec<String>,
     /// What exceptions of vx.toml gave it.
     #[serde(default)]
     pub granted: Vec<String>,
@@ -96,6 +101,7 @@ impl Entry {
         let lacks = [&record.unseen, &record.unheard].into_iter().filter(|why| !why.is_empty()).cloned();
         Entry {
             opened: record.opened.clone(),
+            wrote: record.wrote.clone(),
             tried: record.tried.iter().map(tried).collect(),
             granted: record.granted.clone(),
             lacks: lacks.collect(),
@@ -109,6 +115,18 @@ impl Entry {
     /// What a person should hear of, although it was refused and the run went on; in one sentence.
     pub fn warning(&self) -> Option<String> {
         named(self.tried.iter().filter(|tried| tried.is_telling()))
+    }
+
+    /// What it left in its view of the workspace, where cargo would have let it: another build than cargo's.
+    pub fn lost(&self) -> Option<String> {
+        // What a program that is measured leaves is not its own doing.
+        let wrote: Vec<&str> = self.wrote.iter().map(String::as_str).filter(|path| !path.ends_with(PROFILE)).collect();
+        let named = &wrote[..wrote.len().min(NAMED)];
+        match wrote.len() - named.len() {
+            _ if named.is_empty() => None,
+            0 => Some(named.join(", ")),
+            more => Some(format!("{} and {more} more", named.join(", "))),
+        }
     }
 
     /// What may have made a run fail: the telling ones, else whatever was refused.

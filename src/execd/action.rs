@@ -35,7 +35,7 @@ use crate::{
     refusal::Refusal,
     sandbox::{self, Ended, Identity, Job, Status, Step, Usage},
     seen::Watch,
-    view::{self, Command, Style, View, live, paths::Output},
+    view::{self, Command, Style, View, live, make_out_dir, paths::Output},
 };
 
 /// The longest time an action may ask for, and what one gets that does not ask.
@@ -184,7 +184,11 @@ pub async fn run(
     }
     let (stdout, stderr) = keep_streams(executor, request, run.stdout, run.stderr).await?;
     let outputs = match run.ending {
-        Ending::Exited(code) => collect(executor, request, &view, code).await?,
+        Ending::Exited(code) => {
+            // A script may have removed its own, which is as good as an empty one.
+            let _another_thing_is_there = make_out_dir(&request.command, &view.places);
+            collect(executor, request, &view, code).await?
+        }
         _ => Outputs::default(),
     };
     if let (Some(state), Ending::Exited(0)) = (state, &run.ending) {

@@ -12,6 +12,8 @@ pub struct Seen {
     pub opened: BTreeSet<String>,
     /// Folders whose names were read, below the checkout's root; empty for the root.
     pub listed: BTreeSet<String>,
+    /// Files that were written there, and folders that were made.
+    pub wrote: BTreeSet<String>,
     /// Why something may be lacking here.
     pub unseen: Option<String>,
 }

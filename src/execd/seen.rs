@@ -1,4 +1,4 @@
-//! What actions open of a live checkout: one inotify instance for all of them, with watches on
+//! What actions open of a live checkout, and write into their own view of it: one inotify instance for all of them, with watches on
 //! every folder of each action's own mount, set from outside before its payload starts. The kernel
 //! names no process; that a mount belongs to one action alone is what tells whose open it was.
 
@@ -50,7 +50,7 @@ pub struct Watch {
     run: u64,
     descriptors: Vec<i32>,
     /// Keeps the mount alive: at its end the kernel would put two events a folder into the queue.
-    _place: OwnedFd,
+    place: OwnedFd,
 }
 
 impl Watcher {
@@ -82,8 +82,7 @@ impl Watcher {
             Err(why) => seen.unseen = Some(why.clone()),
             Ok(inotify) => {
                 for (path, folder) in inside.chain(beside) {
-                    let flags = WatchFlags::OPEN | WatchFlags::ACCESS | WatchFlags::ONLYDIR;
-                    match inotify::add_watch(inotify, &path, flags) {
+                    match inotify::add_watch(inotify, &path, watched()) {
                         Ok(descriptor) => {
                             table.folders.entry(descriptor).or_default().push((run, folder.clone()));
                             descriptors.push(descriptor);
@@ -97,7 +96,7 @@ impl Watcher {
             }
         }
         table.runs.insert(run, seen);
-        Watch { watcher: self.clone(), run, descriptors, _place: place }
+        Watch { watcher: self.clone(), run, descriptors, place }
     }
 
     /// Takes events off the queue as they come.
@@ -138,7 +137,18 @@ impl Table {
     }
 }
 
+fn watched() -> WatchFlags {
+    let writes = WatchFlags::CREATE | WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO;
+    WatchFlags::OPEN | WatchFlags::ACCESS | WatchFlags::ONLYDIR | writes
+}
+
 fn note(seen: &mut Seen, flags: ReadFlags, path: &str) {
+    if flags.intersects(ReadFlags::CREATE | ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO) {
+        if seen.wrote.len() < limits::WRITTEN_PATHS {
+            seen.wrote.insert(path.to_owned());
+        }
+        return;
+    }
     let set = match (flags.contains(ReadFlags::ISDIR), flags) {
         (false, flags) if flags.contains(ReadFlags::OPEN) => &mut seen.opened,
         // Opening a folder shows nothing of it; reading it does.
@@ -161,7 +171,12 @@ impl Watch {
         if let Ok(inotify) = &self.watcher.0.inotify {
             table.drain(inotify);
         }
-        table.runs.remove(&self.run).unwrap_or_default()
+        let mut seen = table.runs.remove(&self.run).unwrap_or_default();
+        drop(table);
+        // What is gone again was only passing.
+        let place = format!("/proc/self/fd/{}", self.place.as_raw_fd());
+        seen.wrote.retain(|path| Path::new(&place).join(path).symlink_metadata().is_ok());
+        seen
     }
 }
 

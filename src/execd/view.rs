@@ -25,6 +25,7 @@ use crate::{
     stage::{Lease, Stage, StageError},
     toolchain::Toolchains,
 };
+pub use fixed::make_out_dir;
 use granted::Granted;
 use ground::{Claim, Ground};
 use paths::Output;

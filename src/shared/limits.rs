@@ -23,6 +23,8 @@ pub const WATCHED_FOLDERS: usize = 200_000;
 /// Files and folders in the record of one action: no compiler opens more, and a script that does
 /// is run each time.
 pub const SEEN_PATHS: usize = 50_000;
+/// Files that one action wrote beside its sources and that are named.
+pub const WRITTEN_PATHS: usize = 100;
 /// Records of one static Action: ways in which runs of it depended on a checkout.
 pub const RECORDS: usize = 8;
 /// All of them together, as they are stored.

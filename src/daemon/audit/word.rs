@@ -46,6 +46,9 @@ fn tell(name: &str, entry: &Entry) -> String {
     for path in &entry.opened {
         let _ = writeln!(text, "  opened  {path}");
     }
+    for path in &entry.wrote {
+        let _ = writeln!(text, "  wrote   {path} (not kept)");
+    }
     for granted in &entry.granted {
         let _ = writeln!(text, "  granted {granted}");
     }

@@ -25,6 +25,12 @@ impl Runner<'_> {
             let text = format!("{name}: its {who} tried to {what} and was refused; `vx audit` tells all");
             terminal.say(self.voice.warning(&text)).await;
         }
+        if let Some(what) = entry.lost() {
+            let (name, who) = self.who(unit, "@");
+            let text =
+                format!("{name}: its {who} wrote {what} in the workspace, where vx keeps nothing: OUT_DIR is for that");
+            terminal.say(self.voice.warning(&text)).await;
+        }
     }
 
     /// A unit failed: says first what it tried and did not get, which may be why.

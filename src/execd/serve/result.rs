@@ -112,6 +112,7 @@ fn metadata(done: &Done) -> v2::ExecutedActionMetadata {
         wall_us: micros(wall),
         opened: seen.opened.iter().cloned().collect(),
         listed: seen.listed.iter().cloned().collect(),
+        wrote: seen.wrote.iter().cloned().collect(),
         tried: done.heard.tried.clone(),
         unheard: done.heard.unheard.clone().unwrap_or_default(),
         tools: done.heard.tools.iter().cloned().collect(),

@@ -39,6 +39,9 @@ pub struct RunRecord {
     /// Whether output files were searched for that.
     #[prost(bool, tag = "10")]
     pub searched: bool,
+    /// What it wrote into its own view of the live checkout and left there: nobody gets that.
+    #[prost(string, repeated, tag = "11")]
+    pub wrote: Vec<String>,
     /// What it tried to reach and did not get, each once. Of scripts, and of what had failed before.
     #[prost(message, repeated, tag = "30")]
     pub tried: Vec<Attempt>,
