@@ -1,5 +1,5 @@
 //! cargo's configuration as it is said on the command line, set by variables and written in files: what builds come of it, beside
-//! cargo's own, and that no build follows what another one was told.
+//! cargo's own; that a plan is kept, and that no build follows one of what another was told or of where another lies.
 
 use std::path::Path;
 
@@ -108,5 +108,67 @@ fn a_variable_of_the_person_wins_over_env_in_a_plan_that_is_known() {
     for (variable, says) in [("A=b", "file"), ("SET=own", "own"), ("A=b", "file")] {
         let done = machine.run_in(&at, ["env", variable, "vx", "run", "-q"]).ok();
         assert_eq!(done, format!("Some(\"{says}\") false true\nOk(\"{says}\")\n"));
+    }
+}
+
+/// A workspace with a member `m` and a package `b` beside it, which says `says`.
+fn beside(machine: &Machine, folder: &str, says: &str) -> std::path::PathBuf {
+    let at = machine.home().join(folder);
+    let file = |path: &str, text: &str| machine.write(at.join(path), text);
+    let manifest = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n");
+    file("w/Cargo.toml", "[workspace]\nmembers = [\"m\"]\nresolver = \"3\"\n");
+    file("w/m/Cargo.toml", &format!("{}[dependencies]\nb = {{ path = \"../../b\" }}\n", manifest("m")));
+    file("w/m/src/main.rs", "fn main() {\n    println!(\"{}\", b::SAYS);\n}\n");
+    file("b/Cargo.toml", &manifest("b"));
+    file("b/src/lib.rs", &format!("pub const SAYS: &str = \"{says}\";\n"));
+    at.join("w")
+}
+
+/// Folders in which cargo was asked something.
+fn asked(machine: &Machine) -> usize {
+    machine
+        .sh("find ~ -path '*/query/*' -name .rustc_info.json 2>/dev/null | wc -l")
+        .ok()
+        .trim()
+        .parse()
+        .expect("a number")
+}
+
+#[test]
+fn a_plan_is_kept_whatever_its_folder_is_called() {
+    let machine = Machine::with_vx(Who::Person);
+    let lay_out = |name: &str| {
+        let at = machine.home().join(name);
+        let manifest = "[package]\nname = \"m\"\nversion = \"1.0.0\"\nedition = \"2024\"\ndescription = \"it\"\n";
+        machine.write(at.join("Cargo.toml"), manifest);
+        machine.write(at.join("src/main.rs"), "fn main() {\n    println!(env!(\"CARGO_PKG_DESCRIPTION\"));\n}\n");
+        // A lock file as cargo writes it stays as it is.
+        machine.run_in(&at, ["cargo", "generate-lockfile"]).ok();
+        at
+    };
+    let plain = lay_out("plain");
+    let build = |at: &Path| machine.run_in(at, ["vx", "build", "--message-format", "json"]).ok();
+    build(&plain);
+    assert_eq!(asked(&machine), 1);
+    for name in ["with a space", "größer als/ein Ä", "(it's) + more & all!"] {
+        let at = lay_out(name);
+        let ours = build(&at);
+        assert_eq!(asked(&machine), 1, "{name}");
+        machine.run_in(&at, ["rm", "-rf", "target"]).ok();
+        let cargos = machine.run_in(&at, ["cargo", "build", "--message-format", "json"]).ok();
+        assert_eq!(lines(&ours, &at), lines(&cargos, &at), "{name}");
+    }
+}
+
+#[test]
+fn a_package_beside_the_checkout_is_that_of_this_checkout() {
+    let machine = Machine::with_vx(Who::Person);
+    let (one, two) = (beside(&machine, "one", "first"), beside(&machine, "two", "second"));
+    for _ in 0..2 {
+        for (at, says) in [(&one, "first\n"), (&two, "second\n")] {
+            assert_eq!(machine.run_in(at, ["vx", "run", "-q"]).ok(), says);
+        }
+        // What is known is then read from the store.
+        machine.run(["systemctl", "--user", "stop", "vx.service"]).ok();
     }
 }

@@ -112,15 +112,10 @@ impl Question {
         ])
     }
 
-    /// Whether answers may be kept: JSON and URLs write all other characters in other ways, so that a
-    /// folder would not be found in them again.
+    /// Whether answers may be kept: only where these folders are found in them.
     pub fn may_be_kept(&self) -> bool {
         let folders = [&self.located.root, &self.toolchain.cargo_home, &self.toolchain.path];
-        folders.iter().all(|folder| {
-            folder
-                .to_str()
-                .is_some_and(|text| text.chars().all(|c| c.is_ascii_alphanumeric() || "/-_.~+@:,=".contains(c)))
-        })
+        folders.iter().all(|folder| folder.to_str().is_some_and(mounts::is_found_again))
     }
 
     /// The environment that cargo is asked under.
@@ -245,13 +240,21 @@ impl Question {
         }
     }
 
-    /// The folders of path packages, seen from the root, as an answer showed them.
+    /// The folders of path packages, seen from the root, as an answer showed them, and those outside of
+    /// the checkout and CARGO_HOME that hold copies of other packages, or targets.
     pub fn folders(&self, metadata: &Metadata) -> Vec<String> {
-        let paths = metadata.packages.iter().filter(|package| package.source.is_none());
-        let mut folders: Vec<String> = paths
-            .filter_map(|package| Path::new(&package.manifest_path).parent())
-            .map(|folder| relative_to(folder, &self.located.root))
-            .collect();
+        let (root, home) = (&self.located.root, &self.toolchain.cargo_home);
+        let is_outside = |path: &Path| !path.starts_with(root) && !path.starts_with(home);
+        let mut folders = Vec::new();
+        for package in &metadata.packages {
+            let Some(own) = Path::new(&package.manifest_path).parent() else { continue };
+            let holder = own.parent().filter(|_| is_outside(own));
+            folders.extend(if package.source.is_none() { Some(own) } else { holder });
+            let sources = package.targets.iter().map(|target| Path::new(&target.src_path));
+            let elsewhere = sources.filter(|source| is_outside(source) && !source.starts_with(own));
+            folders.extend(elsewhere.filter_map(Path::parent));
+        }
+        let mut folders: Vec<String> = folders.into_iter().map(|folder| relative_to(folder, root)).collect();
         folders.sort();
         folders.dedup();
         folders
@@ -282,7 +285,9 @@ impl Question {
         }
         let root = &self.located.root;
         let members = files::text(&root.join(MANIFEST)).map(|text| members::matching(root, &text)).unwrap_or_default();
-        let key = json!({ "first": first.hex(), "seen": seen, "members": members });
+        // Where a folder lies outside, the answer names its real place, beside this checkout alone.
+        let beside = folders.iter().any(|folder| folder.starts_with("..")).then_some(root);
+        let key = json!({ "first": first.hex(), "seen": seen, "members": members, "beside": beside });
         Digest::of(Function::Blake3, key.to_string().as_bytes())
     }
 }
@@ -391,5 +396,8 @@ mod tests {
         fs::create_dir_all(one.located.root.join("b")).expect("a folder");
         fs::write(one.located.root.join("b").join(MANIFEST), "").expect("a file");
         assert_ne!(one.second_key(first, &folders), third);
+        // What lies beside a checkout is beside no other.
+        let beside = ["../c".to_owned()];
+        assert_ne!(one.second_key(first, &beside), two.second_key(first, &beside));
     }
 }

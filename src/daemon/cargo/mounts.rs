@@ -35,12 +35,40 @@ pub fn deps(unit: &Unit) -> String {
 /// Which real folder stands behind which mount.
 #[derive(Debug, Clone, Default)]
 pub struct Mounts {
-    /// (real, fixed), the longest real path first.
-    by_real: Vec<(String, String)>,
+    /// The longest real path first.
+    by_real: Vec<Place>,
     /// The same, the longest fixed path first.
-    by_fixed: Vec<(String, String)>,
+    by_fixed: Vec<Place>,
     /// The same, and what stands for folders that no call is given the person's own of.
-    by_shown: Vec<(String, String)>,
+    by_shown: Vec<Place>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    real: String,
+    fixed: String,
+    /// The real path as URLs have it.
+    url: String,
+}
+
+impl Place {
+    fn new(real: String, fixed: &str) -> Self {
+        let mut url = String::with_capacity(real.len());
+        for byte in real.bytes() {
+            match byte {
+                b' ' | 0x7f.. => url.push_str(&format!("%{byte:02X}")),
+                plain => url.push(char::from(plain)),
+            }
+        }
+        Place { real, fixed: fixed.to_owned(), url }
+    }
+}
+
+/// Whether a folder is found again wherever cargo writes it, in JSON and in URLs, which both write some
+/// characters in other ways.
+pub fn is_found_again(folder: &str) -> bool {
+    let plain = |one: char| one.is_ascii_alphanumeric() || "/-_.~+@:,= '()!&".contains(one);
+    folder.chars().all(|one| plain(one) || !one.is_ascii() && !one.is_control())
 }
 
 impl Mounts {
@@ -49,29 +77,33 @@ impl Mounts {
         pairs.retain(|(real, _)| real.len() > 1);
         pairs.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
         pairs.dedup();
-        let mut by_fixed = pairs.clone();
-        by_fixed.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.cmp(b)));
-        Mounts { by_real: pairs, by_shown: by_fixed.clone(), by_fixed }
+        let places = |pairs: &[(String, String)]| -> Vec<Place> {
+            pairs.iter().map(|(real, fixed)| Place::new(real.clone(), fixed)).collect()
+        };
+        let by_real = places(&pairs);
+        pairs.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.cmp(b)));
+        let by_fixed = places(&pairs);
+        Mounts { by_real, by_shown: by_fixed.clone(), by_fixed }
     }
 
     /// The same, where texts for the person say `real` for `fixed`.
     pub fn showing(mut self, real: &Path, fixed: &str) -> Self {
-        self.by_shown.push((real.to_string_lossy().into_owned(), fixed.to_owned()));
+        self.by_shown.push(Place::new(real.to_string_lossy().into_owned(), fixed));
         self
     }
 
     /// The same, where `fixed` lies below another mount that is shown as something else.
     pub fn showing_first(mut self, real: &Path, fixed: &str) -> Self {
-        self.by_shown.insert(0, (real.to_string_lossy().into_owned(), fixed.to_owned()));
+        self.by_shown.insert(0, Place::new(real.to_string_lossy().into_owned(), fixed));
         self
     }
 
     /// The same, where `fixed` stands for a folder that is never replaced on the way in: nothing of it
     /// is an input.
     pub fn naming(mut self, real: &Path, fixed: &str) -> Self {
-        let pair = (real.to_string_lossy().into_owned(), fixed.to_owned());
-        self.by_fixed.push(pair.clone());
-        self.by_shown.push(pair);
+        let place = Place::new(real.to_string_lossy().into_owned(), fixed);
+        self.by_fixed.push(place.clone());
+        self.by_shown.push(place);
         self
     }
 
@@ -80,12 +112,12 @@ impl Mounts {
         if !text.contains("/vx/") {
             return text.to_owned();
         }
-        replace(text, self.by_shown.iter().map(|(real, fixed)| (fixed.as_str(), real.as_str())))
+        back(text, &self.by_shown)
     }
 
     /// Replaces every real folder in `text` by its mount.
     pub fn to_fixed(&self, text: &str) -> String {
-        replace(text, self.by_real.iter().map(|(real, fixed)| (real.as_str(), fixed.as_str())))
+        replace(text, &self.by_real, |place, is_url| (if is_url { &place.url } else { &place.real }, &place.fixed))
     }
 
     /// Replaces every mount in `text` by the real folder.
@@ -93,7 +125,7 @@ impl Mounts {
         if !text.contains("/vx/") {
             return text.to_owned();
         }
-        replace(text, self.by_fixed.iter().map(|(real, fixed)| (fixed.as_str(), real.as_str())))
+        back(text, &self.by_fixed)
     }
 
     /// The real path behind a fixed one.
@@ -102,18 +134,26 @@ impl Mounts {
     }
 }
 
+/// Replaces mounts by real folders.
+fn back(text: &str, places: &[Place]) -> String {
+    replace(text, places, |place, is_url| (&place.fixed, if is_url { &place.url } else { &place.real }))
+}
+
 /// Replaces prefixes of paths within a text in one pass, so that what was put in is not replaced
-/// again; a folder's name must end where the prefix ends.
-fn replace<'a>(text: &str, pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> String {
+/// again; a folder's name must end where the prefix ends. What by what is told for paths and for URLs.
+fn replace(text: &str, places: &[Place], pair: impl Fn(&Place, bool) -> (&String, &String)) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     'text: while let Some(at) = rest.find('/') {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
         if !goes_on(&out) {
-            for (from, to) in pairs.clone() {
-                let Some(tail) = rest.strip_prefix(from) else { continue };
-                if !tail.starts_with(|next: char| next.is_alphanumeric() || matches!(next, '_' | '-' | '.')) {
+            // Packages go by URLs.
+            let is_url = out.ends_with("file://");
+            for (from, to) in places.iter().map(|place| pair(place, is_url)) {
+                let Some(tail) = rest.strip_prefix(from.as_str()) else { continue };
+                let is_name = |next: char| next.is_alphanumeric() || matches!(next, '_' | '-' | '.');
+                if !tail.starts_with(|next: char| is_name(next) || is_url && next == '%') {
                     out.push_str(to);
                     rest = tail;
                     continue 'text;
@@ -135,7 +175,6 @@ fn goes_on(before: &str) -> bool {
     if colour.is_some_and(|rest| rest.ends_with("\u{1b}[")) {
         return false;
     }
-    // Packages go by URLs.
     if before.ends_with("file://") {
         return false;
     }
@@ -176,8 +215,22 @@ mod tests {
         assert_eq!(mounts.to_fixed("native=/w/lib"), "native=/vx/ws/lib");
         assert_eq!(mounts.to_fixed("/w"), "/vx/ws");
         assert_eq!(mounts.to_fixed("path+file:///w/m#1.0.0"), "path+file:///vx/ws/m#1.0.0");
+        assert_eq!(mounts.to_fixed("file:///w%20/m file:///w"), "file:///w%20/m file:///vx/ws");
         assert_eq!(mounts.to_real("path+file:///vx/ws/m#1.0.0 https://x/w"), "path+file:///w/m#1.0.0 https://x/w");
         let shown = "\u{1b}[1m--> \u{1b}[0m/vx/crates/a-1.0.0/src/lib.rs:1:1 (/vx/ws/x) /vx/ws2";
         assert_eq!(mounts.to_real(shown), "\u{1b}[1m--> \u{1b}[0m/w/vendor/a/src/lib.rs:1:1 (/w/x) /vx/ws2");
+    }
+
+    #[test]
+    fn urls_have_the_same_folders_in_their_own_letters() {
+        let mounts = Mounts::new(vec![("/w/Größe 2".to_owned(), WORKSPACE.to_owned())]);
+        let both = "path+file:///w/Gr%C3%B6%C3%9Fe%202/m#1.0.0 /w/Größe 2/m (file:///w/Größe 2)";
+        let fixed = mounts.to_fixed(both);
+        assert_eq!(fixed, "path+file:///vx/ws/m#1.0.0 /vx/ws/m (file:///w/Größe 2)");
+        assert_eq!(mounts.to_real(&fixed), both);
+        assert!(is_found_again("/w/Größe 2"));
+        for other in ["/w/50%", "/w/a#b", "/w/a\"b", "/w/a\nb", "/w/{a}", "/w/a\\b", "/w/a?"] {
+            assert!(!is_found_again(other), "{other}");
+        }
     }
 }
