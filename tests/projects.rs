@@ -499,6 +499,28 @@ fn a_file_outside_of_the_workspace_is_named() {
     let done = machine.run_in(&path, ["vx", "build"]);
     assert_eq!(done.code, 101);
     assert!(done.stderr.contains("README.md` is outside of the workspace"), "{}", done.stderr);
+    // The lines that the error prints are all that is needed.
+    let lines = done.stderr.lines().skip_while(|line| *line != "[[sandbox.exception]]");
+    let lines: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
+    let configure = |text: &str| {
+        machine.write(machine.home().join(".config/vx/vx.toml"), text);
+        machine.run(["vxctl", "reload"]).ok();
+    };
+    configure(&lines.join("\n"));
+    assert_eq!(machine.run_in(&path, ["vx", "run", "-q"]).ok(), "read me\n");
+    assert!(machine.run_in(&path, ["vx", "build"]).stderr.contains(" 0 built"));
+    machine.write(machine.home().join("README.md"), "read me too");
+    assert_eq!(machine.run_in(&path, ["vx", "run", "-q"]).ok(), "read me too\n");
+    assert!(machine.run(["vxctl", "status"]).ok().contains("read /home"), "it is shown");
+    configure("");
+    assert_eq!(machine.run_in(&path, ["vx", "build"]).code, 101);
+    // A script's are by the same way where it looks for them.
+    let script = "fn main() { println!(\"cargo::rustc-env=READ={}\", std::fs::read_to_string(\"../../README.md\").unwrap()); }\n";
+    machine.write(path.join("a/build.rs"), script);
+    machine.write(path.join("a/src/main.rs"), "fn main() { println!(env!(\"READ\")); }\n");
+    assert_eq!(machine.run_in(&path, ["vx", "build"]).code, 101);
+    configure(&lines.join("\n").replace("macros", "script"));
+    assert_eq!(machine.run_in(&path, ["vx", "run", "-q"]).ok(), "read me too\n");
 }
 
 fn lay_out(machine: &Machine, at: &Path, case: &Case) {

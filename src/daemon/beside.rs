@@ -1,7 +1,7 @@
 //! Files of the person's repository that lie beside the workspace: a schema, a README, migrations in
 //! a folder above. They are no part of the view until a unit is seen to ask for one; then it runs
-//! again with that, read-only where it looks for it, and its content is part of the key. Nothing
-//! outside of the repository is ever shown so.
+//! again with that, read-only where it looks for it, and its content is part of the key. Outside of
+//! the repository only what an exception of vx.toml names is shown so.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ use crate::{
         placed::Standing,
         plan::{Plan, Unit},
     },
-    exceptions,
+    exceptions::{self, Exceptions},
     sources::Hashes,
 };
 
@@ -35,30 +35,34 @@ const MISSED: &str = "couldn't read `";
 /// What programs say that miss a file.
 const LACKS: [&str; 3] = ["os error 2", "No such file", "not exist"];
 
-/// The repository around a workspace, where that is more than the workspace.
+/// What of the person's around a workspace a unit may be shown.
 struct Around<'a> {
     root: &'a Path,
-    repository: PathBuf,
+    /// The repository, where that is more than the workspace.
+    repository: Option<PathBuf>,
+    /// What exceptions name.
+    excepted: &'a [PathBuf],
 }
 
 impl<'a> Around<'a> {
-    fn of(plan: &'a Plan, unit: &Unit) -> Option<Self> {
+    fn of(plan: &'a Plan, unit: &Unit, excepted: &'a [PathBuf]) -> Option<Self> {
         let root = plan.workspace_root.as_path();
         let is_member = matches!(plan.package(unit).source, Source::Member { .. });
-        if !is_member || root.join(".git").exists() {
-            return None;
-        }
-        let repository = root.ancestors().skip(1).find(|above| above.join(".git").exists())?;
-        Some(Around { root, repository: fs::canonicalize(repository).ok()? })
+        let above = |above: &&Path| above.join(".git").exists();
+        let repository = root.ancestors().find(above).filter(|above| *above != root);
+        let repository = repository.and_then(|above| fs::canonicalize(above).ok());
+        let may = is_member && (repository.is_some() || !excepted.is_empty());
+        may.then_some(Around { root, repository, excepted })
     }
 
     /// What really lies at a path of the person's, if it may be shown.
     fn real(&self, path: &Path) -> Option<PathBuf> {
         let real = fs::canonicalize(path).ok()?;
-        let below = real.strip_prefix(&self.repository).ok()?;
-        let is_gits = below.components().any(|one| one.as_os_str() == ".git");
+        let below = self.repository.as_ref().and_then(|repository| real.strip_prefix(repository).ok());
+        let is_of_it = below.is_some_and(|below| below.components().all(|one| one.as_os_str() != ".git"));
+        let lies_in = |one: &PathBuf| fs::canonicalize(one).is_ok_and(|one| real.starts_with(one));
         let holds_root = fs::canonicalize(self.root).is_ok_and(|root| root.starts_with(&real));
-        let may = !is_gits && !holds_root && !path.starts_with(self.root);
+        let may = !holds_root && !path.starts_with(self.root) && (is_of_it || self.excepted.iter().any(lies_in));
         may.then_some(real)
     }
 
@@ -75,9 +79,9 @@ impl<'a> Around<'a> {
     }
 }
 
-/// The names of what a unit's run asked for and could have.
-pub fn names(plan: &Plan, unit: &Unit, record: Option<&RunRecord>, stderr: &str) -> Vec<String> {
-    let Some(around) = Around::of(plan, unit) else { return Vec::new() };
+/// The names of what a unit's run asked for and could have, where exceptions name these paths.
+pub fn names(plan: &Plan, unit: &Unit, excepted: &[PathBuf], record: Option<&RunRecord>, stderr: &str) -> Vec<String> {
+    let Some(around) = Around::of(plan, unit, excepted) else { return Vec::new() };
     let missed = stderr.split(MISSED).skip(1).filter_map(|rest| rest.split_once('`'));
     let missed = missed.map(|(path, _)| locate::clean(&around.root.join(plan.mounts.to_real(path))));
     let tried = record.into_iter().flat_map(|record| &record.tried);
@@ -95,14 +99,22 @@ fn at_home(what: &str) -> Option<PathBuf> {
 }
 
 /// Whether a unit that failed may have lacked such a file, which is seen when it runs again.
-pub fn may_lack(plan: &Plan, unit: &Unit, stderr: &str) -> bool {
-    LACKS.iter().any(|words| stderr.contains(words)) && Around::of(plan, unit).is_some()
+pub fn may_lack(plan: &Plan, unit: &Unit, excepted: &[PathBuf], stderr: &str) -> bool {
+    LACKS.iter().any(|words| stderr.contains(words)) && Around::of(plan, unit, excepted).is_some()
 }
 
 /// Gives the call of a unit what it is known to ask for.
-pub fn give(plan: &Plan, unit: &Unit, hashes: &Hashes, named: &[String], standing: Standing, call: &mut Call) {
+pub fn give(
+    plan: &Plan,
+    unit: &Unit,
+    (hashes, exceptions): (&Hashes, &Exceptions),
+    named: &[String],
+    standing: Standing,
+    call: &mut Call,
+) {
     let mut ways = named.iter().filter_map(|name| name.strip_prefix(NAME)).peekable();
-    let Some(around) = ways.peek().and_then(|_| Around::of(plan, unit)) else { return };
+    let excepted = exceptions.to_read(unit);
+    let Some(around) = ways.peek().and_then(|_| Around::of(plan, unit, excepted)) else { return };
     for way in ways {
         let path = locate::clean(&around.root.join(way));
         let Some(real) = around.real(&path) else { continue };
@@ -122,17 +134,18 @@ mod tests {
     fn only_the_rest_of_the_repository_may_be_shown() {
         let folder = tempfile::tempdir().expect("a folder");
         let top = fs::canonicalize(folder.path()).expect("it is there");
-        for made in ["repo/.git", "repo/a/ws/src", "repo/proto", "other"] {
+        for made in ["repo/.git", "repo/a/ws/src", "repo/proto", "other", "named/deep"] {
             fs::create_dir_all(top.join(made)).expect("folders");
         }
-        for file in ["repo/proto/x", "other/secret", "repo/.git/config"] {
+        for file in ["named/deep/x", "repo/proto/x", "other/secret", "repo/.git/config"] {
             fs::write(top.join(file), "x").expect("a file");
         }
         std::os::unix::fs::symlink(top.join("other"), top.join("repo/out")).expect("a link");
         let root = top.join("repo/a/ws");
-        let around = Around { root: &root, repository: top.join("repo") };
+        let excepted = [top.join("named")];
+        let around = Around { root: &root, repository: Some(top.join("repo")), excepted: &excepted };
         let shown = |path: &str| around.real(&locate::clean(&root.join(path))).is_some();
-        for path in ["../../proto", "../../proto/x"] {
+        for path in ["../../proto", "../../proto/x", "../../../named", "../../../named/deep/x"] {
             assert!(shown(path), "{path}");
         }
         for path in ["src", "..", "../..", "../../../other/secret", "../../out/secret", "../../.git/config", "../gone"]

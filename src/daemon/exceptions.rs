@@ -37,6 +37,7 @@ pub struct Exceptions {
 #[derive(Debug, Default)]
 struct Given {
     granted: Granted,
+    read: Vec<PathBuf>,
     env: Vec<String>,
 }
 
@@ -63,6 +64,11 @@ impl Exceptions {
                 call.env.entry(name.clone()).or_insert_with(|| value.to_owned());
             }
         }
+    }
+
+    /// What a unit's exceptions let it read.
+    pub fn to_read(&self, unit: &Unit) -> &[PathBuf] {
+        self.given.get(&(unit.package, part(unit))).map_or(&[], |given| &given.read)
     }
 
     /// The versions of a package that have an exception, where the one at hand is none of them.
@@ -99,6 +105,7 @@ fn read(all: &[Exception], plan: &Plan, hashes: &Hashes) -> Result<Exceptions, F
                 let path = at_home(path);
                 let content = content(hashes, &path).map_err(|err| of(err, &path))?;
                 add(READ, format!("{content}:{}", path.display()));
+                given.read.push(path);
             }
             for (name, paths) in [(WRITE, &one.write), (SOCKET, &one.socket)] {
                 paths.iter().for_each(|path| add(name, at_home(path).display().to_string()));

@@ -143,6 +143,8 @@ pub struct Run<'a> {
     pub streams: &'a Streams,
     /// What the person has set.
     pub ambient: &'a Ambient,
+    /// What exceptions let it read.
+    pub excepted: &'a [PathBuf],
     /// What its unit had named before.
     pub given: &'a [String],
 }
@@ -172,7 +174,7 @@ impl Run<'_> {
             named.extend(crates::names(self.plan, self.unit, record));
         }
         let stderr = String::from_utf8_lossy(&self.streams.stderr);
-        named.extend(beside::names(self.plan, self.unit, record.as_ref(), &stderr));
+        named.extend(beside::names(self.plan, self.unit, self.excepted, record.as_ref(), &stderr));
         let compiles = self.unit.kind != Kind::BuildScriptRun;
         let differs = |name: &str, held: &str| {
             rustc::is_placed(self.plan, self.unit, held) || (compiles && self.ambient.owns(name, held))

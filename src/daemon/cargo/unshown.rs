@@ -22,9 +22,17 @@ pub fn named(plan: &Plan, package: &Package, rendered: &str) -> Option<String> {
 
 /// What the person is told of it.
 pub fn note(package: &Package, path: &str) -> String {
-    let shown = match package.source {
-        Source::Member { .. } => "the workspace".to_owned(),
-        _ => format!("the package `{}`", package.name),
+    let Source::Member { .. } = package.source else {
+        return format!("`{path}` is outside of the package `{}`, and vx shows it nothing else", package.name);
     };
-    format!("`{path}` is outside of {shown}, and vx shows it nothing else")
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    format!(
+        "`{path}` is outside of the workspace, and vx shows it nothing else; from rung `namespaces` on \
+         these lines in vx.toml would:\n\n\
+         [[sandbox.exception]]\npackage = {}\nversion = {}\npart = \"macros\"\n\
+         reason = \"is compiled into it\"\nread = [{}]\n",
+        quoted(&package.name),
+        quoted(&package.version),
+        quoted(path)
+    )
 }

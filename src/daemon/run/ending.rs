@@ -105,7 +105,8 @@ impl Runner<'_> {
     fn may_lack(&mut self, unit: usize, result: &v2::ActionResult, streams: &Streams) -> bool {
         let unheard = record::of(result).is_none_or(|record| record.tried.is_empty());
         let stderr = String::from_utf8_lossy(&streams.stderr);
-        unheard && beside::may_lack(self.plan, &self.plan.units[unit], &stderr) && self.heard.insert(unit)
+        let (own, excepted) = (&self.plan.units[unit], self.around.exceptions.to_read(&self.plan.units[unit]));
+        unheard && beside::may_lack(self.plan, own, excepted, &stderr) && self.heard.insert(unit)
     }
 
     /// What a run has named; its call as it would be with that, or none where it has to run with it.
@@ -124,6 +125,7 @@ impl Runner<'_> {
             result,
             streams,
             ambient: &self.around.ambient,
+            excepted: self.around.exceptions.to_read(&self.plan.units[unit]),
             given: &self.around.names.of(&self.subjects[unit]),
         };
         let named = run.named(services).await?;

@@ -84,7 +84,8 @@ impl Runner<'_> {
             _ => call.without_state(),
         };
         if self.around.identity.view == ViewClass::Fixed {
-            beside::give(self.plan, unit, &self.around.hashes, named, standing, &mut call);
+            let known = (&*self.around.hashes, &self.around.exceptions);
+            beside::give(self.plan, unit, known, named, standing, &mut call);
         }
         for place in places {
             if !call.places.contains(&place) {
