@@ -202,3 +202,30 @@ fn what_scripts_print_is_shown_to_who_asks_twice() {
     assert!(once.stderr.contains("         Hit app v1.0.0 (bin \"the-app\")"), "{}", once.stderr);
     assert!(!once.stderr.contains("and me"), "{}", once.stderr);
 }
+
+#[test]
+fn a_script_that_panics_is_told_of_as_by_cargo() {
+    let machine = Machine::with_vx(Who::Person);
+    let (cargos, ours) = (machine.home().join("cargo"), machine.home().join("ours"));
+    for at in [&cargos, &ours] {
+        machine.write(at.join("Cargo.toml"), "[package]\nname = \"fails\"\nversion = \"1.0.0\"\nedition = \"2024\"\n");
+        machine.write(at.join("src/lib.rs"), "");
+        let script = "fn main() {\n    println!(\"cargo::warning=careful\\n\\nout\");\n    eprintln!(\"err\\n\");\n    panic!(\"oh\");\n}\n";
+        machine.write(at.join("build.rs"), script);
+    }
+    for (variable, words) in [
+        ("RUST_BACKTRACE=0", "build"),
+        ("RUST_BACKTRACE=1", "build"),
+        ("RUST_BACKTRACE=1", "check --release"),
+        ("A=b", "build"),
+    ] {
+        let told = |program: &'static str, at: &Path| {
+            let line = ["env", "-u", "RUST_BACKTRACE", variable, program].into_iter().chain(words.split(' '));
+            let done = machine.run_in(at, line);
+            assert_eq!((done.code, done.stdout.as_str()), (101, ""), "{words}: {}", done.stderr);
+            // A panic's line has the number of its thread.
+            lines(&done.stderr, at).into_iter().filter(|line| !line.contains("thread 'main'")).collect::<Vec<_>>()
+        };
+        assert_eq!(told("vx", &ours), told("cargo", &cargos), "{variable} {words}");
+    }
+}

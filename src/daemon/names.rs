@@ -32,6 +32,11 @@ use crate::{
     streams::{self, Streams},
 };
 
+/// With this a program that panics says where.
+pub const BACKTRACE: &str = "RUST_BACKTRACE";
+/// What it says without.
+const BACKTRACE_WORDS: &str = "run with `RUST_BACKTRACE=1` environment variable to display a backtrace";
+
 /// Names by unit, for as long as the daemon lives; the store has them for longer.
 #[derive(Debug, Default)]
 pub struct Names(Mutex<Known>);
@@ -158,7 +163,11 @@ impl Run<'_> {
                 let heard = script::heard(self.plan, self.unit, self.ambient, &self.streams.stdout);
                 heard.map(|said| said.rerun_if_env_changed).unwrap_or_default().into_iter().collect()
             }
-            (Kind::BuildScriptRun, _) => given.collect(),
+            (Kind::BuildScriptRun, _) => {
+                // What changes nothing but its last words it gets when these are wanted.
+                let asks = String::from_utf8_lossy(&self.streams.stderr).contains(BACKTRACE_WORDS);
+                given.chain(asks.then(|| BACKTRACE.to_owned())).collect()
+            }
             (_, 0) => {
                 let digest = Outcome::of(self.unit, self.call, self.result)?.dep_info();
                 let texts = streams::read_many(services, &Vec::from_iter(digest)).await?;

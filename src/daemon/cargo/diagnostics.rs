@@ -190,9 +190,10 @@ impl Voice {
                 self.report("error", "build script logged errors", &mut out);
             }
             Failure::Said(why) => self.report("error", &plan.shown(why), &mut out),
-            Failure::Ended { how, stdout, stderr } => {
-                let mut text =
-                    format!("failed to run custom build command for `{}`\n\nCaused by:\n", package.described());
+            Failure::Ended { how, stdout, stderr, backtrace } => {
+                let mut text = format!("failed to run custom build command for `{}`", package.described());
+                text.push_str(&traced(plan, unit, *backtrace));
+                text.push_str("\n\nCaused by:\n");
                 let program = plan.shown(&closure::program_of_run(plan, unit));
                 let _ = write!(text, "  process didn't exit successfully: `{program}` ({how})");
                 let mut blank = "";
@@ -201,7 +202,8 @@ impl Voice {
                         let _ = write!(text, "{blank}\n  --- {name}");
                         blank = "\n";
                         for line in plan.shown(stream.trim_end()).lines() {
-                            let _ = write!(text, "\n  {line}");
+                            let indent = if line.is_empty() { "" } else { "  " };
+                            let _ = write!(text, "\n{indent}{line}");
                         }
                     }
                 }
@@ -266,7 +268,24 @@ pub enum Failure<'a> {
         how: &'a str,
         stdout: &'a str,
         stderr: &'a str,
+        /// The person's RUST_BACKTRACE.
+        backtrace: Option<&'a str>,
     },
+}
+
+/// What cargo tells who wants backtraces where the script has no debug information for them.
+fn traced(plan: &Plan, run: &Unit, backtrace: Option<&str>) -> String {
+    let mut units = run.dependencies.iter().map(|one| plan.unit(one.unit));
+    let compiled = units.find(|unit| unit.kind == Kind::BuildScriptCompile);
+    let has_none = compiled.is_none_or(|unit| unit.profile.debuginfo.flag().is_none());
+    if !has_none || backtrace.is_none_or(|value| value == "0") {
+        return String::new();
+    }
+    let profile = run.profile.name.to_uppercase();
+    format!(
+        "\nnote: To improve backtraces for build dependencies, set the CARGO_PROFILE_{profile}_BUILD_OVERRIDE_DEBUG=true \
+         environment variable to enable debug information generation."
+    )
 }
 
 /// How rustdoc ended cargo says only where that was not its own wish.

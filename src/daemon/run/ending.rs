@@ -158,7 +158,8 @@ impl Runner<'_> {
         let words = if one.kind == Kind::BuildScriptRun {
             let stdout = String::from_utf8_lossy(&streams.stdout);
             terminal.say(self.voice.streams(self.plan, one, &stdout, &stderr)).await;
-            let failure = diagnostics::Failure::Ended { how: &how, stdout: &stdout, stderr: &stderr };
+            let backtrace = self.around.ambient.get(names::BACKTRACE);
+            let failure = diagnostics::Failure::Ended { how: &how, stdout: &stdout, stderr: &stderr, backtrace };
             self.voice.script_failed(self.plan, one, &directives::messages(&streams.stdout), &failure)
         } else {
             let words = self.voice.compiled(self.plan, one, &stderr, &End::Failed(how));
@@ -219,7 +220,8 @@ impl Runner<'_> {
         };
         match script::heard(self.plan, unit, &self.around.ambient, stdout) {
             Ok(directives) if directives.has_errors() => {
-                let failure = diagnostics::Failure::Ended { how: "exit status: 0", stdout: "", stderr: "" };
+                let (how, stdout, stderr) = ("exit status: 0", "", "");
+                let failure = diagnostics::Failure::Ended { how, stdout, stderr, backtrace: None };
                 failed(&directives.messages, failure)
             }
             Ok(directives) => {
