@@ -188,6 +188,8 @@ fn words_are_those_of_cargo_doc() {
     assert!(refused.code == 101 && refused.stderr.contains("`--enable-index-page`"), "{}", refused.stderr);
     let other = machine.run_in(&ours, ["env", "RUSTDOC=/bin/true", "vx", "doc"]);
     assert!(other.code == 101 && other.stderr.contains("`RUSTDOC` names a rustdoc"), "{}", other.stderr);
+    let other = machine.run_in(&ours, ["env", "CARGO_BUILD_RUSTDOC=/bin/true", "vx", "test", "--doc", "-p", "base"]);
+    assert!(other.code == 101 && other.stderr.contains("`CARGO_BUILD_RUSTDOC` names a rustdoc"), "{}", other.stderr);
     assert_eq!(flags("--html-in-header app/NOTES.md").code, 0);
     assert_eq!(machine.run_in(&ours, ["grep", "-q", "Notes, and", "target/doc/mac/index.html"]).code, 0);
     // The person's browser is theirs, with their variables and what they read.

@@ -9,6 +9,7 @@ use crate::{
     build::usage,
     cargo::{
         Said,
+        config::Config,
         decides::Question,
         diagnostics::Verbosity,
         files::Disk,
@@ -105,11 +106,7 @@ pub fn decide(then: &Then, question: &Question, plan: &Plan) -> Result<Next, NoP
             Choice::Narrow(name) => Ok(Next::Narrow(name)),
         },
         Then::Document(shown) => {
-            let config = question.config(&Disk::default());
-            let config = config.map_err(|err| usage(&err.to_string()))?;
-            if let Some(key) = config.names_rustdoc() {
-                return Err(usage(&format!("`{key}` names a rustdoc; vx takes the toolchain's own, so unset it")));
-            }
+            let config = own_rustdoc(question)?;
             let browser = match shown {
                 Shown::Named => Browser::None,
                 Shown::Opened => Browser::Program(config.browser().map_err(|err| usage(&err.to_string()))?),
@@ -119,12 +116,25 @@ pub fn decide(then: &Then, question: &Question, plan: &Plan) -> Result<Next, NoP
         Then::Test(_) => {
             let program = |unit| Program::new(unit, question, plan);
             let programs = |units: Vec<UnitId>| units.into_iter().map(program).collect::<Result<_, NoPlan>>();
+            let documented = testing::documented(plan);
+            if !documented.is_empty() {
+                own_rustdoc(question)?;
+            }
             Ok(Next::Test(Box::new(Tests {
                 programs: programs(testing::programs(plan))?,
-                documented: programs(testing::documented(plan))?,
+                documented: programs(documented)?,
                 selection: question.selection.clone(),
             })))
         }
+    }
+}
+
+/// The configuration, where it names no rustdoc that is not the toolchain's.
+fn own_rustdoc(question: &Question) -> Result<Config, NoPlan> {
+    let config = question.config(&Disk::default()).map_err(|err| usage(&err.to_string()))?;
+    match config.names_rustdoc() {
+        Some(key) => Err(usage(&format!("`{key}` names a rustdoc; vx takes the toolchain's own, so unset it"))),
+        None => Ok(config),
     }
 }
 
