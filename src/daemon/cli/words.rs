@@ -77,8 +77,10 @@ pub fn is_ping(argv: &[Text]) -> bool {
 pub fn parse(argv: &[std::ffi::OsString]) -> Result<Command, Answer> {
     let plus = argv.first().and_then(|first| first.to_str()?.strip_prefix('+')).map(str::to_owned);
     let rest = &argv[usize::from(plus.is_some())..];
-    let words = [std::ffi::OsString::from("vx")].into_iter().chain(rest.iter().cloned());
-    let is_cargo_word = rest.first().and_then(|word| word.to_str()).is_some_and(|word| CARGO_WORDS.contains(&word));
+    let (configured, rest) = rest.split_at(configuration(rest));
+    let (word, rest) = rest.split_at(rest.len().min(1));
+    let words = ["vx".into()].into_iter().chain([word, configured, rest].concat());
+    let is_cargo_word = word.first().and_then(|word| word.to_str()).is_some_and(|word| CARGO_WORDS.contains(&word));
     match Words::try_parse_from(words) {
         Ok(words) => Ok((plus, words.word)),
         Err(err) => {
@@ -92,6 +94,20 @@ pub fn parse(argv: &[std::ffi::OsString]) -> Result<Command, Answer> {
             Err(Answer { text: err.render().to_string(), on_stdout, exit })
         }
     }
+}
+
+/// How many words before the one that says what is to be done are `--config` with its values, which
+/// cargo takes there too.
+fn configuration(words: &[std::ffi::OsString]) -> usize {
+    let mut count = 0;
+    while let Some(word) = words.get(count).and_then(|word| word.to_str()) {
+        count += match word {
+            "--config" => 2,
+            _ if word.starts_with("--config=") => 1,
+            _ => break,
+        };
+    }
+    count.min(words.len())
 }
 
 #[cfg(test)]
@@ -139,5 +155,24 @@ mod tests {
         let (plus, word) = parse(&["+nightly".into(), "build".into(), "-r".into()]).expect("good words");
         assert_eq!(plus.as_deref(), Some("nightly"));
         assert!(matches!(word, Word::Build(_)));
+    }
+
+    #[test]
+    fn configuration_may_stand_in_front() {
+        let words = |line: &str| {
+            let argv: Vec<_> = line.split(' ').map(std::ffi::OsString::from).collect();
+            match parse(&argv).expect("good words").1 {
+                Word::Build(args) => args.request(crate::cargo::select::Intent::Build).common.manifest.config,
+                _ => Vec::new(),
+            }
+        };
+        assert_eq!(words("+nightly --config a=1 --config=b=2 build --config c=3"), ["a=1", "b=2", "c=3"]);
+        for (line, exit) in
+            [("--config a=1 ping", exit::USAGE), ("--config", exit::USAGE), ("--config a=1", exit::USAGE)]
+        {
+            let answer = refused(line);
+            assert!(answer.text.contains("--config"), "{line}: {}", answer.text);
+            assert_eq!(answer.exit, exit, "{line}");
+        }
     }
 }
