@@ -126,18 +126,7 @@ pub struct Loaded {
 /// Loads what the values of `--config` say, `.cargo/config.toml` (and the old `.cargo/config`) of
 /// `cwd` and all its parents, then of CARGO_HOME.
 pub fn load(files: &dyn Files, cwd: &Path, cargo_home: &Path, words: &[String]) -> Result<Loaded, ConfigError> {
-    let nothing = || Node::Table(BTreeMap::new());
-    let mut loaded = Loaded { tree: nothing(), said: nothing(), parts: Vec::new() };
-    for word in words {
-        let mut node = loaded.word(files, cwd, word)?;
-        // The last one is the most important.
-        node.merge_under(std::mem::replace(&mut loaded.said, nothing()), &mut Vec::new());
-        loaded.said = node;
-    }
-    if !words.is_empty() {
-        loaded.tree = loaded.said.clone();
-        loaded.parts.push(("--config".into(), loaded.said.clone()));
-    }
+    let mut loaded = said(files, cwd, words)?;
     let mut folders: Vec<PathBuf> = cwd.ancestors().map(|folder| folder.join(".cargo")).collect();
     if !folders.iter().any(|folder| folder == cargo_home) {
         folders.push(cargo_home.to_owned());
@@ -155,6 +144,23 @@ pub fn load(files: &dyn Files, cwd: &Path, cargo_home: &Path, words: &[String]) 
         let node = loaded.parse(files, &path, &text, 0)?;
         loaded.tree.merge_under(node.clone(), &mut Vec::new());
         loaded.parts.push((path, node));
+    }
+    Ok(loaded)
+}
+
+/// What the values of `--config` alone say.
+pub fn said(files: &dyn Files, cwd: &Path, words: &[String]) -> Result<Loaded, ConfigError> {
+    let nothing = || Node::Table(BTreeMap::new());
+    let mut loaded = Loaded { tree: nothing(), said: nothing(), parts: Vec::new() };
+    for word in words {
+        let mut node = loaded.word(files, cwd, word)?;
+        // The last one is the most important.
+        node.merge_under(std::mem::replace(&mut loaded.said, nothing()), &mut Vec::new());
+        loaded.said = node;
+    }
+    if !words.is_empty() {
+        loaded.tree = loaded.said.clone();
+        loaded.parts.push(("--config".into(), loaded.said.clone()));
     }
     Ok(loaded)
 }

@@ -15,6 +15,7 @@ use shared::digest::{Digest, Function};
 use super::{
     LOCK_FILE, MANIFEST, clippy,
     config::{Config, ConfigError},
+    config_tree,
     diagnostics::Verbosity,
     files::{self, Disk, Files},
     locate::{self, Located},
@@ -183,22 +184,26 @@ impl Question {
         shown
     }
 
-    /// Adds the files of the configuration with what they include, those that `--config` names among
-    /// them, and the folders that its values name.
+    /// Adds the files that `--config` names and the folders that its values do. What a file of the
+    /// person's includes is shown too; one of the checkout's leads nowhere else.
     fn configuration(&self, shown: &mut Vec<PathBuf>) {
         let (root, home) = (&self.located.root, &self.toolchain.cargo_home);
-        let disk = Disk::default();
-        // What is wrong with it was said when it was loaded first.
-        let _ = self.config(&disk);
-        for (file, _) in disk.looks().into_iter().filter(|(_, text)| text.is_some()) {
-            let file = locate::clean(&file);
-            let folder = file.parent().unwrap_or(&file);
-            outside::sources(&file, folder.parent().unwrap_or(folder), root, shown);
-            let is_shown = file.starts_with(root) || file.starts_with(home);
-            shown.extend((!is_shown).then_some(file));
-        }
-        for table in self.selection.config.iter().filter_map(|word| word.parse::<toml::Table>().ok()) {
-            outside::named(&table.into(), &self.cwd, root, shown);
+        for word in &self.selection.config {
+            let disk = Disk::default();
+            // What is wrong with it was said when it was loaded first.
+            let _ = config_tree::said(&disk, &self.cwd, std::slice::from_ref(word));
+            let named = locate::clean(&self.cwd.join(word));
+            let is_checkouts = named.starts_with(root) && named.is_file();
+            for (file, _) in disk.looks().into_iter().filter(|(_, text)| text.is_some()) {
+                let file = locate::clean(&file);
+                let folder = file.parent().unwrap_or(&file);
+                outside::sources(&file, folder.parent().unwrap_or(folder), root, shown);
+                let is_shown = is_checkouts || file.starts_with(root) || file.starts_with(home);
+                shown.extend((!is_shown).then_some(file));
+            }
+            if let Ok(table) = word.parse::<toml::Table>() {
+                outside::named(&table.into(), &self.cwd, root, shown);
+            }
         }
     }
 
@@ -399,5 +404,40 @@ mod tests {
         // What lies beside a checkout is beside no other.
         let beside = ["../c".to_owned()];
         assert_ne!(one.second_key(first, &beside), two.second_key(first, &beside));
+    }
+
+    #[test]
+    fn what_a_checkouts_configuration_includes_from_elsewhere_is_not_shown() {
+        let top = tempfile::tempdir().expect("a folder");
+        let top = fs::canonicalize(top.path()).expect("it is there");
+        for (path, text) in [
+            ("ws/Cargo.toml", "[workspace]\n"),
+            ("ws/.cargo/config.toml", "include = ['../../secret.toml']\n"),
+            ("ws/own.toml", "include = ['../secret.toml']\n"),
+            ("mine/own.toml", "include = ['more.toml']\n"),
+            ("mine/more.toml", ""),
+            ("secret.toml", "key = 'x'\n"),
+        ] {
+            fs::create_dir_all(top.join(path).parent().expect("a parent")).expect("a folder");
+            fs::write(top.join(path), text).expect("a file");
+        }
+        let shown = |words: &[&str]| {
+            let root = top.join("ws");
+            let selection =
+                Selection { config: words.iter().map(|&word| word.to_owned()).collect(), ..Selection::default() };
+            let question = Question {
+                located: Located { manifest: root.join(MANIFEST), root: root.clone() },
+                cwd: root,
+                toolchain: Toolchain { path: "/t".into(), cargo_home: "/c".into() },
+                toolchain_identity: String::new(),
+                environment: Environment::new(),
+                selection,
+                verbosity: Verbosity::Normal,
+            };
+            question.beyond()
+        };
+        assert_eq!(shown(&["own.toml", "build.jobs=1"]), Vec::<PathBuf>::new());
+        assert_eq!(shown(&["../mine/own.toml"]), ["mine/more.toml", "mine/own.toml"].map(|path| top.join(path)));
+        assert_eq!(shown(&["include=['../mine/more.toml']"]), [top.join("mine/more.toml")]);
     }
 }
