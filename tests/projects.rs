@@ -489,6 +489,48 @@ fn what_lies_beside_the_workspace_in_its_repository_is_found_and_counts() {
 }
 
 #[test]
+fn links_out_of_the_workspace_are_followed_in_its_repository() {
+    let machine = Machine::with_vx(Who::Person);
+    let repository = machine.home().join("repo");
+    let file = |below: &str, text: &str| machine.write(repository.join(below), text);
+    file("ws/Cargo.toml", "[workspace]\nmembers = [\"a\", \"linked\"]\nresolver = \"2\"\n");
+    file("ws/a/Cargo.toml", "[package]\nname = \"a\"\nversion = \"1.0.0\"\nedition = \"2021\"\n");
+    file(
+        "ws/a/src/main.rs",
+        "mod m;\n#[path = \"folder/n.rs\"]\nmod n;\nfn main() { println!(\"{}{}{}\", m::M, n::N, env!(\"D\")); }\n",
+    );
+    file("shared/m.rs", "pub const M: u8 = 1;\n");
+    file("shared/n.rs", "pub const N: u8 = 2;\n");
+    file("shared/d", "3");
+    file("member/Cargo.toml", "[package]\nname = \"b\"\nversion = \"1.0.0\"\nedition = \"2021\"\n");
+    file("member/src/main.rs", "fn main() {}\n");
+    let links = "ln -s ../../../shared/m.rs a/src/m.rs; ln -s ../../../shared a/src/folder; ln -s ../../shared a/data; ln -s ../member linked";
+    let root = repository.join("ws");
+    machine.run_in(&root, ["sh", "-ec", links]).ok();
+    let refused = machine.run_in(&root, ["vx", "build", "--keep-going"]);
+    for what in ["repo/shared/m.rs", "repo/member/src/main.rs"] {
+        let says = format!("{what}` is outside of the workspace, and vx shows it nothing else");
+        assert!(refused.code == 101 && refused.stderr.contains(&says), "{what}: {}", refused.stderr);
+    }
+    machine.run_in(&repository, ["git", "init", "-q"]).ok();
+    file(
+        "ws/a/build.rs",
+        "fn main() { println!(\"cargo::rustc-env=D={}\", std::fs::read_to_string(\"data/d\").unwrap()); }\n",
+    );
+    let says = || {
+        let done = machine.run_in(&root, ["vx", "build"]);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        machine.run_in(&root, ["target/debug/a"]).ok()
+    };
+    assert_eq!(says(), "123\n");
+    file("shared/m.rs", "pub const M: u8 = 4;\n");
+    file("shared/n.rs", "pub const N: u8 = 5;\n");
+    assert_eq!(says(), "453\n");
+    file("shared/d", "6");
+    assert_eq!(says(), "456\n");
+}
+
+#[test]
 fn a_file_outside_of_the_workspace_is_named() {
     let machine = Machine::with_vx(Who::Person);
     let path = machine.home().join("ws");

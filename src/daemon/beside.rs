@@ -9,7 +9,8 @@ use std::{
 };
 
 use shared::{
-    paths,
+    checkout::Scope,
+    limits, paths,
     reapi::{
         property::{BESIDE, READ},
         record::RunRecord,
@@ -32,8 +33,12 @@ use crate::{
 const NAME: &str = "beside ";
 /// rustc's words before a path that it cannot read.
 const MISSED: &str = "couldn't read `";
+/// And before one that a module could be in.
+const MODULE: &str = "create file \"";
 /// What programs say that miss a file.
-const LACKS: [&str; 3] = ["os error 2", "No such file", "not exist"];
+const LACKS: [&str; 4] = ["os error 2", "No such file", "not exist", "file not found for module"];
+/// Links from one to the next.
+const LINKS: usize = 8;
 
 /// What of the person's around a workspace a unit may be shown.
 struct Around<'a> {
@@ -66,6 +71,45 @@ impl<'a> Around<'a> {
         may.then_some(real)
     }
 
+    /// Where the links on the way to a path in the workspace lead, as far as they say it from where they are: an
+    /// absolute one leads nowhere in a view.
+    fn beyond(&self, path: PathBuf) -> PathBuf {
+        let mut path = path;
+        for _ in 0..LINKS {
+            let above: Vec<&Path> = path.ancestors().take_while(|above| *above != self.root).collect();
+            let link = above.into_iter().rev().find_map(|above| Some((above, fs::read_link(above).ok()?)));
+            let Some((link, target)) = link.filter(|(_, target)| target.is_relative()) else { break };
+            if !link.starts_with(self.root) {
+                break;
+            }
+            let (folder, rest) = (link.parent().unwrap_or(self.root), path.strip_prefix(link).unwrap_or(Path::new("")));
+            path = locate::clean(&folder.join(target).join(rest));
+        }
+        path
+    }
+
+    /// Where links in a package lead to beside the workspace.
+    fn by_links(&self, package: &Path, target_dir: &Path) -> Vec<PathBuf> {
+        let scope = Scope { root: self.root, target_dir };
+        let (mut found, mut open, mut looked) = (Vec::new(), vec![package.to_owned()], 0);
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+                looked += 1;
+                if looked > limits::SEEN_PATHS {
+                    return found;
+                }
+                if kind.is_symlink() {
+                    found.push(self.beyond(path));
+                } else if kind.is_dir() && !scope.hides_folder(&path) {
+                    open.push(path);
+                }
+            }
+        }
+        found.retain(|path| self.real(path).is_some());
+        found
+    }
+
     /// The way from the root to a path beside it.
     fn way(&self, path: &Path) -> Option<String> {
         let mut up = PathBuf::new();
@@ -80,13 +124,27 @@ impl<'a> Around<'a> {
 }
 
 /// The names of what a unit's run asked for and could have, where exceptions name these paths.
-pub fn names(plan: &Plan, unit: &Unit, excepted: &[PathBuf], record: Option<&RunRecord>, stderr: &str) -> Vec<String> {
+pub fn names(
+    plan: &Plan,
+    unit: &Unit,
+    call: &Call,
+    excepted: &[PathBuf],
+    record: Option<&RunRecord>,
+    stderr: &str,
+) -> Vec<String> {
     let Some(around) = Around::of(plan, unit, excepted) else { return Vec::new() };
     let missed = stderr.split(MISSED).skip(1).filter_map(|rest| rest.split_once('`'));
+    // rustc's words come as text in JSON too.
+    let modules = stderr.split(MODULE).chain(stderr.split("create file \\\"")).skip(1);
+    let missed = missed.chain(modules.filter_map(|rest| rest.split_once(['"', '\\'])));
     let missed = missed.map(|(path, _)| locate::clean(&around.root.join(plan.mounts.to_real(path))));
     let tried = record.into_iter().flat_map(|record| &record.tried);
     let tried = tried.filter(|tried| tried.kind == "open").filter_map(|tried| at_home(&tried.what));
-    let asked = missed.chain(tried).filter(|path| around.real(path).is_some());
+    let asked = missed.chain(tried).map(|path| around.beyond(path)).filter(|path| around.real(path).is_some());
+    // Nobody hears of a path that goes through a link, and a script may do without what is not there.
+    let package = &plan.package(unit).real;
+    let linked = if call.needs.reads_freely { around.by_links(package, &plan.target_dir) } else { Vec::new() };
+    let asked = asked.chain(linked);
     asked.filter_map(|path| Some(format!("{NAME}{}", around.way(&path)?))).collect()
 }
 
@@ -153,5 +211,18 @@ mod tests {
             assert!(!shown(path), "{path}");
         }
         assert_eq!(around.way(&top.join("repo/proto/x")).as_deref(), Some("../../proto/x"));
+        let link = |target: &str, at: &str| std::os::unix::fs::symlink(target, root.join(at)).expect("a link");
+        link("../../../proto", "src/proto");
+        link("proto", "src/again");
+        link("../src/again/x", "x");
+        link("/etc", "src/etc");
+        for (path, leads) in [
+            ("src/proto/x", "repo/proto/x"),
+            ("src/again/x", "repo/proto/x"),
+            ("src/etc/x", "repo/a/ws/src/etc/x"),
+            ("src/gone", "repo/a/ws/src/gone"),
+        ] {
+            assert_eq!(around.beyond(root.join(path)), top.join(leads), "{path}");
+        }
     }
 }

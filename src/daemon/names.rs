@@ -183,7 +183,7 @@ impl Run<'_> {
             named.extend(crates::names(self.plan, self.unit, record));
         }
         let stderr = String::from_utf8_lossy(&self.streams.stderr);
-        named.extend(beside::names(self.plan, self.unit, self.excepted, record.as_ref(), &stderr));
+        named.extend(beside::names(self.plan, self.unit, self.call, self.excepted, record.as_ref(), &stderr));
         let compiles = self.unit.kind != Kind::BuildScriptRun;
         let differs = |name: &str, held: &str| {
             rustc::is_placed(self.plan, self.unit, held) || (compiles && self.ambient.owns(name, held))

@@ -1,6 +1,11 @@
 //! Files that a call asks for and cannot see: a person who looks finds them in their place, so it
 //! is said what vx shows.
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
 use super::{
     locate,
     package::{Package, Source},
@@ -9,15 +14,23 @@ use super::{
 
 /// The file that a message says is not there, when it lies where the call could not see it.
 pub fn named(plan: &Plan, package: &Package, rendered: &str) -> Option<String> {
-    let (_, rest) = rendered.split_once("couldn't read `")?;
-    let (path, _) = rest.split_once('`')?;
+    let read = rendered.split_once("couldn't read `").and_then(|(_, rest)| rest.split_once('`'));
+    let module = || rendered.split_once("create file \"").and_then(|(_, rest)| rest.split_once('"'));
+    let (path, _) = read.or_else(module)?;
     let path = locate::clean(&plan.workspace_root.join(plan.mounts.to_real(path)));
     let shown = match package.source {
         Source::Member { .. } => &plan.workspace_root,
         _ => &package.real,
     };
+    let path = beyond(&path, shown).unwrap_or(path);
     let is_ours = !path.starts_with(shown) && package.source.is_path();
     is_ours.then(|| path.display().to_string())
+}
+
+/// Where a path leads to by a link, if that is outside of the folder that it lies in.
+fn beyond(path: &Path, folder: &Path) -> Option<PathBuf> {
+    let (real, folder) = (fs::canonicalize(path).ok()?, fs::canonicalize(folder).ok()?);
+    (!real.starts_with(folder)).then_some(real)
 }
 
 /// What the person is told of it.
