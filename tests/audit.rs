@@ -80,6 +80,20 @@ fn what_a_script_leaves_beside_its_sources_is_named() {
 }
 
 #[test]
+fn a_script_that_asks_git_of_a_repository_above_is_named() {
+    let machine = Machine::with_vx(Who::Person);
+    let script = "
+        let out = std::process::Command::new(\"git\").args([\"rev-parse\", \"--git-dir\"]).output().unwrap();
+        println!(\"cargo::rustc-env=DIR={}\", String::from_utf8(out.stdout).unwrap().trim());";
+    let project = Project::write(&machine, "repo/ws", "", script);
+    let says = "mid@1.0.0: its build script asked git, which sees no repository: vx shows none above the workspace\n";
+    for (set_up, is_named) in [("true", false), ("git init -q ..", true), ("git init -q .", false)] {
+        let done = machine.run_in(&project.path, ["sh", "-ec", &format!("{set_up}; vx build")]);
+        assert!(done.code == 0 && done.stderr.contains(says) == is_named, "{set_up}: {}", done.stderr);
+    }
+}
+
+#[test]
 fn what_failed_a_script_heads_the_error() {
     let machine = Machine::with_vx(Who::Person);
     let project = project(&machine, Who::Person, "failing", "panic!(\"no network\");");

@@ -156,6 +156,12 @@ fn at_home(what: &str) -> Option<PathBuf> {
     }
 }
 
+/// Whether a unit's run asked git, whose folder lies above the workspace and is not shown.
+pub fn lacks_git(plan: &Plan, unit: &Unit, record: &RunRecord) -> bool {
+    let asked = record.tools.iter().any(|tool| Path::new(tool).file_name().is_some_and(|name| name == "git"));
+    asked && Around::of(plan, unit, &[]).is_some()
+}
+
 /// Whether a unit that failed may have lacked such a file, which is seen when it runs again.
 pub fn may_lack(plan: &Plan, unit: &Unit, excepted: &[PathBuf], stderr: &str) -> bool {
     LACKS.iter().any(|words| stderr.contains(words)) && Around::of(plan, unit, excepted).is_some()

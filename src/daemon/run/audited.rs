@@ -8,6 +8,7 @@ use shared::reapi::{record, v2};
 use super::{Runner, Say};
 use crate::{
     audit::Entry,
+    beside,
     cargo::{call::Call, diagnostics::Words, plan::Unit},
     events::Event,
     exceptions,
@@ -20,6 +21,7 @@ impl Runner<'_> {
             return;
         }
         let Some(entry) = self.audited(unit, result) else { return };
+        self.warn_of_git(unit, result, terminal).await;
         if let Some(what) = entry.warning() {
             let (name, who) = self.who(unit, "@");
             let text = format!("{name}: its {who} tried to {what} and was refused; `vx audit` tells all");
@@ -36,6 +38,7 @@ impl Runner<'_> {
     /// A unit failed: says first what it tried and did not get, which may be why.
     pub(super) async fn blame(&mut self, unit: usize, result: &v2::ActionResult, terminal: &impl Say) {
         let Some(entry) = self.audited(unit, result) else { return };
+        self.warn_of_git(unit, result, terminal).await;
         if let Some(what) = entry.suspicion() {
             let (name, who) = self.who(unit, "@");
             let mut words = Words::default();
@@ -47,6 +50,17 @@ impl Runner<'_> {
             let text = format!("{name}: its {who} tried to {what}, and actions get none of it; {hint}");
             self.voice.report("error", &text, &mut words.err);
             terminal.say(words).await;
+        }
+    }
+
+    /// Says that git knew of no commit where cargo's build would have one.
+    async fn warn_of_git(&self, unit: usize, result: &v2::ActionResult, terminal: &impl Say) {
+        let record = record::of(result);
+        if record.is_some_and(|record| beside::lacks_git(self.plan, &self.plan.units[unit], &record)) {
+            let (name, who) = self.who(unit, "@");
+            let text =
+                format!("{name}: its {who} asked git, which sees no repository: vx shows none above the workspace");
+            terminal.say(self.voice.warning(&text)).await;
         }
     }
 
