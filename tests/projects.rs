@@ -386,6 +386,40 @@ fn an_out_dir_that_a_program_looks_into_is_there() {
     }
 }
 
+/// Grammars and templates are compiled in so: the macro names the file by its whole path.
+#[test]
+fn a_text_that_a_macro_includes_is_no_matter_of_the_place() {
+    let machine = Machine::with_vx(Who::Person);
+    let manifest = |name: &str, more: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n{more}")
+    };
+    let mac = "#[proc_macro]\npub fn text(_: proc_macro::TokenStream) -> proc_macro::TokenStream {\n    \
+               let path = std::env::var(\"CARGO_MANIFEST_DIR\").unwrap() + \"/src/text.pest\";\n    \
+               format!(\"include_str!({path:?})\").parse().unwrap()\n}\n";
+    let build = |name: &str| {
+        let path = machine.home().join(name);
+        let file = |below: &str, text: &str| machine.write(path.join(below), text);
+        file("Cargo.toml", "[workspace]\nmembers = [\"mac\", \"lib\", \"app\"]\nresolver = \"2\"\n");
+        file("mac/Cargo.toml", &manifest("mac", "[lib]\nproc-macro = true\n"));
+        file("mac/src/lib.rs", mac);
+        file("lib/Cargo.toml", &manifest("lib", "[dependencies]\nmac = { path = \"../mac\" }\n"));
+        file("lib/src/lib.rs", "#[inline]\npub fn text() -> &'static str {\n    mac::text!()\n}\n");
+        file("lib/src/text.pest", "a text");
+        file("app/Cargo.toml", &manifest("app", "[dependencies]\nlib = { path = \"../lib\" }\n"));
+        file("app/src/main.rs", "fn main() { print!(\"{}\", lib::text()); }\n");
+        let done = machine.run_in(&path, ["vx", "build"]);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        assert_eq!(machine.run_in(&path, ["target/debug/app"]).ok(), "a text");
+        (path, done.stderr)
+    };
+    build("one");
+    let (two, said) = build("two");
+    assert!(said.contains(" 0 built"), "{said}");
+    machine.write(two.join("lib/src/text.pest"), "another");
+    machine.run_in(&two, ["vx", "build"]).ok();
+    assert_eq!(machine.run_in(&two, ["target/debug/app"]).ok(), "another");
+}
+
 #[test]
 fn what_scripts_and_macros_are_made_of_finds_its_own_files() {
     let machine = Machine::with_vx(Who::Person);

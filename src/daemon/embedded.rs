@@ -31,6 +31,9 @@ use crate::{
 const CHUNK_BYTES: u64 = 4 << 20;
 const PATH_BYTES: u64 = 4 << 10;
 
+/// What rustc's metadata has behind every text.
+const END_OF_TEXT: u8 = 0xc1;
+
 /// Whether a unit's outputs hold the place, or one of its OUT_DIRs.
 pub async fn holds_place(
     services: &Services,
@@ -141,6 +144,9 @@ impl<'a> Found<'a> {
                     let source =
                         self.sources.iter().filter(|source| path.starts_with(source)).max_by_key(|one| one.len());
                     let Some(source) = source else { return true };
+                    if is_noted_text(path, source) {
+                        continue;
+                    }
                     let count = self.seen.entry(source.clone()).or_default();
                     *count += 1;
                     if *count > 1 {
@@ -162,6 +168,34 @@ impl<'a> Found<'a> {
         }
         let elsewhere = self.sources.iter().filter(|source| !source.starts_with(WORKSPACE.as_bytes())).count();
         self.folders > self.seen.len() + elsewhere
+    }
+}
+
+/// Whether a source is named in rustc's note of a text: its name as it was asked for, here the whole path, the working folder,
+/// and the whole path again, which is counted. Code that was asked for so is known to programs by that name: it is in its panics.
+fn is_noted_text(at: &[u8], source: &[u8]) -> bool {
+    if source.ends_with(b".rs") {
+        return false;
+    }
+    let parts = [WORKSPACE.as_bytes(), source].into_iter();
+    let mut rest = at.get(source.len()..);
+    for part in parts {
+        rest = rest.and_then(|rest| rest.strip_prefix(&[END_OF_TEXT])).and_then(|rest| after_length(rest, part.len()));
+        rest = rest.and_then(|rest| rest.strip_prefix(part));
+    }
+    rest.and_then(<[u8]>::first) == Some(&END_OF_TEXT)
+}
+
+/// What follows a length, seven bits a byte.
+fn after_length(bytes: &[u8], mut length: usize) -> Option<&[u8]> {
+    let mut rest = bytes;
+    loop {
+        let more = if length > 0x7f { 0x80 } else { 0 };
+        rest = rest.strip_prefix(&[(length & 0x7f) as u8 | more])?;
+        length >>= 7;
+        if length == 0 {
+            return Some(rest);
+        }
     }
 }
 
@@ -197,6 +231,40 @@ mod tests {
             assert!(holds(&none, place), "{place}");
         }
         assert!(!holds(&none, "/vx/build/a-1/out/x.rs /vx/wsx /vx/ws.old"));
+    }
+
+    #[test]
+    fn a_text_that_a_macro_included_is_noted_by_its_whole_path() {
+        let long = format!("/vx/ws/{}.html", "x".repeat(200));
+        let sources: HashSet<Vec<u8>> =
+            ["/vx/ws/src/a.pest", "/vx/ws/src/a.rs", &long].map(|path| path.as_bytes().to_vec()).into();
+        let text = |text: &str| {
+            let length = if text.len() > 127 {
+                vec![text.len() as u8 | 0x80, (text.len() >> 7) as u8]
+            } else {
+                vec![text.len() as u8]
+            };
+            [length, text.as_bytes().to_vec(), vec![0xc1]].concat()
+        };
+        let holds = |parts: &[&str]| {
+            let bytes = parts.iter().flat_map(|part| text(part)).collect::<Vec<u8>>();
+            let mut found = Found::new(WORKSPACE, &sources);
+            found.search(&bytes, bytes.len()) || found.has_folders_left()
+        };
+        let pest = "/vx/ws/src/a.pest";
+        for source in [pest, &long] {
+            assert!(!holds(&["x", source, "/vx/ws", source, "y"]), "{source}");
+        }
+        for more in [
+            &["/vx/ws/src/a.rs", "/vx/ws", "/vx/ws/src/a.rs"][..],
+            &[pest, "/vx/ws", pest, pest],
+            &[pest, pest, "/vx/ws", pest],
+            &[pest, "/vx/ws2", pest],
+            &[pest, "x", pest],
+            &[pest, "/vx/ws", pest, "/vx/ws", pest],
+        ] {
+            assert!(holds(more), "{more:?}");
+        }
     }
 
     #[test]

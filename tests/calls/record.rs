@@ -240,7 +240,11 @@ impl Recording {
         let metadata = output(metadata.env("CARGO_TARGET_DIR", base().join("query")))?;
         fs::write(folder.join("needed"), needed(&graph, &metadata)).expect("a list");
         let wrapper = write_wrapper(&folder, &records);
-        let mut build = project.cargo();
+        // By its name cargo may find rustup's, which adds variables of its own.
+        let mut build = match command {
+            "clippy" => project.command(&sysroot().join("bin/cargo-clippy")),
+            _ => project.cargo(),
+        };
         build.arg(command).args(rest);
         // What is compiled is not to be run.
         build.args(matches!(command, "test" | "bench").then_some("--no-run"));
