@@ -15,7 +15,7 @@ pub const GIT: &str = ".git";
 const CACHE_TAG: &str = "CACHEDIR.TAG";
 /// Tags that are shown; who has more describes commits by other means.
 const TAGS: usize = 10_000;
-/// Links from one git file to the next, and folders of tags within each other.
+/// Folders of tags within each other.
 const DEPTH: usize = 16;
 
 /// Which part of a checkout is no action's business.
@@ -74,26 +74,22 @@ pub struct Git {
 }
 
 impl Git {
-    /// What the checkout's root holds of git; nothing where that makes no sense.
+    /// What the checkout's root holds of git; nothing where that makes no sense. No link is followed, and a folder
+    /// elsewhere has to say that it is this checkout's: what came with a checkout would else show scripts any file.
     pub fn of(root: &Path) -> Option<Git> {
-        let folder = folder(root)?;
-        let common = match fs::read_to_string(folder.join("commondir")) {
-            Ok(text) => folder.join(text.trim_end()),
-            Err(_) => folder.clone(),
-        };
-        let head = fs::read_to_string(folder.join("HEAD")).ok()?;
-        let packed = fs::read_to_string(common.join("packed-refs")).unwrap_or_default();
+        let (folder, common) = folders(root)?;
+        let packed = text(&common, "packed-refs").unwrap_or_default();
+        let head = text(&folder, "HEAD").filter(|head| head.starts_with("ref:") || is_object(head.trim()))?;
         let reference = head.strip_prefix("ref:").map(str::trim).filter(|name| is_plain(name)).and_then(|name| {
-            let commit = [&folder, &common].into_iter().find_map(|at| fs::read_to_string(at.join(name)).ok());
+            let commit = [&folder, &common].into_iter().find_map(|at| text(at, name));
             let commit = commit.map(|text| text.trim().to_owned()).or_else(|| in_packed(&packed, name))?;
-            Some((name.to_owned(), commit))
+            is_object(&commit).then(|| (name.to_owned(), commit))
         });
-        let objects = common.join("objects");
-        let text = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
-        let config = worktree::configuration(&text(common.join("config")));
-        let exclude = text(common.join("info/exclude"));
-        let index = Some(folder.join("index")).filter(|index| index.is_file() && !is_split(&folder));
-        objects.is_dir().then(|| Git { head, reference, tags: tags(&common, &packed), objects, index, config, exclude })
+        let objects = own(&common, "objects").filter(|objects| objects.is_dir())?;
+        let config = worktree::configuration(&text(&common, "config").unwrap_or_default());
+        let exclude = text(&common, "info/exclude").unwrap_or_default();
+        let index = own(&folder, "index").filter(|index| index.is_file() && !is_split(&folder));
+        Some(Git { head, reference, tags: tags(&common, &packed), objects, index, config, exclude })
     }
 
     /// What is tracked; nothing where the index cannot be read.
@@ -114,17 +110,41 @@ impl Git {
     }
 }
 
-/// The checkout's git folder: in it, or for a worktree or submodule where its file says.
-fn folder(root: &Path) -> Option<PathBuf> {
-    let mut at = root.join(GIT);
-    for _ in 0..DEPTH {
-        if at.is_dir() {
-            return Some(at);
-        }
-        let text = fs::read_to_string(&at).ok()?;
-        at = at.parent()?.join(text.strip_prefix("gitdir:")?.trim());
+/// The checkout's git folder, and the one that it shares with others. For a worktree or a submodule the file says
+/// where, and what lies there says whose it is.
+fn folders(root: &Path) -> Option<(PathBuf, PathBuf)> {
+    let at = fs::canonicalize(root).ok()?.join(GIT);
+    if fs::symlink_metadata(&at).ok()?.is_dir() {
+        return Some((at.clone(), at));
     }
-    None
+    let named = text(at.parent()?, GIT)?;
+    let folder = fs::canonicalize(at.parent()?.join(named.strip_prefix("gitdir:")?.trim())).ok()?;
+    let leads = |from: &str| fs::canonicalize(folder.join(from.trim())).ok();
+    let common = text(&folder, "commondir").and_then(|text| leads(&text));
+    if let Some(common) = common {
+        let is_ours = text(&folder, "gitdir").and_then(|text| leads(&text)) == Some(at);
+        return (is_ours && folder.starts_with(common.join("worktrees"))).then_some((folder, common));
+    }
+    let config = text(&folder, "config")?;
+    let mut pairs = config.lines().filter_map(|line| line.split_once('='));
+    let worktree = pairs.find(|(key, _)| key.trim().eq_ignore_ascii_case("worktree"));
+    let is_ours = worktree.and_then(|(_, value)| leads(value)).as_deref() == at.parent();
+    is_ours.then(|| (folder.clone(), folder))
+}
+
+/// What lies below a folder, where no link is on the way.
+fn own(folder: &Path, below: &str) -> Option<PathBuf> {
+    let named = fs::canonicalize(folder).ok()?.join(below);
+    fs::canonicalize(&named).ok().filter(|real| *real == named)
+}
+
+fn text(folder: &Path, below: &str) -> Option<String> {
+    fs::read_to_string(own(folder, below)?).ok()
+}
+
+/// Whether this may be an object's name.
+fn is_object(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether an index has a second half beside it.
@@ -148,11 +168,12 @@ fn in_packed(packed: &str, name: &str) -> Option<String> {
 fn tags(common: &Path, packed: &str) -> String {
     let mut found = std::collections::BTreeMap::new();
     for (commit, name) in packed.lines().filter_map(|line| line.split_once(' ')) {
-        if name.starts_with("refs/tags/") && is_plain(name) {
+        if name.starts_with("refs/tags/") && is_plain(name) && is_object(commit) {
             found.insert(name.to_owned(), commit.to_owned());
         }
     }
-    let mut open = vec![(common.join("refs/tags"), "refs/tags".to_owned(), DEPTH)];
+    let top = own(common, "refs/tags").into_iter();
+    let mut open: Vec<_> = top.map(|folder| (folder, "refs/tags".to_owned(), DEPTH)).collect();
     while let Some((folder, name, depth)) = open.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten().take(TAGS) {
             let Some(name) = entry.file_name().to_str().map(|last| format!("{name}/{last}")) else { continue };
@@ -160,7 +181,10 @@ fn tags(common: &Path, packed: &str) -> String {
                 Ok(kind) if kind.is_dir() && depth > 0 => open.push((entry.path(), name, depth - 1)),
                 Ok(kind) if kind.is_file() => {
                     let commit = fs::read_to_string(entry.path()).unwrap_or_default();
-                    found.insert(name, commit.trim().to_owned());
+                    let commit = commit.trim();
+                    if is_object(commit) {
+                        found.insert(name, commit.to_owned());
+                    }
                 }
                 _ => {}
             }
@@ -195,10 +219,44 @@ mod tests {
         let tree = folder.path().join("tree");
         write(&tree, ".git", &format!("gitdir: {}\n", root.join(".git/worktrees/t").display()));
         write(&root, ".git/worktrees/t/HEAD", "66\n");
+        write(&root, ".git/worktrees/t/gitdir", &format!("{}\n", tree.join(".git").display()));
         write(&root, ".git/worktrees/t/commondir", "../..\n");
         let git = Git::of(&tree).expect("a worktree");
         assert_eq!((git.commit(), git.reference.is_none()), ("66", true));
+        write(folder.path(), "stranger/.git", &format!("gitdir: {}\n", root.join(".git/worktrees/t").display()));
+        assert_eq!(Git::of(&folder.path().join("stranger")), None, "it is another's");
+        write(&root, ".git/modules/s/HEAD", "77\n");
+        write(&root, ".git/modules/s/objects/x", "");
+        write(&root, ".git/modules/s/config", "[core]\n\tworktree = ../../../s\n");
+        write(&root, "s/.git", "gitdir: ../.git/modules/s\n");
+        assert_eq!(Git::of(&root.join("s")).expect("a submodule").commit(), "77");
+        write(&root, "t/.git", "gitdir: ../.git/modules/s\n");
+        assert_eq!(Git::of(&root.join("t")), None, "it is another's");
         write(&root, ".git/HEAD", "ref: refs/../../../etc/passwd\n");
         assert_eq!(Git::of(&root).expect("a repository").reference, None);
+    }
+
+    #[test]
+    fn links_in_gits_folder_show_nothing() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (root, secret) = (folder.path().join("ws"), folder.path().join("secret"));
+        write(folder.path(), "secret/file", "5ec4e7\n");
+        write(&root, ".git/HEAD", "ref: refs/heads/file\n");
+        write(&root, ".git/objects/x", "");
+        fs::create_dir_all(root.join(".git/refs")).expect("a folder");
+        for (target, link) in [("", "refs/heads"), ("", "refs/tags"), ("file", "index"), ("file", "packed-refs")] {
+            symlink(secret.join(target), root.join(".git").join(link)).expect("a link");
+        }
+        symlink(&secret, root.join(".git/info")).expect("a link");
+        fs::rename(secret.join("file"), secret.join("exclude")).expect("a file");
+        symlink(secret.join("exclude"), secret.join("file")).expect("a link");
+        let git = Git::of(&root).expect("a repository");
+        assert!(!git.text().contains("5ec4e7") && git.index.is_none(), "{git:?}");
+        fs::remove_file(root.join(".git/HEAD")).expect("a file");
+        symlink(secret.join("exclude"), root.join(".git/HEAD")).expect("a link");
+        assert_eq!(Git::of(&root), None);
+        symlink(root.join(".git"), folder.path().join("secret/.git")).expect("a link");
+        assert_eq!(Git::of(&secret), None);
     }
 }
