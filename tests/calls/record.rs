@@ -372,7 +372,7 @@ chmod +x "$out/$name$extra"
     wrapper
 }
 
-/// Writes down what rustdoc is called with, and documents nothing. cargo finds it by its name: RUSTDOC would be seen by all.
+/// Writes down what rustdoc is called with, and makes an empty page, without which cargo would call it again the next time. cargo finds it by its name: RUSTDOC would be seen by all.
 fn write_rustdoc(tools: &Path, records: &Path) {
     let (real, records) = (sysroot().join("bin/rustdoc"), records.display());
     let text = format!(
@@ -380,6 +380,11 @@ fn write_rustdoc(tools: &Path, records: &Path) {
 case "$*" in *"--json=diagnostic-rendered-ansi,artifacts,future-incompat"*) ;; *) exec '{}' "$@" ;; esac
 file=$(mktemp '{records}/doc.XXXXXXXXXX')
 {{ printf '%s\0' "$(pwd -P)" "$#" "$@"; env -0; }} > "$file"
+for word; do
+    case "$before" in -o) out=$word ;; --crate-name) name=$word ;; esac
+    before=$word
+done
+mkdir -p "$out/$name" && : > "$out/$name/index.html"
 "#,
         real.display()
     );
