@@ -245,7 +245,7 @@ async fn execute(
     job.heard = ears.is_some();
     let lent = jobserver::lend(executor, request, &mut job);
     let group = executor.group().map_err(|err| internal("make a control group", err))?;
-    let bounds = Bounds::of(executor, view, group.as_ref());
+    let bounds = Bounds::of(executor, view, group.as_ref(), job.processes);
     let procs = group.as_ref().map(|group| group.procs()).transpose();
     let procs = procs.map_err(|err| internal("join a control group", err))?;
     let null = File::open("/dev/null").map_err(|err| internal("/dev/null", err))?;

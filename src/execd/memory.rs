@@ -14,7 +14,7 @@ use std::{
 
 use tokio::time::sleep;
 
-use crate::{observed::Over, sandbox::cgroup};
+use crate::observed::Over;
 
 /// Between two looks. Within it a fast program fills some gigabytes, for which the limit leaves room.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -28,20 +28,20 @@ struct Held {
     processes: u64,
 }
 
-/// Returns when the processes below `first` hold more than `limit_bytes` together, or are too many.
-pub async fn exceeded(first: Arc<AtomicU32>, limit_bytes: u64) -> Over {
+/// Returns when the processes below `first` hold more than `limit_bytes` together, or are more than `processes`.
+pub async fn exceeded(first: Arc<AtomicU32>, limit_bytes: u64, processes: u64) -> Over {
     loop {
         sleep(PAUSE).await;
         let first = first.load(Ordering::Relaxed);
         if first == 0 {
             continue;
         }
-        let Ok(held) = tokio::task::spawn_blocking(move || held(first)).await else { continue };
+        let Ok(held) = tokio::task::spawn_blocking(move || held(first, processes)).await else { continue };
         if held.bytes > limit_bytes {
             return Over::Memory;
         }
         // One more than the limits of the kernel's own, which do not hold for root everywhere.
-        if held.processes > cgroup::PROCESSES + 1 {
+        if held.processes > processes + 1 {
             return Over::Processes;
         }
     }
@@ -49,11 +49,11 @@ pub async fn exceeded(first: Arc<AtomicU32>, limit_bytes: u64) -> Over {
 
 /// Anonymous and shared memory of all processes below one, bytes. Pages that several of them share
 /// after a fork count for each: an estimate, and on the safe side.
-fn held(first: u32) -> Held {
+fn held(first: u32, processes: u64) -> Held {
     let (mut open, mut held, mut files) = (vec![first], Held::default(), HashSet::new());
     while let Some(pid) = open.pop() {
         held.processes += 1;
-        if held.processes > cgroup::PROCESSES + 1 {
+        if held.processes > processes + 1 {
             break;
         }
         held.bytes += own(pid) + in_files(pid, &mut files);
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn what_a_process_holds_is_counted() {
-        let now = || held(std::process::id()).bytes;
+        let now = || held(std::process::id(), 64).bytes;
         let before = now();
         let block = vec![1_u8; 64 << 20];
         let after = now();

@@ -47,7 +47,7 @@ impl Ending {
             Ending::OutOfMemory => {
                 (Code::ResourceExhausted, "the action used more memory than it may (memory_bytes in [exec])")
             }
-            Ending::TooManyProcesses => (Code::ResourceExhausted, "the action had more processes than it may (8192)"),
+            Ending::TooManyProcesses => (Code::ResourceExhausted, "the action had more processes than it may"),
             Ending::OutOfDisk => {
                 let words = "the action held more on disk than it may (scratch_bytes in [exec]), or than is left of it";
                 (Code::ResourceExhausted, words)

@@ -239,9 +239,24 @@ async fn memory_of_all_processes_together_is_watched() {
     let pid = running.pid();
     tokio::select! {
         ended = running.wait() => panic!("it ended by itself: {ended:?}"),
-        over = crate::memory::exceeded(pid, 100 << 20) => assert_eq!(over, crate::observed::Over::Memory),
+        over = crate::memory::exceeded(pid, 100 << 20, 64) => assert_eq!(over, crate::observed::Over::Memory),
     }
     assert_eq!(running.end().await.expect("a report").status, Status::Killed);
+}
+
+#[tokio::test]
+async fn processes_are_counted_where_the_kernel_lets_them_be() {
+    let room = room();
+    let job = room.job(Rung::Namespaces, "for n in $(seq 80); do sleep 66.46 & done; wait");
+    let (running, _reader) = room.begin(&job);
+    let mut running = running.expect("started");
+    let pid = running.pid();
+    tokio::select! {
+        ended = running.wait() => panic!("it ended by itself: {ended:?}"),
+        over = crate::memory::exceeded(pid, u64::MAX, 64) => assert_eq!(over, crate::observed::Over::Processes),
+    }
+    running.end().await.expect("a report");
+    assert_eq!(sleepers("66.46"), 0);
 }
 
 #[tokio::test]
