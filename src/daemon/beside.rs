@@ -24,6 +24,7 @@ use crate::{
         package::Source,
         placed::Standing,
         plan::{Plan, Unit},
+        unshown::{MISSED, MODULE},
     },
     exceptions::{self, Exceptions},
     sources::Hashes,
@@ -31,10 +32,6 @@ use crate::{
 
 /// What such a name begins with, before the way from the workspace's root; no variable's does.
 const NAME: &str = "beside ";
-/// rustc's words before a path that it cannot read.
-const MISSED: &str = "couldn't read `";
-/// And before one that a module could be in.
-const MODULE: &str = "create file \"";
 /// What programs say that miss a file.
 const LACKS: [&str; 4] = ["os error 2", "No such file", "not exist", "file not found for module"];
 /// Links from one to the next.
@@ -135,7 +132,8 @@ pub fn names(
     let Some(around) = Around::of(plan, unit, excepted) else { return Vec::new() };
     let missed = stderr.split(MISSED).skip(1).filter_map(|rest| rest.split_once('`'));
     // rustc's words come as text in JSON too.
-    let modules = stderr.split(MODULE).chain(stderr.split("create file \\\"")).skip(1);
+    let escaped = MODULE.replace('"', "\\\"");
+    let modules = [MODULE, &escaped].into_iter().flat_map(|words| stderr.split(words).skip(1));
     let missed = missed.chain(modules.filter_map(|rest| rest.split_once(['"', '\\'])));
     let missed = missed.map(|(path, _)| locate::clean(&around.root.join(plan.mounts.to_real(path))));
     let tried = record.into_iter().flat_map(|record| &record.tried);

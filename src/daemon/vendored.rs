@@ -1,17 +1,22 @@
 //! Vendored packages: a file in each says what all others hold, and cargo builds none that was changed
 //! since. Where the files lie, and how they are read as inputs, is `sources`'s.
 
-use std::{collections::BTreeMap, fs, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 use shared::{
-    digest::{Digest, Function},
+    digest::{Digest, Function, Hasher},
     fault::{Failure, Fault},
 };
 
 use crate::{
     cargo::{
-        VENDORED,
+        VENDORED, files,
         package::{Package, Source},
     },
     sources::Hashes,
@@ -49,7 +54,7 @@ impl Vendored {
     /// Whether its files are those that were vendored. `root` is what all of them come to: what was found
     /// good once is so as long as that is the same.
     pub fn check(&self, hashes: &Hashes, root: Digest) -> Result<(), Failure> {
-        let listing = match fs::read(self.folder.join(VENDORED)) {
+        let listing = match files::text(&self.folder.join(VENDORED)) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
             read => read.map_err(|err| failed(&self.folder.join(VENDORED), &err))?,
         };
@@ -58,15 +63,14 @@ impl Vendored {
         if hashes.is_vetted(&good) {
             return Ok(());
         }
-        let listing: Checksums = serde_json::from_slice(&listing).map_err(|err| {
+        let listing: Checksums = serde_json::from_str(&listing).map_err(|err| {
             let file = self.folder.join(VENDORED);
             Failure::new(Fault::User, format!("failed to parse `{}`: {err}", file.display()))
         })?;
         self.of_the_lock(&listing)?;
         for (name, expected) in &listing.files {
             let file = self.folder.join(name);
-            let bytes = fs::read(&file).map_err(|err| failed(&file, &err))?;
-            let actual = Digest::of(Function::Sha256, &bytes).hex();
+            let actual = sum(&self.folder, name).map_err(|err| failed(&file, &err))?;
             if actual != *expected {
                 let what = format!(
                     "the listed checksum of `{}` has changed:\nexpected: {expected}\nactual:   {actual}\n\n\
@@ -93,7 +97,27 @@ impl Vendored {
     }
 }
 
-fn failed(path: &std::path::Path, err: &io::Error) -> Failure {
+/// The SHA-256 of a file of the package, in hexadecimal digits. The listing came with the package and may name anything: only
+/// what lies in its folder, and ends, is read.
+fn sum(folder: &Path, name: &str) -> io::Result<String> {
+    let real = fs::canonicalize(folder.join(name))?;
+    if !real.starts_with(fs::canonicalize(folder)?) || !real.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no file of the package"));
+    }
+    let mut hasher = Hasher::new(Function::Sha256);
+    let mut file = BufReader::with_capacity(256 << 10, File::open(real)?);
+    loop {
+        let bytes = file.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(hasher.finish().hex());
+        }
+        hasher.update(bytes);
+        let count = bytes.len();
+        file.consume(count);
+    }
+}
+
+fn failed(path: &Path, err: &io::Error) -> Failure {
     Failure::new(Fault::User, format!("failed to read `{}`: {err}", path.display()))
 }
 
@@ -122,6 +146,8 @@ mod tests {
         assert!(says("two").expect_err("another file").contains(&format!("expected: {}", sum("one"))));
         list("\"22\"", "two");
         assert!(says("listed").expect_err("another package").contains("checksum for `a v1.0.0` changed"));
+        fs::write(folder.path().join(VENDORED), r#"{"package":"11","files":{"/dev/zero":"x"}}"#).expect("a file");
+        assert!(says("a device").expect_err("no file of it").contains("`/dev/zero`: is no file of the package"));
         list("null", "two");
         assert!(says("of nothing").expect_err("no package").contains("could not be calculated"));
     }

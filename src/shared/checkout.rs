@@ -9,6 +9,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+/// One file of git's folder: an index of some millions of files.
+const GIT_BYTES: u64 = 512 << 20;
 /// git's folder, or the file that leads to it.
 pub const GIT: &str = ".git";
 /// The file by which a target folder (and any other cache) says what it is.
@@ -88,11 +90,11 @@ impl Git {
         let objects = own(&common, "objects").filter(|objects| objects.is_dir())?;
         let config = worktree::configuration(&text(&common, "config").unwrap_or_default());
         let exclude = text(&common, "info/exclude").unwrap_or_default();
-        let index = own(&folder, "index").filter(|index| index.is_file() && !is_split(&folder));
+        let index = own(&folder, "index").filter(|index| is_readable(index) && !is_split(&folder));
         Some(Git { head, reference, tags: tags(&common, &packed), objects, index, config, exclude })
     }
 
-    /// What is tracked; nothing where the index cannot be read.
+    /// What is tracked; nothing where there is no index, or none of a known form.
     pub fn tracked(&self) -> Option<Vec<worktree::Tracked>> {
         worktree::tracked(&fs::read(self.index.as_ref()?).ok()?, worktree::object_bytes(&self.config))
     }
@@ -139,7 +141,12 @@ fn own(folder: &Path, below: &str) -> Option<PathBuf> {
 }
 
 fn text(folder: &Path, below: &str) -> Option<String> {
-    fs::read_to_string(own(folder, below)?).ok()
+    own(folder, below).filter(|path| is_readable(path)).and_then(|path| fs::read_to_string(path).ok())
+}
+
+/// A file that ends: what came with a checkout may be a pipe or a device.
+fn is_readable(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= GIT_BYTES)
 }
 
 /// Whether this may be an object's name.
@@ -258,5 +265,9 @@ mod tests {
         assert_eq!(Git::of(&root), None);
         symlink(root.join(".git"), folder.path().join("secret/.git")).expect("a link");
         assert_eq!(Git::of(&secret), None);
+        fs::remove_file(root.join(".git/HEAD")).expect("a link");
+        rustix::fs::mknodat(rustix::fs::CWD, root.join(".git/HEAD"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .expect("a pipe");
+        assert_eq!(Git::of(&root), None, "a pipe is not waited for");
     }
 }

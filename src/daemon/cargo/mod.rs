@@ -52,7 +52,7 @@ pub mod testing;
 pub mod toolchain;
 pub mod unit;
 pub mod unit_graph;
-mod unshown;
+pub mod unshown;
 pub mod wrapped;
 
 pub use closure::Said;

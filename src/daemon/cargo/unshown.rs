@@ -12,10 +12,15 @@ use super::{
     plan::Plan,
 };
 
+/// rustc's words before a path that it cannot read.
+pub const MISSED: &str = "couldn't read `";
+/// And before one that a module could be in.
+pub const MODULE: &str = "create file \"";
+
 /// The file that a message says is not there, when it lies where the call could not see it.
 pub fn named(plan: &Plan, package: &Package, rendered: &str) -> Option<String> {
-    let read = rendered.split_once("couldn't read `").and_then(|(_, rest)| rest.split_once('`'));
-    let module = || rendered.split_once("create file \"").and_then(|(_, rest)| rest.split_once('"'));
+    let read = rendered.split_once(MISSED).and_then(|(_, rest)| rest.split_once('`'));
+    let module = || rendered.split_once(MODULE).and_then(|(_, rest)| rest.split_once('"'));
     let (path, _) = read.or_else(module)?;
     let path = locate::clean(&plan.workspace_root.join(plan.mounts.to_real(path)));
     let shown = match package.source {

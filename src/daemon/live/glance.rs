@@ -136,7 +136,11 @@ impl<'a> Glance<'a> {
 
     /// All that git tracks, as the index says and as it is.
     fn tracked(&mut self) -> String {
-        let Some(tracked) = Git::of(&self.checkout.root).and_then(|git| git.tracked()) else { return String::new() };
+        let Some(git) = Git::of(&self.checkout.root) else { return String::new() };
+        let Some(tracked) = git.tracked() else {
+            // Of a form that nobody knows here all of it counts, stamps too.
+            return git.index.as_deref().map_or_else(String::new, |index| self.content(index));
+        };
         let mut hidden = HashMap::from([(PathBuf::new(), false)]);
         let mut hasher = Hasher::new(Function::Blake3);
         for one in tracked {

@@ -17,7 +17,8 @@ pub struct Tracked {
     pub said: Vec<u8>,
 }
 
-/// The entries of an index (versions 2 to 4); nothing where it is no such file. Names that are no text are left out.
+/// The entries of an index (versions 2 to 4); nothing where it is no such file. Names that
+/// are no text are those of no file here: what the index says of them counts all the same.
 pub fn tracked(index: &[u8], object_bytes: usize) -> Option<Vec<Tracked>> {
     let mut rest = Bytes(index);
     let is_index = rest.take(4)? == b"DIRC";
@@ -50,7 +51,7 @@ pub fn tracked(index: &[u8], object_bytes: usize) -> Option<Vec<Tracked>> {
             let length = before - rest.0.len();
             rest.take(length.next_multiple_of(8) - length)?;
         }
-        found.extend(std::str::from_utf8(&path).ok().map(|path| Tracked { path: path.to_owned(), said }));
+        found.push(Tracked { path: String::from_utf8_lossy(&path).into_owned(), said });
     }
     Some(found)
 }
