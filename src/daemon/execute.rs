@@ -3,7 +3,7 @@
 //! wants it is.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -12,6 +12,7 @@ use shared::{
     client::exec::{ExecError, Heard, Identity},
     digest::Digest,
     fault::{Failure, Fault},
+    limits,
     reapi::v2,
 };
 use tokio::sync::mpsc;
@@ -69,7 +70,19 @@ impl Drop for Interest<'_> {
 /// Units of workspaces that are run, by what their runs most likely are. What such a run is for sure
 /// is known at its end, so that another build that seems to want the same waits and looks again.
 #[derive(Debug, Default)]
-pub struct Flights(Mutex<HashMap<Digest, CancellationToken>>);
+pub struct Flights(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    running: HashMap<Digest, CancellationToken>,
+    /// The latest that ended, with their numbers.
+    ended: VecDeque<(u64, Digest)>,
+    count: u64,
+}
+
+/// What had ended when somebody began to look for results.
+#[derive(Clone, Copy, Debug)]
+pub struct Looked(u64);
 
 /// One such run; whoever waits for it is told when this is dropped.
 #[derive(Debug)]
@@ -79,21 +92,42 @@ pub struct Flight {
 }
 
 impl Flights {
-    /// Begins a run, or says what tells of the end of the one that there is.
-    pub fn begin(self: &Arc<Self>, key: Digest) -> Result<Flight, CancellationToken> {
-        let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(over) = flights.get(&key) {
+    /// Before results are looked for.
+    pub fn looked(&self) -> Looked {
+        Looked(self.lock().count)
+    }
+
+    /// Begins a run whose result was not found, or says what tells of the end of the one that there is. One that has ended since
+    /// the look-up may have left the result.
+    pub fn begin(self: &Arc<Self>, key: Digest, looked: Looked) -> Result<Flight, CancellationToken> {
+        let mut table = self.lock();
+        if let Some(over) = table.running.get(&key) {
             return Err(over.clone());
         }
-        flights.insert(key, CancellationToken::new());
+        if table.ended.iter().rev().take_while(|(number, _)| *number > looked.0).any(|(_, one)| *one == key) {
+            let over = CancellationToken::new();
+            over.cancel();
+            return Err(over);
+        }
+        table.running.insert(key, CancellationToken::new());
         Ok(Flight { flights: Arc::clone(self), key })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let over = self.flights.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
-        if let Some(over) = over {
+        let mut table = self.flights.lock();
+        table.count += 1;
+        let number = table.count;
+        table.ended.push_back((number, self.key));
+        if table.ended.len() > limits::ENDED_RUNS {
+            table.ended.pop_front();
+        }
+        if let Some(over) = table.running.remove(&self.key) {
             over.cancel();
         }
     }
@@ -202,5 +236,28 @@ impl Work {
             }
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::digest::Function;
+
+    use super::*;
+
+    #[test]
+    fn a_run_that_ended_since_the_look_up_is_not_begun_again() {
+        let flights = Arc::<Flights>::default();
+        let [key, other] = [b"one", b"two"].map(|text| Digest::of(Function::Blake3, text));
+        let looked = flights.looked();
+        let first = flights.begin(key, looked).expect("nobody runs it");
+        let over = flights.begin(key, looked).expect_err("it runs");
+        assert!(!over.is_cancelled());
+        drop(first);
+        assert!(over.is_cancelled());
+        assert!(flights.begin(key, looked).expect_err("it may be found now").is_cancelled());
+        drop(flights.begin(other, looked).expect("another one"));
+        assert!(flights.begin(key, looked).is_err());
+        let _again = flights.begin(key, flights.looked()).expect("it was looked for, and not found");
     }
 }

@@ -279,7 +279,8 @@ impl<'a> Runner<'a> {
         };
         self.cancels.insert(unit, work.cancel.clone());
         let checkout = self.is_live(&call).then(|| Arc::clone(self.inputs.checkout()));
-        let records_at = checkout.as_ref().and_then(|_| self.pending.get(&unit)).map(|pending| pending.records_at());
+        let pending = checkout.as_ref().and_then(|_| self.pending.get(&unit));
+        let missed = pending.map(|pending| (pending.records_at(), pending.looked()));
         let flights = Arc::clone(&self.around.flights);
         let span = tracing::error_span!("action", vx_action = action.digest.hex());
         let outcome = async move {
@@ -291,8 +292,8 @@ impl<'a> Runner<'a> {
                 Ok(before) => (Ok(before.clone()), before),
                 Err(failure) => (Err(failure), None),
             };
-            let likely = before.as_ref().zip(records_at).map(|(scan, at)| likely(&at, scan));
-            let flight = match likely.map(|key| flights.begin(key)).transpose() {
+            let likely = before.as_ref().zip(missed).map(|(scan, (at, looked))| (likely(&at, scan), looked));
+            let flight = match likely.map(|(key, looked)| flights.begin(key, looked)).transpose() {
                 Ok(flight) => flight,
                 Err(over) => {
                     tokio::select! {

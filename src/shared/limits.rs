@@ -25,6 +25,8 @@ pub const WATCHED_FOLDERS: usize = 200_000;
 pub const SEEN_PATHS: usize = 50_000;
 /// Files that one action wrote beside its sources and that are named.
 pub const WRITTEN_PATHS: usize = 100;
+/// Runs that ended, of which it is remembered when; more do not end between a look-up and the run that it leads to.
+pub const ENDED_RUNS: usize = 1024;
 /// Records of one static Action: ways in which runs of it depended on a checkout.
 pub const RECORDS: usize = 8;
 /// All of them together, as they are stored.

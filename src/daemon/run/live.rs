@@ -25,6 +25,7 @@ use crate::{
         rustc, script,
     },
     embedded,
+    execute::Looked,
     live::{self, Glance, Scan, Settled, blocking, join},
     outcome::Outcome,
     records::{self, Counting, Declares, Facts, Known, Record},
@@ -52,12 +53,18 @@ pub(super) struct Pending {
     /// Variables that it was known to name.
     given: Vec<String>,
     records: Vec<Record>,
+    looked: Looked,
 }
 
 impl Pending {
     /// Under which Action its records are.
     pub(super) fn records_at(&self) -> Digest {
         self.records_at
+    }
+
+    /// When its result was not there.
+    pub(super) fn looked(&self) -> Looked {
+        self.looked
     }
 }
 
@@ -120,7 +127,13 @@ impl Runner<'_> {
     }
 
     /// A unit of the workspace has to run.
-    pub(super) fn queue_live(&mut self, unit: usize, records_at: Digest, records: Vec<Record>) -> Result<(), Failure> {
+    pub(super) fn queue_live(
+        &mut self,
+        unit: usize,
+        records_at: Digest,
+        records: Vec<Record>,
+        looked: Looked,
+    ) -> Result<(), Failure> {
         if let Some(newest) = records.first() {
             let one = &self.plan.units[unit];
             let plain = self.render_with(unit, &[], Standing::Anywhere)?;
@@ -137,7 +150,7 @@ impl Runner<'_> {
         let call = self.render(unit)?;
         let base = self.action(&call, None)?.digest;
         let action = self.action(&call, Some(self.inputs.checkout()))?;
-        self.pending.insert(unit, Pending { records_at, base, given, records });
+        self.pending.insert(unit, Pending { records_at, base, given, records, looked });
         self.waiting.insert(unit, (call, action));
         Ok(())
     }

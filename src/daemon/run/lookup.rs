@@ -7,6 +7,7 @@ use super::{Runner, Say, Whence};
 use crate::{
     action::Action,
     cargo::{call::Call, placed::Standing, plan::Kind},
+    execute::Looked,
     outcome::Outcome,
     records::{self, Facts, Record},
     services::persist,
@@ -47,6 +48,7 @@ impl Runner<'_> {
                 }
                 asked.push(self.ask(unit)?);
             }
+            let looked = self.around.flights.looked();
             let found = self.look_up(&mut asked).await?;
             let streams = self.streams_of_hits(&asked, &found).await?;
             for ((asked, result), streams) in asked.into_iter().zip(found).zip(streams) {
@@ -57,7 +59,7 @@ impl Runner<'_> {
                     }
                     None => {
                         let unit = asked.unit;
-                        self.queue(asked)?;
+                        self.queue(asked, looked)?;
                         self.missed(unit).await?;
                     }
                 }
@@ -112,11 +114,11 @@ impl Runner<'_> {
     }
 
     /// A unit that is not there has to run.
-    fn queue(&mut self, asked: Asked) -> Result<(), Failure> {
+    fn queue(&mut self, asked: Asked, looked: Looked) -> Result<(), Failure> {
         let Asked { unit, call, action, live, .. } = asked;
         match live {
             None => drop(self.waiting.insert(unit, (call, action))),
-            Some(records) => self.queue_live(unit, action.digest, records)?,
+            Some(records) => self.queue_live(unit, action.digest, records, looked)?,
         }
         self.build.queue(unit);
         Ok(())
