@@ -198,7 +198,8 @@ mod tests {
         assert_eq!(uses.tick(), 101);
         let again = uses.save();
         assert_eq!((again.counter, again.floor), (101, 10));
-        assert_eq!(again.marks[0], Mark { age_s: 2000, counter: 50 });
+        // A second may have begun since.
+        assert!((2000..2060).contains(&again.marks[0].age_s) && again.marks[0].counter == 50, "{again:?}");
         for _ in 0..20 {
             uses.mark(Duration::from_secs(1));
         }

@@ -8,7 +8,7 @@ use std::{
     io::Read,
     os::fd::AsFd,
     path::Path,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use shared::config::Rung;
@@ -180,53 +180,52 @@ async fn calls_that_widen_the_kernel_are_refused() {
 #[tokio::test]
 async fn no_process_outlives_its_action() {
     for rung in [Rung::Namespaces, Rung::Process] {
-        let room = room();
-        let before = Instant::now();
-        let text = room
-            .says(rung, "setsid sh -c 'sleep 61.37 & sleep 61.37' >/dev/null & (sleep 61.37 &) ; sleep 0.1; echo done")
-            .await;
-        assert_eq!(text, "done\n");
-        assert!(before.elapsed() < Duration::from_secs(20));
-        assert_eq!(sleepers("61.37"), 0, "{rung:?}");
+        let (room, nap) = (room(), nap(3601));
+        let script =
+            format!("setsid sh -c 'sleep {nap} & sleep {nap}' >/dev/null & (sleep {nap} &) ; sleep 0.1; echo done");
+        let text = tokio::time::timeout(Duration::from_secs(120), room.says(rung, &script)).await;
+        assert_eq!(text.expect("it ends with its first process"), "done\n");
+        assert_eq!(sleepers(&nap), 0, "{rung:?}");
     }
 }
 
 #[tokio::test]
 async fn ending_a_run_ends_everything() {
     for rung in [Rung::Namespaces, Rung::Process] {
-        let room = room();
-        let job = room.job(rung, "sleep 62.41 & setsid sleep 62.41 & trap '' TERM INT; while :; do sleep 0.01; done");
+        let (room, nap) = (room(), nap(62));
+        let script = format!("sleep {nap} & setsid sleep {nap} & trap '' TERM INT; while :; do sleep 0.01; done");
+        let job = room.job(rung, &script);
         let (running, _reader) = room.begin(&job);
         let mut running = running.expect("started");
         assert!(tokio::time::timeout(Duration::from_millis(200), running.wait()).await.is_err());
         assert_eq!(running.end().await.expect("a report").status, Status::Killed);
-        assert_eq!(sleepers("62.41"), 0, "{rung:?}");
+        assert_eq!(sleepers(&nap), 0, "{rung:?}");
     }
 }
 
 #[tokio::test]
 async fn dropping_a_run_ends_it() {
-    let room = room();
-    let (running, mut reader) = room.begin(&room.job(Rung::Namespaces, "sleep 63.43"));
+    let (room, nap) = (room(), nap(63));
+    let (running, mut reader) = room.begin(&room.job(Rung::Namespaces, &format!("sleep {nap}")));
     drop(running);
     let mut text = String::new();
     reader.read_to_string(&mut text).expect("the pipe closes with the last process");
-    assert_eq!(sleepers("63.43"), 0);
+    assert_eq!(sleepers(&nap), 0);
 }
 
 #[tokio::test]
 async fn root_too_has_a_limit_of_processes() {
-    let room = room();
+    let (room, nap) = (room(), nap(64));
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("a kernel");
     let mut version = release.split('.').map_while(|part| part.parse::<u32>().ok());
     let is_there = (version.next(), version.next()) >= (Some(6), Some(14)) || !rustix::process::getuid().is_root();
-    let mut job = room
-        .job(Rung::Namespaces, "n=0; while [ $n -lt 600 ]; do sleep 64.44 & n=$((n+1)); done 2>/dev/null; echo all");
+    let script = format!("n=0; while [ $n -lt 600 ]; do sleep {nap} & n=$((n+1)); done 2>/dev/null; echo all");
+    let mut job = room.job(Rung::Namespaces, &script);
     job.processes = 64;
     let (ended, text) = room.run(&job).await;
     assert!(ended.is_ok());
     assert_eq!(text.contains("all"), !is_there, "{text}");
-    assert_eq!(sleepers("64.44"), 0);
+    assert_eq!(sleepers(&nap), 0);
 }
 
 #[tokio::test]
@@ -246,8 +245,8 @@ async fn memory_of_all_processes_together_is_watched() {
 
 #[tokio::test]
 async fn processes_are_counted_where_the_kernel_lets_them_be() {
-    let room = room();
-    let job = room.job(Rung::Namespaces, "for n in $(seq 80); do sleep 66.46 & done; wait");
+    let (room, nap) = (room(), nap(66));
+    let job = room.job(Rung::Namespaces, &format!("for n in $(seq 80); do sleep {nap} & done; wait"));
     let (running, _reader) = room.begin(&job);
     let mut running = running.expect("started");
     let pid = running.pid();
@@ -256,7 +255,7 @@ async fn processes_are_counted_where_the_kernel_lets_them_be() {
         over = crate::memory::exceeded(pid, u64::MAX, 64) => assert_eq!(over, crate::observed::Over::Processes),
     }
     running.end().await.expect("a report");
-    assert_eq!(sleepers("66.46"), 0);
+    assert_eq!(sleepers(&nap), 0);
 }
 
 #[tokio::test]
@@ -303,6 +302,11 @@ async fn a_link_in_a_private_root_leads_nowhere_outside() {
     job.mounts = vec![Mount::Proc];
     let (ended, _) = room.run(&job).await;
     assert!(matches!(&ended, Err(RunError::Failed(fail)) if fail.step == Step::Mount), "{ended:?}");
+}
+
+/// Some more than so many seconds, as no other run of the tests on this machine has them.
+fn nap(seconds: u32) -> String {
+    format!("{seconds}.{:010}1", std::process::id())
 }
 
 /// How many `sleep` processes with this argument are alive.

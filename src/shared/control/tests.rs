@@ -116,6 +116,17 @@ fn counting() -> (Arc<PretendShell>, Arc<AtomicUsize>) {
     (shell, count)
 }
 
+/// Waits for what the other side does in its own time.
+async fn until(what: &str, is: impl AsyncFn() -> bool) {
+    for _ in 0..3000 {
+        if is().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("still not: {what}");
+}
+
 async fn asks_everything(remote: Remote) {
     let report = remote.report().await.expect("a report");
     assert_eq!(report.pid, std::process::id());
@@ -151,13 +162,7 @@ async fn answers_on_the_control_socket() {
     let remote = Remote::on_socket(&path, Service::Cas).await.expect("connect");
     assert_eq!(count.load(Ordering::SeqCst), 1, "an open connection keeps the service");
     asks_everything(remote).await;
-    for _ in 0..100 {
-        if count.load(Ordering::SeqCst) == 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(count.load(Ordering::SeqCst), 0, "a closed connection lets it go");
+    until("a closed connection lets it go", async || count.load(Ordering::SeqCst) == 0).await;
 
     // What speaks no D-Bus is dropped, and the next one is served.
     let mut noise = std::os::unix::net::UnixStream::connect(&path).expect("connect");
@@ -166,8 +171,8 @@ async fn answers_on_the_control_socket() {
     assert!(Remote::on_socket(&path, Service::Cas).await.is_ok());
 
     drop(serving);
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(matches!(Remote::on_socket(&path, Service::Cas).await, Err(ControlError::Connect(_))));
+    let is_gone = async || matches!(Remote::on_socket(&path, Service::Cas).await, Err(ControlError::Connect(_)));
+    until("nobody listens any more", is_gone).await;
 }
 
 #[tokio::test]
@@ -183,8 +188,7 @@ async fn more_connections_than_the_limit_are_closed() {
     }
     assert!(Remote::on_socket(&path, Service::Exec).await.is_err());
     drop(open);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(Remote::on_socket(&path, Service::Exec).await.is_ok(), "room again");
+    until("room again", async || Remote::on_socket(&path, Service::Exec).await.is_ok()).await;
 }
 
 #[tokio::test]
@@ -201,8 +205,8 @@ async fn answers_on_the_session_bus() {
     drop(second);
     asks_everything(Remote::on_bus(&bus, Service::Daemon).await.expect("still the first")).await;
     drop(serving);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(matches!(Remote::on_bus(&bus, Service::Daemon).await, Err(ControlError::NotOnBus)));
+    let is_gone = async || matches!(Remote::on_bus(&bus, Service::Daemon).await, Err(ControlError::NotOnBus));
+    until("its name is free", is_gone).await;
 }
 
 /// What packaging/install puts beside the interfaces of other programs.
