@@ -60,7 +60,7 @@ fn the_first_connect_starts_a_service_which_leaves_the_socket_as_it_is() {
 /// One question and its answer. Each of the three answers a method that it does not know.
 fn ask(machine: &Machine, service: &Service) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket(machine, service))?;
-    stream.set_read_timeout(Some(Duration::from_secs(15)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(120)))?;
     stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"no.such.method\",\"params\":{}}\n")?;
     let mut line = String::new();
     match BufReader::new(stream).read_line(&mut line)? {

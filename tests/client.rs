@@ -1,7 +1,7 @@
 //! `vx build` as a person meets it: what it prints and exits with, beside cargo where cargo has a word on it, and what the
 //! thin client does and does not do.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use crate::kit::{Machine, Project, Who};
 
@@ -151,7 +151,6 @@ fn the_client_makes_no_process() {
     let calls: Vec<&str> = calls.lines().filter(|line| !line.contains("+++ exited")).collect();
     assert_eq!(calls.len(), 1, "only strace's own start of vx: {calls:#?}");
     assert!(calls[0].contains("execve("), "{calls:#?}");
-    assert!(done.took < Duration::from_secs(60));
 }
 
 #[test]

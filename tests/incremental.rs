@@ -8,7 +8,7 @@ use crate::kit::{Done, Machine, Project, Who, sysroot};
 /// A toolchain whose rustc says as a warning what it finds when it compiles the crate `app`.
 fn telling_toolchain(machine: &Machine) -> String {
     let outside = machine.outside(machine.home().join("telling"));
-    let copy = "mkdir -p \"$2/bin\"; cp -a \"$1/lib\" \"$2\"; cp \"$1/bin/cargo\" \"$2/bin\"; \
+    let copy = "umask 022; mkdir -p \"$2/bin\"; cp -a \"$1/lib\" \"$2\"; cp \"$1/bin/cargo\" \"$2/bin\"; \
                 cp \"$1/bin/rustc\" \"$2/bin/rustc.real\"; \
                 printf '%s\\n' '#!/bin/sh' 'if [ \"$2\" = app ]; then' '    found=none' \
                 '    case $* in *incremental=*) found=empty ;; esac' \

@@ -33,7 +33,9 @@ fn make_runs_as_wide_as_there_are_slots() {
     let machine = with_slots(3);
     let script = r#"
     let out = std::env::var("OUT_DIR").unwrap();
-    let recipe = "\t@echo start >>log; sleep 0.3; echo end >>log\n";
+    // The first three wait for one another, for a minute at most.
+    let wait = "n=0; until [ $$(grep -c start log) -ge 3 ] || [ $$n -ge 600 ]; do sleep 0.1; n=$$((n + 1)); done";
+    let recipe = format!("\t@echo start >>log; {wait}; sleep 0.3; echo end >>log\n");
     let rules: String = (0..8).map(|job| format!("job{job}:\n{recipe}")).collect();
     std::fs::write(format!("{out}/Makefile"), format!("all: job0 job1 job2 job3 job4 job5 job6 job7\n{rules}")).unwrap();
     let flags = std::env::var("CARGO_MAKEFLAGS").expect("a jobserver");

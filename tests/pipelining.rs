@@ -2,59 +2,28 @@
 //! seen from outside, by the opens of a stand-in for the compiler.
 
 use std::{
-    path::Path,
-    process::Command,
-    sync::{Arc, Mutex},
+    process::{Child, Command, Output},
     thread,
+    time::Duration,
 };
 
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use crate::kit::{Done, Machine, Opens, Project, SERVICES, Who, sysroot};
 
-use crate::kit::{Done, Machine, Project, SERVICES, Who, sysroot};
-
-/// The names of a folder's files in the order in which they are opened.
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    fn of(folder: &Path) -> Log {
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC).expect("an inotify instance");
-        inotify.add_watch(folder, AddWatchFlags::IN_OPEN | AddWatchFlags::IN_DELETE_SELF).expect("the folder is there");
-        let names = Arc::new(Mutex::new(Vec::new()));
-        let logged = Arc::clone(&names);
-        // It ends with the folder itself, which the machine takes along.
-        thread::spawn(move || {
-            while let Ok(events) = inotify.read_events() {
-                let opened = events.iter().filter(|event| !event.mask.contains(AddWatchFlags::IN_ISDIR));
-                let opened = opened.filter_map(|event| Some(event.name.as_ref()?.to_string_lossy().into_owned()));
-                logged.lock().expect("no holder panics").extend(opened);
-                if events.iter().any(|event| event.mask.contains(AddWatchFlags::IN_IGNORED)) {
-                    break;
-                }
-            }
-        });
-        Log(names)
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().expect("no holder panics"))
-    }
-}
-
-/// A toolchain whose rustc opens `CRATE` when it starts and `CRATE.end` when it ends, and takes its time to end for the crate
-/// `base`. A copy, because links would change the times by which the original is known.
-fn telling_toolchain(machine: &Machine) -> (String, Log) {
+/// A toolchain whose rustc opens `CRATE` when it starts and `CRATE.end` when it ends, and for the crate `base` does
+/// not end before it is [`released`]. A copy, because links would change the times by which the original is known.
+fn telling_toolchain(machine: &Machine) -> (String, Opens) {
     let outside = machine.outside(machine.home().join("telling"));
-    let copy = "mkdir -p \"$2/bin\"; cp -a \"$1/lib\" \"$2\"; cp \"$1/bin/cargo\" \"$2/bin\"; \
+    let copy = "umask 022; mkdir -p \"$2/bin\"; cp -a \"$1/lib\" \"$2\"; cp \"$1/bin/cargo\" \"$2/bin\"; \
                 cp \"$1/bin/rustc\" \"$2/bin/rustc.real\"; cd \"$2/bin\"; mkdir log; cd log; \
                 for each in base mid build_script_build app other; do touch $each $each.end; done; \
                 printf '%s\\n' '#!/bin/sh' 'at=${0%/*}' '[ -e \"$at/log/${2:-none}\" ] || exec \"$at/rustc.real\" \"$@\"' \
-                ': <\"$at/log/$2\"' '\"$at/rustc.real\" \"$@\" || exit' '[ $2 = base ] && sleep 3' \
+                ': <\"$at/log/$2\"' '\"$at/rustc.real\" \"$@\" || exit' '[ $2 = base ] && (sleep 600; :) 2>/dev/null' \
                 ': <\"$at/log/$2.end\"' >../rustc; chmod 755 ../rustc";
     let done = Command::new("sh").args(["-ec", copy, "sh"]).arg(sysroot()).arg(&outside).output().expect("a shell");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let (bin, log) = (machine.home().join("telling/bin").display().to_string(), Log::of(&outside.join("bin/log")));
+    let (bin, log) = (machine.home().join("telling/bin").display().to_string(), Opens::of(&outside.join("bin/log")));
     // The first build reads its files to know it by.
-    build(machine, &project(machine, "warm"), &bin).ok();
+    released(machine, start(machine, &project(machine, "warm"), &bin));
     assert!(log.take().ends_with(&["app.end".to_owned()]), "the stand-in is not what runs");
     (bin, log)
 }
@@ -65,6 +34,22 @@ fn words(bin: &str) -> [String; 3] {
 
 fn build(machine: &Machine, project: &Project, bin: &str) -> Done {
     machine.run_in(&project.path, words(bin))
+}
+
+fn start(machine: &Machine, project: &Project, bin: &str) -> Child {
+    machine.command_in(&project.path, words(bin)).spawn().expect("nsenter can be started")
+}
+
+/// Lets `base` end, as often as it is compiled, until the build has ended well.
+#[track_caller]
+fn released(machine: &Machine, mut build: Child) -> Output {
+    while build.try_wait().expect("it can be waited for").is_none() {
+        machine.run(["pkill", "-x", "-f", "sleep 600"]);
+        thread::sleep(Duration::from_millis(50));
+    }
+    let ended = build.wait_with_output().expect("it has ended");
+    assert!(ended.status.success(), "{}\n{}", String::from_utf8_lossy(&ended.stderr), machine.journal());
+    ended
 }
 
 /// `app` links `mid` uses `base`, all libraries but the first.
@@ -86,7 +71,9 @@ fn a_library_that_waits_for_metadata_starts_before_its_dependency_ends() {
     four_slots(&machine);
     let (bin, log) = telling_toolchain(&machine);
     let project = project(&machine, "pipeline");
-    build(&machine, &project, &bin).ok();
+    let building = start(&machine, &project, &bin);
+    machine.until("a dependent has run", |_| log.count("mid.end") == 1);
+    released(&machine, building);
     assert_eq!(log.take(), ["base", "mid", "mid.end", "base.end", "app", "app.end"]);
     assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), "base\n");
     // How long they took is known to the next daemon too.
@@ -110,13 +97,12 @@ fn a_second_build_joins_after_the_metadata_was_handed_out() {
     machine.sh("sed -i 's|../base|../../shared|' jo*/mid/Cargo.toml").ok();
     let other = "pub fn say() -> String {\n    format!(\"{}!\", base::say())\n}\n";
     machine.write(two.path.join("mid/src/lib.rs"), other);
-    let first = machine.command_in(&one.path, words(&bin)).spawn().expect("nsenter can be started");
-    machine.until("the metadata is handed out", |_| {
-        log.0.lock().expect("no holder panics").iter().any(|name| name == "mid.end")
-    });
-    build(&machine, &two, &bin).ok();
-    let ended = first.wait_with_output().expect("it ends");
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let first = start(&machine, &one, &bin);
+    machine.until("the metadata is handed out", |_| log.count("mid.end") == 1);
+    let second = start(&machine, &two, &bin);
+    machine.until("the second has it too", |_| log.count("mid.end") == 2);
+    released(&machine, first);
+    released(&machine, second);
     let names = log.take();
     let base = names.iter().position(|name| name == "base.end").expect("it ended");
     assert_eq!(names.iter().filter(|name| *name == "base").count(), 1, "{names:?}");
@@ -136,13 +122,11 @@ fn a_build_survives_each_service_killed_after_the_metadata_was_handed_out() {
             project.path.join("mid/src/lib.rs"),
             "pub fn say() -> String {\n    let unused = 1;\n    base::say().to_owned()\n}\n",
         );
-        let building = machine.command_in(&project.path, words(&bin)).spawn().expect("nsenter can be started");
-        machine
-            .until("a dependent has run", |_| log.0.lock().expect("no holder panics").contains(&"mid.end".to_owned()));
+        let building = start(&machine, &project, &bin);
+        machine.until("a dependent has run", |_| log.count("mid.end") == 1);
         machine.run(["systemctl", "--user", "kill", "--signal=KILL", &format!("{}.service", service.unit)]).ok();
-        let ended = building.wait_with_output().expect("it ends");
+        let ended = released(&machine, building);
         let said = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(0), "{} killed:\n{said}\n{}", service.program, machine.journal());
         assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), "base\n");
         assert!(said.matches("Finished").count() == 1 && !said.contains("error"), "{said}");
         // A new daemon does not know what the old one had said; nobody else makes it say things twice.

@@ -407,11 +407,15 @@ def check_headers(rig):
 
 def check_merging(rig):
     """The same action in flight is one operation; one that is not to be cached is not merged."""
-    merged = rig.action("sleep 1; echo merged")
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        runs = [pool.submit(lambda: list(rig.states(merged))) for _ in range(4)]
-        names = {run.result()[-1].name for run in runs}
+    merged = rig.action("sleep 600")
+    runs = [rig.states(merged) for _ in range(4)]
+    names = {next(run).name for run in runs}
     assert len(names) == 1, names
+    rig.executor.cancel(M.NameRequest(name=names.pop()))
+    for run in runs:
+        assert list(run)[-1].done
+    merged = rig.action("echo merged")
+    rig.run(merged)
     apart = rig.action("sleep 1; echo apart", do_not_cache=True)
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         runs = [pool.submit(lambda: list(rig.states(apart))) for _ in range(4)]
@@ -460,7 +464,7 @@ def check_timeout(rig):
     others = [rig.states(rig.action(f"sleep 2; echo {n}")) for n in range(8)]
     for other in others:
         next(other)
-    assert rig.run(rig.action("echo in time", timeout=M.Duration(seconds=1))).result.stdout_raw == b"in time\n"
+    assert rig.run(rig.action("echo in time", timeout=M.Duration(seconds=3))).result.stdout_raw == b"in time\n"
     for other in others:
         list(other)
     for seconds in (0, 24 * 3600):
@@ -584,17 +588,14 @@ def check_hostile_actions(rig):
     assert rig.run(rig.action(["/usr/bin/python3", "-c", probe])).result.stdout_raw == b"101\n101\n"
     assert rig.says("mount -t tmpfs x /tmp 2>/dev/null || unshare -U true 2>/dev/null || echo refused") == "refused\n"
     # A daemon that would write later, if it lived.
-    late = "(setsid sh -c 'sleep 1; echo x >/vx/root/late' >/dev/null 2>&1 &); echo left"
-    began = time.monotonic()
-    assert rig.says(late) == "left\n" and time.monotonic() - began < 1
+    late = "(setsid sh -c 'sleep 600; echo x >/vx/root/late' >/dev/null 2>&1 &); echo left"
+    assert rig.says(late) == "left\n", "nobody waits for it"
 
 
 def check_limits(rig):
-    began = time.monotonic()
-    slow = rig.action("echo partial; sleep 60 & sleep 60", timeout=M.Duration(seconds=1))
+    slow = rig.action("echo partial; sleep 600 & sleep 600", timeout=M.Duration(seconds=3))
     response = rig.run(slow)
     assert response.status.code == DEADLINE and response.result.stdout_raw == b"partial\n"
-    assert time.monotonic() - began < 20
     rig.refused(INVALID, rig.action("true", timeout=M.Duration(seconds=10**9)))
     rig.refused(INVALID, rig.action("true", timeout=M.Duration(seconds=-1)))
     rig.refused(EXHAUSTED, rig.action("yes"))
@@ -619,7 +620,7 @@ def check_resumed(rig):
 
 def check_operations_service(rig):
     """google.longrunning.Operations, as far as the API leaves it to servers."""
-    action = rig.action("sleep 1; echo x")
+    action = rig.action("sleep 3; echo x")
     states = rig.states(action)
     name = next(states).name
     running = rig.executor.get(M.NameRequest(name=name))
@@ -649,7 +650,7 @@ def check_operations_service(rig):
 
 
 def check_operations(rig):
-    slow = rig.action("sleep 60")
+    slow = rig.action("sleep 600")
     states = rig.states(slow)
     name = next(states).name
     states.cancel()
@@ -659,7 +660,7 @@ def check_operations(rig):
     waiter = threading.Thread(target=lambda: ends.extend(rig.executor.wait(request)))
     waiter.start()
     rig.executor.cancel(M.NameRequest(name=name))
-    waiter.join(20)
+    waiter.join(60)
     assert ends and ends[-1].done and M.ExecuteResponse.FromString(ends[-1].response.value).status.code == CANCELLED
     base.refused(grpc.StatusCode.NOT_FOUND, lambda: list(rig.executor.wait(M.WaitExecutionRequest(name="operations/x"))))
     base.refused(grpc.StatusCode.NOT_FOUND, rig.executor.cancel, M.NameRequest(name="operations/x"))

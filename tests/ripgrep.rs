@@ -47,7 +47,7 @@ fn checkouts(machine: &Machine) {
     }
     let one = machine.outside(machine.home().join("one"));
     cargo(&["fetch", "--locked"], &one, &home);
-    let copy = "mkdir -p \"$2/registry/cache\"; cp -a \"$1/registry/index\" \"$2/registry/\"; cd \"$1/registry/cache\"; \
+    let copy = "umask 022; mkdir -p \"$2/registry/cache\"; flock \"$1/.package-cache\" cp -a \"$1/registry/index\" \"$2/registry/\"; cd \"$1/registry/cache\"; \
                 sed -n 's/^name = \"\\(.*\\)\"/\\1/p; s/^version = \"\\(.*\\)\"/\\1/p' \"$3/Cargo.lock\" | paste -d- - - | \
                 while read -r crate; do for file in */\"$crate\".crate; do if [ -e \"$file\" ]; then \
                 mkdir -p \"$2/registry/cache/${file%/*}\"; cp \"$file\" \"$2/registry/cache/$file\"; fi; done; done";

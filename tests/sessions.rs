@@ -2,69 +2,32 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     process::{Child, Command},
-    sync::{Arc, Mutex},
-    thread,
-    time::Duration,
 };
 
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use crate::kit::{Machine, Opens, Project, Who, sysroot};
 
-use crate::kit::{Machine, Project, Who, sysroot};
-
-/// Counts the opens of the files in one folder, by name. The kernel merges equal events that nobody has read yet, so a thread
-/// reads at once.
-struct Counter {
-    counts: Arc<Mutex<BTreeMap<String, u64>>>,
-}
-
-impl Counter {
-    fn of(folder: &Path) -> Counter {
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC).expect("an inotify instance");
-        inotify.add_watch(folder, AddWatchFlags::IN_OPEN | AddWatchFlags::IN_DELETE_SELF).expect("the folder is there");
-        let counts = Arc::new(Mutex::new(BTreeMap::new()));
-        let counted = Arc::clone(&counts);
-        // It ends with the folder itself, which the machine takes along.
-        thread::spawn(move || {
-            while let Ok(events) = inotify.read_events() {
-                for event in &events {
-                    let file = event.name.as_ref().filter(|_| !event.mask.contains(AddWatchFlags::IN_ISDIR));
-                    if let Some(name) = file {
-                        *counted
-                            .lock()
-                            .expect("no holder panics")
-                            .entry(name.to_string_lossy().into_owned())
-                            .or_default() += 1;
-                    }
-                }
-                if events.iter().any(|event| event.mask.contains(AddWatchFlags::IN_IGNORED)) {
-                    break;
-                }
-            }
-        });
-        Counter { counts }
+/// Opens since the last call: of `questions`, and of the others.
+fn counted(opens: &Opens) -> (u64, Vec<(String, u64)>) {
+    let mut counts = BTreeMap::new();
+    for name in opens.take() {
+        *counts.entry(name).or_default() += 1;
     }
-
-    /// Opens since the last call: of `questions`, and of the others.
-    fn take(&self) -> (u64, Vec<(String, u64)>) {
-        let mut counts = std::mem::take(&mut *self.counts.lock().expect("no holder panics"));
-        (counts.remove("questions").unwrap_or(0), counts.into_iter().collect())
-    }
+    (counts.remove("questions").unwrap_or(0), counts.into_iter().collect())
 }
 
 /// A toolchain whose rustc is a script that opens one file for each start (the crate's name, or `questions` when it is asked
 /// about itself) and goes on as the real one: a copy, because links would change the times by which the original is known.
-fn counting_toolchain(machine: &Machine) -> (String, Counter) {
+fn counting_toolchain(machine: &Machine) -> (String, Opens) {
     let outside = machine.outside(machine.home().join("counted"));
-    let copy = "mkdir -p \"$2/bin\"; cp -a \"$1/lib\" \"$2\"; cp \"$1/bin/cargo\" \"$2/bin\"; \
+    let copy = "umask 022; mkdir -p \"$2/bin\"; cp -a \"$1/lib\" \"$2\"; cp \"$1/bin/cargo\" \"$2/bin\"; \
                 cp \"$1/bin/rustc\" \"$2/bin/rustc.real\"; cd \"$2/bin\"; mkdir starts; cd starts; \
                 touch questions base mid build_script_build app; \
                 printf '%s\\n' '#!/bin/sh' 'case $1 in -vV | -) for=questions ;; *) for=$2 ;; esac' \
                 ': <\"${0%/*}/starts/$for\"' 'exec \"${0%/*}/rustc.real\" \"$@\"' >../rustc; chmod 755 ../rustc";
     let done = Command::new("sh").args(["-ec", copy, "sh"]).arg(sysroot()).arg(&outside).output().expect("a shell");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    (machine.home().join("counted/bin").display().to_string(), Counter::of(&outside.join("bin/starts")))
+    (machine.home().join("counted/bin").display().to_string(), Opens::of(&outside.join("bin/starts")))
 }
 
 fn build(machine: &Machine, project: &Project, bin: &str) -> Child {
@@ -80,23 +43,23 @@ fn ended_well(child: Child) -> String {
 }
 
 #[test]
-fn two_sessions_a_second_apart_run_each_unit_once() {
+fn two_sessions_one_after_the_other_run_each_unit_once() {
     let machine = Machine::with_vx(Who::Person);
-    let (bin, counter) = counting_toolchain(&machine);
+    let (bin, opens) = counting_toolchain(&machine);
     // The first build asks the compiler about itself, and reads its files to know it by.
     let warm = Project::write(&machine, "warm", "warm", "");
     ended_well(build(&machine, &warm, &bin));
-    let (questions, compiles) = counter.take();
+    let (questions, compiles) = counted(&opens);
     assert!(questions > 0 && compiles.len() == 4, "the stand-in is not what runs: {questions}, {compiles:?}");
     let sleep = "    std::thread::sleep(std::time::Duration::from_secs(3));";
     let one = Project::write(&machine, "one", "shared", sleep);
     let two = Project::write(&machine, "two", "shared", sleep);
     let first = build(&machine, &one, &bin);
-    thread::sleep(Duration::from_secs(1));
+    machine.until("the script runs", |machine| machine.run(["pgrep", "-f", "[b]uild-script"]).code == 0);
     let second = build(&machine, &two, &bin);
     let said = [ended_well(first), ended_well(second)];
     let once = ["app", "base", "build_script_build", "mid"].map(|name| (name.to_owned(), 1));
-    assert_eq!(counter.take().1, once, "{said:#?}");
+    assert_eq!(counted(&opens).1, once, "{said:#?}");
     for project in [&one, &two] {
         assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), Project::SAYS);
     }
@@ -106,6 +69,6 @@ fn two_sessions_a_second_apart_run_each_unit_once() {
     for project in [&two, &three] {
         let said = ended_well(build(&machine, project, &bin));
         assert!(said.contains("5 units, 5 hits, 0 built"), "{said}");
-        assert_eq!(counter.take(), (0, Vec::new()), "{}", project.path.display());
+        assert_eq!(counted(&opens), (0, Vec::new()), "{}", project.path.display());
     }
 }

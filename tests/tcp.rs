@@ -36,7 +36,7 @@ const GREET: &str = r#"
 import socket, sys
 host, port = sys.argv[1].split(":")
 stream = socket.create_connection((host, int(port)))
-stream.settimeout(20)
+stream.settimeout(120)
 try:
     stream.sendall(sys.argv[2].encode().decode("unicode_escape").encode("latin1"))
     print(stream.recv(1000))

@@ -147,7 +147,8 @@ fn tests_are_run_as_cargo_runs_them() {
         "FAIL_LIB=1; test -p tested --no-fail-fast",
         // One after the other: what else runs when the program ends is chance.
         "FAIL_LIB=exit RUST_TEST_THREADS=1; test --workspace",
-        "FAIL_OWN=3 FAIL_DOC=1; test --no-fail-fast -- --nocapture",
+        // And what two examples say at once.
+        "FAIL_OWN=3 FAIL_DOC=1 RUST_TEST_THREADS=1; test --no-fail-fast -- --nocapture",
         "FAIL_OWN=3; test -p tested --test own",
         "FAIL_DOC=1; test",
         "FAIL_OWN=4; bench",

@@ -86,10 +86,13 @@ impl Project {
                 Command::new("cargo").args(["info", "-q", &spec]).stdout(Stdio::null()).status().expect("cargo runs");
                 archive(&folder).expect("cargo has fetched the archive")
             });
+            // Beside it, so that an interrupted run of the tests leaves no half of it.
             fs::create_dir_all(base().join("src")).expect("a folder");
-            let into = base().join("src");
-            let done = Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(into).status().expect("tar runs");
-            assert!(done.success(), "tar has unpacked {folder}");
+            let into = tempfile::tempdir_in(base().join("src")).expect("a folder");
+            let tar = Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(into.path()).status();
+            assert!(tar.expect("tar runs").success(), "tar has unpacked {folder}");
+            let _half = fs::remove_dir_all(&root);
+            fs::rename(into.path().join(&folder), &root).expect("the package");
         }
         Project { name: folder, root, variables: BTreeMap::new(), cargo_home: cargo_home(), stamp: String::new() }
     }
@@ -129,6 +132,9 @@ impl Project {
     /// A tree written by the test itself, whose `repo` is made a git repository; `REPO` in its
     /// files stands for that one's address. It has a CARGO_HOME of its own, for the checkout.
     pub fn at(name: &str, files: &[(&str, &str)], variables: &[(&str, &str)]) -> Project {
+        // Several tests share a fixture, and cargo may read what is just being written.
+        static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let root = base().join("src").join(name);
         let address = format!("file://{}", root.join("repo").display()).replace(' ', "%20");
         for (path, text) in files {
@@ -188,15 +194,18 @@ impl Project {
 
 /// Makes a repository of a folder, with one commit that is the same every time.
 fn commit(folder: &Path) {
-    // Several tests share a fixture.
-    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _one_at_a_time = ONE_AT_A_TIME.lock();
-    if folder.join(".git").exists() {
+    // It has a log from the first commit on.
+    if folder.join(".git/logs/HEAD").exists() {
         return;
     }
+    let _half = fs::remove_dir_all(folder.join(".git"));
     for words in ["init -q", "add .", "commit -q -m one"] {
         let mut git = Command::new("git");
         git.current_dir(folder).args(words.split(' ')).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        // A hook's, of another repository.
+        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+            git.env_remove(name);
+        }
         for who in ["AUTHOR", "COMMITTER"] {
             git.env(format!("GIT_{who}_NAME"), "t").env(format!("GIT_{who}_EMAIL"), "t@example.org");
             git.env(format!("GIT_{who}_DATE"), "2026-01-01T00:00:00Z");
@@ -322,7 +331,7 @@ fn write_wrapper(folder: &Path, records: &Path) -> PathBuf {
         r#"#!/bin/sh
 case "$*" in *"--json=diagnostic-rendered-ansi,artifacts,future-incompat"*) ;; *) exec "$@" ;; esac
 file=$(mktemp '{records}/call.XXXXXXXXXX')
-{{ printf '%s\0' "$(pwd -P)" "$(($# - 1))"; (shift; printf '%s\0' "$@"); env -0; }} > "$file"
+{{ printf '%s\0' "$(pwd -P)" "$(($# - 1))"; (shift; printf '%s\0' "$@"); env -0; }} > "$file.part" && mv "$file.part" "$file"
 types=
 for word; do
     case "$before" in --out-dir) out=$word ;; --crate-name) name=$word ;; --crate-type) types="$types $word" ;; esac
@@ -364,7 +373,7 @@ mv "$out/$name$extra" "$out/$name$extra.real"
 cat > "$out/$name$extra" <<END
 #!/bin/sh
 file=\$(mktemp '{records}/run.XXXXXXXXXX')
-{{ printf '%s\0' "\$(pwd -P)" 0; env -0; }} > "\$file"
+{{ printf '%s\0' "\$(pwd -P)" 0; env -0; }} > "\$file.part" && mv "\$file.part" "\$file"
 exec '$out/$name$extra.real' "\$@"
 END
 chmod +x "$out/$name$extra"
@@ -382,7 +391,7 @@ fn write_rustdoc(tools: &Path, records: &Path) {
         r#"#!/bin/sh
 case "$*" in *"--json=diagnostic-rendered-ansi,artifacts,future-incompat"*) ;; *) exec '{}' "$@" ;; esac
 file=$(mktemp '{records}/doc.XXXXXXXXXX')
-{{ printf '%s\0' "$(pwd -P)" "$#" "$@"; env -0; }} > "$file"
+{{ printf '%s\0' "$(pwd -P)" "$#" "$@"; env -0; }} > "$file.part" && mv "$file.part" "$file"
 for word; do
     case "$before" in -o) out=$word ;; --crate-name) name=$word ;; esac
     before=$word
@@ -426,7 +435,9 @@ fn read(records: &Path, start: &str) -> Vec<Started> {
     let mut found = Vec::new();
     for entry in fs::read_dir(records).expect("records").flatten() {
         if !entry.file_name().to_string_lossy().starts_with(start)
-            || entry.path().extension().is_some_and(|end| end == "said" || end == "kept")
+            || entry.path().extension().is_some_and(|end| ["said", "kept", "part"].iter().any(|one| end == *one))
+            // An interrupted run of the tests left it, and cargo makes the call again.
+            || entry.metadata().is_ok_and(|meta| meta.len() == 0)
         {
             continue;
         }

@@ -281,7 +281,7 @@ int main(int count, char **words) {
     for (size_t i = 0; i < sizeof ATTEMPTS / sizeof *ATTEMPTS; i++) {
         int status;
         pid_t pid = fork();
-        if (pid == 0) { alarm(60); _exit(ATTEMPTS[i].attempt()); }
+        if (pid == 0) { alarm(300); _exit(ATTEMPTS[i].attempt()); }
         waitpid(pid, &status, 0);
         if (WIFSIGNALED(status)) printf("%s SIG%s\n", ATTEMPTS[i].name, sigabbrev_np(WTERMSIG(status)));
         else printf("%s %s\n", ATTEMPTS[i].name, WEXITSTATUS(status) ? strerrorname_np(WEXITSTATUS(status)) : "open");

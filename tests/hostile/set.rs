@@ -271,7 +271,7 @@ const SET: &[Row] = &[
         "fill-memory-by-children",
         Script,
         r#"
-        let perl = "my $x = 'x' x (100 << 20); sleep 60";
+        let perl = "my $x = 'x' x (100 << 20); sleep 600";
         let children: Vec<_> = (0..12).map(|_| Command::new("perl").args(["-e", perl]).spawn().unwrap()).collect();
         for mut child in children { let _ = child.wait(); }
         String::new()"#,
@@ -364,10 +364,11 @@ fn write(machine: &Machine, name: &str, part: Part, body: &str) -> std::path::Pa
     path
 }
 
-/// Everything of the person's and the machine's that could have changed: names, modes, sizes and times.
+/// Everything of the person's and the machine's that could have changed: names, modes, and of all but folders, in some of which
+/// builds make a target folder, sizes and times.
 fn state(machine: &Machine) -> String {
-    let found = "find ~ -path ~/.cache -prune -o -path ~/.local/state -prune -o -path ~/.cargo -prune -o -name target -prune -o -name Cargo.lock -prune -o -printf '%p %m %s %T@\\n' \
-                 | grep -v ' 4[0-9]* [0-9.]*$' | sort; ls -A /dev/shm /usr/local/bin; cat ~/.cargo/credentials.toml; echo shared: $(ipcs -m -q -s | grep -c 0x)";
+    let found = "find ~ -path ~/.cache -prune -o -path ~/.local/state -prune -o -path ~/.cargo -prune -o -name target -prune -o -name Cargo.lock -prune -o \
+                 -type d -printf '%p %m\\n' -o -printf '%p %m %s %T@\\n' | sort; ls -A /dev/shm /usr/local/bin; cat ~/.cargo/credentials.toml; echo shared: $(ipcs -m -q -s | grep -c 0x)";
     machine.sh(found).stdout
 }
 

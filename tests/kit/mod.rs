@@ -3,10 +3,13 @@
 
 mod dist;
 mod machine;
+mod opens;
 mod project;
 
-use dist::{dist_root, failpoint_root, top};
+pub use dist::dist_root;
+use dist::{failpoint_root, top};
 pub use machine::{Done, Machine, Who, sysroot};
+pub use opens::Opens;
 pub use project::Project;
 
 /// The names that one service goes by.
