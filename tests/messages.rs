@@ -229,3 +229,37 @@ fn a_script_that_panics_is_told_of_as_by_cargo() {
         assert_eq!(told("vx", &ours), told("cargo", &cargos), "{variable} {words}");
     }
 }
+
+/// rustc prints the lines that an error points at in another package where it finds them, and counts columns there.
+#[test]
+fn lines_of_other_packages_are_shown() {
+    let machine = Machine::with_vx(Who::Person);
+    let home = machine.home();
+    let manifest = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n");
+    for of in ["repo", "beside"] {
+        machine.write(home.join(of).join("Cargo.toml"), manifest(of));
+        machine.write(home.join(of).join("src/lib.rs"), "mod deep;\npub use deep::number;\n");
+        machine.write(home.join(of).join("src/deep.rs"), "/// Two.\n    pub fn number(of: u8) -> u8 {\n    of\n}\n");
+    }
+    let commit = "cd repo && git init -q . && git add -A && git -c user.name=n -c user.email=e@e commit -q -m m";
+    machine.sh(commit).ok();
+    let needs = format!(
+        "[dependencies]\nbeside = {{ path = \"../beside\" }}\nrepo = {{ git = \"file://{}\" }}\n",
+        home.join("repo").display()
+    );
+    for copy in ["cargo", "ours"] {
+        machine.write(home.join(copy).join("Cargo.toml"), manifest("app") + &needs);
+        let main = "fn main() {\n    beside::number();\n    repo::number(\"x\");\n}\n";
+        machine.write(home.join(copy).join("src/main.rs"), main);
+    }
+    for form in ["human", "json"] {
+        let done = compare(&machine, "", &["--message-format", form]);
+        assert!(done.code == 101 && (done.stderr + &done.stdout).contains("pub fn number(of: u8) -> u8 {"), "{form}");
+    }
+    let main = "fn main() {\n    beside::number(1);\n    repo::number(2);\n}\n";
+    machine.write(home.join("ours/src/main.rs"), main);
+    for built in ["1 built", "0 built"] {
+        let done = machine.run_in(&home.join("ours"), ["vx", "build"]);
+        assert!(done.code == 0 && done.stderr.contains(built), "{}", done.stderr);
+    }
+}

@@ -33,3 +33,67 @@ fn a_program_that_was_moved_into_place_is_nobody_elses() {
         machine.run_in(folder, ["cmp", "target/debug/app", "../app.kept"]).ok();
     }
 }
+
+/// Plugins are tested so: the library beside the test's own program, under its plain name.
+#[test]
+fn a_library_that_a_test_loads_lies_beside_it() {
+    let machine = Machine::with_vx(Who::Person);
+    let manifest = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n");
+    let at = machine.home().join("plugins");
+    machine.write(at.join("Cargo.toml"), "[workspace]\nmembers = [\"host\", \"plug\"]\nresolver = \"2\"\n");
+    machine.write(at.join("plug/Cargo.toml"), manifest("plug") + "[lib]\ncrate-type = [\"cdylib\", \"rlib\"]\n");
+    machine.write(at.join("host/Cargo.toml"), manifest("host") + "[dev-dependencies]\nplug = { path = \"../plug\" }\n");
+    machine.write(at.join("host/src/lib.rs"), "");
+    let test = r#"
+unsafe extern "C" {
+    fn dlopen(path: *const i8, flags: i32) -> *mut u8;
+    fn dlsym(library: *mut u8, name: *const i8) -> *mut u8;
+}
+#[test]
+fn loads() {
+    let path = std::env::current_exe().unwrap().with_file_name("libplug.so");
+    let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    let number = unsafe { dlsym(dlopen(path.as_ptr(), 2), c"number".as_ptr()) };
+    assert!(!number.is_null());
+    let number: extern "C" fn() -> i32 = unsafe { std::mem::transmute(number) };
+    println!("the plugin says {}", number());
+}
+"#;
+    machine.write(at.join("host/tests/loads.rs"), test);
+    for number in [1, 2] {
+        let plugin = format!("#[unsafe(no_mangle)]\npub extern \"C\" fn number() -> i32 {{ {number} }}\n");
+        machine.write(at.join("plug/src/lib.rs"), plugin);
+        let done = machine.run_in(&at, ["vx", "test", "-p", "host", "--", "--nocapture"]);
+        assert!(done.stdout.contains(&format!("the plugin says {number}")), "{}\n{}", done.stdout, done.stderr);
+    }
+}
+
+/// In a program one text begins where another ends, and optimised code holds a short one as numbers.
+#[test]
+fn a_place_is_found_whatever_stands_behind_it_and_in_code() {
+    let machine = Machine::with_vx(Who::Person);
+    let manifest = "[package]\nname = \"app\"\nversion = \"1.0.0\"\nedition = \"2021\"\n";
+    let at = machine.home().join("embeds");
+    machine.write(at.join("Cargo.toml"), format!("{manifest}[dependencies]\nmac = {{ path = \"mac\" }}\n"));
+    let script = "fn main() {\n    let out = std::path::PathBuf::from(std::env::var(\"OUT_DIR\").unwrap());\n    \
+                  std::fs::create_dir_all(out.join(\"deep\")).unwrap();\n    \
+                  std::fs::write(out.join(\"deep/made\"), \"made\").unwrap();\n    \
+                  for (to, link) in [(\"deep/made\", \"link\"), (\"deep\", \"folder\")] {\n        \
+                  let _ = std::os::unix::fs::symlink(to, out.join(link));\n    }\n}\n";
+    machine.write(at.join("build.rs"), script);
+    let main = "fn main() {\n    let out = std::path::Path::new(env!(\"OUT_DIR\"));\n    \
+                for name in [\"deep/made\", \"link\", \"folder/made\"] {\n        \
+                print!(\"{} \", std::fs::read_to_string(out.join(name)).unwrap());\n    }\n}\n";
+    machine.write(at.join("src/main.rs"), main);
+    let here = "fn main() {\n    let mut text = String::from(mac::here!());\n    text.push('x');\n    print!(\"{text}\");\n}\n";
+    machine.write(at.join("src/bin/here.rs"), here);
+    machine.write(at.join("mac/Cargo.toml"), format!("{manifest}[lib]\nproc-macro = true\n").replace("app", "mac"));
+    let macros = "use proc_macro::TokenStream;\n#[proc_macro]\npub fn here(_: TokenStream) -> TokenStream {\n    \
+                  format!(\"{:?}\", std::env::var(\"CARGO_MANIFEST_DIR\").unwrap()).parse().unwrap()\n}\n";
+    machine.write(at.join("mac/src/lib.rs"), macros);
+    for words in [&["-q"][..], &["-q", "--release"]] {
+        let run = |name| machine.run_in(&at, [&["vx", "run", "--bin", name], words].concat()).ok();
+        assert_eq!(run("app"), "made made made ", "{words:?}");
+        assert_eq!(run("here"), format!("{}x", at.display()), "{words:?}");
+    }
+}

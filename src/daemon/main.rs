@@ -37,6 +37,7 @@ mod place;
 mod probing;
 mod programs;
 mod progress;
+mod quoted;
 mod records;
 mod removal;
 mod run;

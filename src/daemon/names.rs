@@ -27,7 +27,7 @@ use crate::{
     crates,
     inputs::Inputs,
     outcome::Outcome,
-    programs,
+    programs, quoted,
     services::{Services, persist},
     streams::{self, Streams},
 };
@@ -184,6 +184,7 @@ impl Run<'_> {
         }
         let stderr = String::from_utf8_lossy(&self.streams.stderr);
         named.extend(beside::names(self.plan, self.unit, self.call, self.excepted, record.as_ref(), &stderr));
+        named.extend(quoted::names(self.plan, self.unit, &stderr));
         let compiles = self.unit.kind != Kind::BuildScriptRun;
         let differs = |name: &str, held: &str| {
             rustc::is_placed(self.plan, self.unit, held) || (compiles && self.ambient.owns(name, held))

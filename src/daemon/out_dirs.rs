@@ -1,7 +1,10 @@
 //! Folders in the store as files to place; first of all the OUT_DIRs of scripts: who reads cargo's
 //! messages looks into the folders that they name, and so do programs that are run.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path, PathBuf},
+};
 
 use shared::{
     digest::{Digest, Function},
@@ -11,14 +14,21 @@ use shared::{
 };
 
 use crate::{
-    cargo::plan::{Plan, UnitId},
+    cargo::{
+        locate,
+        plan::{Plan, UnitId},
+    },
     place::Item,
     run::Runner,
     services::Services,
     streams::read_many,
 };
 
-/// All files in all that are wanted. Links stay away: what they lead to may lie outside.
+/// Links from one to the next.
+const LINKS: usize = 8;
+
+/// All files in all that are wanted. Links stay away, as what they lead to may lie outside; where that is in the same
+/// folder, it lies in their place too.
 pub async fn items(
     services: &Services,
     plan: &Plan,
@@ -31,14 +41,26 @@ pub async fn items(
             open.push((PathBuf::from(plan.shown(&unit.out_dir(plan))), root));
         }
     }
-    files(services, open).await
+    let roots: Vec<PathBuf> = open.iter().map(|(root, _)| root.clone()).collect();
+    let (mut items, links) = read(services, open).await?;
+    let shown = links.into_iter().map(|(path, target)| (path, plan.shown(&target))).collect();
+    let found = follow(&roots, shown, &items);
+    items.extend(found);
+    Ok(items)
 }
 
 /// All files below folders in the store, each to be placed where its pair says.
-pub async fn files(services: &Services, mut open: Vec<(PathBuf, Digest)>) -> Result<Vec<Item>, Failure> {
-    let mut items = Vec::new();
+pub async fn files(services: &Services, open: Vec<(PathBuf, Digest)>) -> Result<Vec<Item>, Failure> {
+    Ok(read(services, open).await?.0)
+}
+
+/// Where links are, and what they say.
+type Links = BTreeMap<PathBuf, String>;
+
+async fn read(services: &Services, mut open: Vec<(PathBuf, Digest)>) -> Result<(Vec<Item>, Links), Failure> {
+    let (mut items, mut links) = (Vec::new(), Links::new());
     if open.is_empty() {
-        return Ok(items);
+        return Ok((items, links));
     }
     for _depth in 0..limits::TREE_DEPTH {
         let digests: Vec<Digest> = open.iter().map(|(_, digest)| *digest).collect();
@@ -57,10 +79,13 @@ pub async fn files(services: &Services, mut open: Vec<(PathBuf, Digest)>) -> Res
                     dep_info: None,
                 });
             }
+            for node in folder.symlinks {
+                links.insert(join(&path, &node.name)?, node.target);
+            }
             for node in folder.directories {
                 below.push((join(&path, &node.name)?, digest_of(&path, node.digest)?));
             }
-            if items.len() + below.len() > limits::TREE_NODES {
+            if items.len() + links.len() + below.len() > limits::TREE_NODES {
                 return Err(bad(&path, "there are too many files"));
             }
         }
@@ -69,7 +94,39 @@ pub async fn files(services: &Services, mut open: Vec<(PathBuf, Digest)>) -> Res
         }
         open = below;
     }
-    Ok(items)
+    Ok((items, links))
+}
+
+/// What links lead to within their own root, to be placed where the links are.
+fn follow(roots: &[PathBuf], links: Links, items: &[Item]) -> Vec<Item> {
+    let mut found: Vec<Item> = Vec::new();
+    for link in links.keys() {
+        let Some(root) = roots.iter().find(|root| link.starts_with(root)) else { continue };
+        let Some(leads) = resolved(root, &links, link) else { continue };
+        for item in items {
+            let Ok(below) = item.path.strip_prefix(&leads) else { continue };
+            let path = if below.as_os_str().is_empty() { link.clone() } else { link.join(below) };
+            found.push(Item { path, digest: item.digest, mode: item.mode, dep_info: None });
+            if items.len() + found.len() > limits::TREE_NODES {
+                return found;
+            }
+        }
+    }
+    found
+}
+
+/// The way behind a link, without links on it, if it never leaves the root.
+fn resolved(root: &Path, links: &Links, link: &Path) -> Option<PathBuf> {
+    let mut path = link.to_owned();
+    for _ in 0..LINKS {
+        let above: Vec<&Path> = path.ancestors().take_while(|above| above.starts_with(root)).collect();
+        let Some((at, target)) = above.into_iter().rev().find_map(|above| Some((above, links.get(above)?))) else {
+            return Some(path).filter(|path| path.starts_with(root) && !link.starts_with(path));
+        };
+        let rest = path.strip_prefix(at).ok()?.to_owned();
+        path = locate::clean(&at.parent()?.join(target).join(rest));
+    }
+    None
 }
 
 fn digest_of(path: &Path, digest: Option<v2::Digest>) -> Result<Digest, Failure> {
@@ -92,6 +149,48 @@ fn bad(path: &Path, what: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_are_followed_within_their_root_alone() {
+        let file = |path: &str| Item {
+            path: PathBuf::from(path),
+            digest: Digest::of(Function::Blake3, path.as_bytes()),
+            mode: Mode::Plain,
+            dep_info: None,
+        };
+        let items = [file("/t/a/lib.so.1"), file("/t/a/deep/x"), file("/u/secret")];
+        let say = [
+            ("/t/lib.so", "a/lib.so.1"),
+            ("/t/again", "lib.so"),
+            ("/t/absolute", "/t/a/lib.so.1"),
+            ("/t/folder", "a/deep/../../a"),
+            ("/t/a/up", ".."),
+            ("/t/through", "a/up/a/deep"),
+            ("/t/out", "../u/secret"),
+            ("/t/etc", "/etc/passwd"),
+            ("/t/round", "round"),
+            ("/t/gone", "nowhere"),
+        ];
+        let links = say.map(|(link, target)| (PathBuf::from(link), target.to_owned())).into();
+        let found = follow(&[PathBuf::from("/t"), PathBuf::from("/u")], links, &items);
+        let mut found: Vec<(&str, usize)> = found
+            .iter()
+            .map(|one| {
+                let of = items.iter().position(|item| item.digest == one.digest).expect("one of those");
+                (one.path.to_str().expect("text"), of)
+            })
+            .collect();
+        found.sort_unstable();
+        let expected = [
+            ("/t/absolute", 0),
+            ("/t/again", 0),
+            ("/t/folder/deep/x", 1),
+            ("/t/folder/lib.so.1", 0),
+            ("/t/lib.so", 0),
+            ("/t/through/x", 1),
+        ];
+        assert_eq!(found, expected);
+    }
 
     #[test]
     fn nodes_lie_in_their_folder() {

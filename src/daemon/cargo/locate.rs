@@ -2,7 +2,10 @@
 //! that the root is known before cargo is asked anything. What is wrong with either is cargo's to
 //! say.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
 
 use serde::Deserialize;
 use shared::fault::{Failure, Fault};
@@ -47,16 +50,7 @@ pub fn locate(cwd: &Path, given: Option<&Path>) -> Result<Located, Failure> {
     let manifest = match given {
         Some(given) => {
             let manifest = clean(&cwd.join(given));
-            if given.file_name().is_none_or(|name| name != MANIFEST) {
-                return Err(Failure::new(
-                    Fault::User,
-                    "the manifest-path must be a path to a Cargo.toml file".to_owned(),
-                ));
-            }
-            if !manifest.is_file() {
-                let what = format!("manifest path `{}` does not exist", given.display());
-                return Err(Failure::new(Fault::User, what));
-            }
+            refuse(given, &manifest)?;
             manifest
         }
         None => cwd.ancestors().map(|folder| folder.join(MANIFEST)).find(|file| file.is_file()).ok_or_else(|| {
@@ -66,6 +60,24 @@ pub fn locate(cwd: &Path, given: Option<&Path>) -> Result<Located, Failure> {
     };
     let root = root_of(&manifest);
     Ok(Located { manifest, root })
+}
+
+/// What cargo says of a path that is no manifest.
+fn refuse(given: &Path, manifest: &Path) -> Result<(), Failure> {
+    let (given, full) = (given.display(), manifest.display());
+    let is_script = manifest.extension().is_none_or(|end| end == "rs");
+    let what = match fs::metadata(manifest) {
+        Ok(meta) if meta.is_dir() => {
+            let inside = manifest.join(MANIFEST);
+            let help = if inside.exists() { format!("\nhelp: {} exists", inside.display()) } else { String::new() };
+            format!("manifest path `{given}` is a directory but expected a file{help}")
+        }
+        Ok(_) if manifest.ends_with(MANIFEST) => return Ok(()),
+        Ok(_) if is_script => format!("embedded manifest `{full}` requires `-Zscript`"),
+        Ok(_) => format!("the manifest-path must be a path to a Cargo.toml file: `{full}`"),
+        Err(_) => format!("manifest path `{given}` does not exist"),
+    };
+    Err(Failure::new(Fault::User, what))
 }
 
 fn root_of(manifest: &Path) -> PathBuf {
@@ -115,8 +127,6 @@ pub fn clean(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -151,10 +161,21 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_manifest_is_named() {
-        let folder = tree(&[("x", "")]);
-        let failure = locate(folder.path(), Some(Path::new("y/Cargo.toml"))).expect_err("it is not there");
-        assert_eq!(failure.what, "manifest path `y/Cargo.toml` does not exist");
-        assert!(locate(folder.path(), Some(Path::new("x"))).is_err());
+    fn what_is_no_manifest_is_named_as_by_cargo() {
+        let folder = tree(&[("x", ""), ("a.rs", ""), ("a.toml", ""), ("in/Cargo.toml", ""), ("src/x", "")]);
+        let at = folder.path().display();
+        for (given, says) in [
+            ("y/Cargo.toml", "manifest path `y/Cargo.toml` does not exist".to_owned()),
+            ("y", "manifest path `y` does not exist".to_owned()),
+            ("src", "manifest path `src` is a directory but expected a file".to_owned()),
+            ("in", format!("manifest path `in` is a directory but expected a file\nhelp: {at}/in/Cargo.toml exists")),
+            ("x", format!("embedded manifest `{at}/x` requires `-Zscript`")),
+            ("a.rs", format!("embedded manifest `{at}/a.rs` requires `-Zscript`")),
+            ("a.toml", format!("the manifest-path must be a path to a Cargo.toml file: `{at}/a.toml`")),
+        ] {
+            let failure = locate(folder.path(), Some(Path::new(given))).expect_err("it is no manifest");
+            assert_eq!(failure.what, says);
+        }
+        assert!(locate(folder.path(), Some(Path::new("in/Cargo.toml"))).is_ok());
     }
 }

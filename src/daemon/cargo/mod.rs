@@ -22,7 +22,7 @@ pub mod environment;
 pub mod files;
 mod flavour;
 mod identity;
-mod lines;
+pub mod lines;
 mod links;
 pub mod locate;
 mod lto;

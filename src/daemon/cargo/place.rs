@@ -83,21 +83,28 @@ pub fn of_unit<'a>(plan: &'a Plan, unit: &'a Unit) -> impl Iterator<Item = Place
         Placement { unit: unit.id, output: output.name.clone(), path, dep_info, role: output.role }
     });
     let tests = (unit.kind == Kind::Test).then(|| test_program(unit)).into_iter().flatten();
+    let has_plain_name = outputs::extra_filename(plan, unit).is_none();
+    let loaded = unit.outputs.iter().filter(move |output| has_plain_name && is_loaded(unit, output));
+    let loaded = loaded.map(|output| as_cargo_keeps(unit, output));
     let is_kept = unit.is_doc() || matches!(unit.kind, Kind::BuildScriptCompile | Kind::BuildScriptRun);
-    lifted.chain(tests).filter(move |_| !is_kept)
+    lifted.chain(tests).chain(loaded).filter(move |_| !is_kept)
 }
 
 /// A program of tests: where cargo has it, since cargo never gives it another name.
 fn test_program(unit: &Unit) -> impl Iterator<Item = Placement> + '_ {
-    let folder = intermediate(unit);
     let wanted = unit.outputs.iter().filter(|output| !matches!(output.role, Role::Metadata | Role::DepInfo));
-    wanted.map(move |output| Placement {
+    wanted.map(move |output| as_cargo_keeps(unit, output))
+}
+
+/// An output where cargo has it before it gives it another name.
+fn as_cargo_keeps(unit: &Unit, output: &Output) -> Placement {
+    Placement {
         unit: unit.id,
         output: output.name.clone(),
-        path: format!("{folder}/{}", output.name),
+        path: format!("{}/{}", intermediate(unit), output.name),
         dep_info: None,
         role: output.role,
-    })
+    }
 }
 
 /// Where cargo keeps what a compiler call leaves.
@@ -128,7 +135,7 @@ pub fn is_placed(unit: &Unit) -> bool {
     is_macro
         || unit.is_doc()
         || (unit.kind == Kind::Test && !unit.is_check())
-        || unit.outputs.iter().any(|output| is_lifted(unit, output))
+        || unit.outputs.iter().any(|output| is_lifted(unit, output) || is_loaded(unit, output))
 }
 
 /// The macros that are not among those, where [`reported`] names them: editors load them.
@@ -150,6 +157,11 @@ pub fn macros(plan: &Plan) -> Vec<Placement> {
 fn is_lifted(unit: &Unit, output: &Output) -> bool {
     let wanted = unit.is_root || unit.kind == Kind::Bin || output.role == Role::Dylib;
     wanted && unit.kind != Kind::Test && !matches!(output.role, Role::Metadata | Role::DepInfo)
+}
+
+/// Whether programs, tests of plugins above all, load it from beside themselves: nothing else is there for it.
+fn is_loaded(unit: &Unit, output: &Output) -> bool {
+    output.role == Role::Cdylib && unit.kind == Kind::Lib && !is_lifted(unit, output)
 }
 
 /// The files of a unit as cargo names them in its messages: where the person has them, and those

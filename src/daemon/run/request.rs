@@ -21,7 +21,7 @@ use crate::{
     },
     crates,
     live::Checkout,
-    programs,
+    programs, quoted,
 };
 
 impl Runner<'_> {
@@ -66,6 +66,7 @@ impl Runner<'_> {
         call.programs = programs::now(&self.around.hashes, named);
         self.around.exceptions.give(unit, &mut call, &self.around.ambient);
         crates::give(&self.plan.cargo_home, named, &mut call);
+        quoted::give(self.plan, named, &mut call);
         // Other packages' diagnostics nobody sees, so their calls, and keys, stay as they are.
         let is_heard = unit.kind != Kind::BuildScriptRun && self.plan.package(unit).source.is_path();
         if self.around.rendering == Rendering::Short && is_heard {

@@ -24,8 +24,9 @@ use crate::{
 
 /// Where it is shown.
 pub const AT: &str = "/vx/ws";
-/// What its actions' outputs are searched for: itself, and the OUT_DIRs of scripts.
-pub const PLACES: [&str; 2] = [AT, "/vx/build/"];
+/// What its actions' outputs are searched for: how it and the OUT_DIRs of scripts begin, as far as optimised code keeps that
+/// together.
+pub const PLACES: [&str; 1] = ["/vx/"];
 
 /// What an Action asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
