@@ -9,16 +9,20 @@ use std::{
 
 use shared::limits;
 use tokio::{io::AsyncReadExt, net::unix::pipe, sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 use crate::early::Notice;
 
-/// After the last process is gone the pipes close at once; this is for a descriptor that got away.
+/// After the last process is gone the pipes close at once; this is for a descriptor that got away, and for a machine that has
+/// no time to read.
 const AFTERWARDS: Duration = Duration::from_secs(2);
 
 /// One stream being read.
 #[derive(Debug)]
 pub struct Capture {
     reader: JoinHandle<Vec<u8>>,
+    /// Nothing more is waited for.
+    enough: CancellationToken,
 }
 
 /// Tells when a stream went over its bound.
@@ -47,21 +51,41 @@ impl Capture {
     pub fn start(overflow: &Overflow, notice: Option<Notice>) -> io::Result<(Capture, PipeWriter)> {
         let (reader, writer) = io::pipe()?;
         let reader = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
-        let over = overflow.sender.clone();
-        Ok((Capture { reader: tokio::spawn(read(reader, over, notice)) }, writer))
+        let (over, enough) = (overflow.sender.clone(), CancellationToken::new());
+        let reader = tokio::spawn(read(reader, over, notice, enough.clone()));
+        Ok((Capture { reader, enough }, writer))
     }
 
-    /// What was written, once every writer is gone.
-    pub async fn end(self) -> Vec<u8> {
-        tokio::time::timeout(AFTERWARDS, self.reader).await.ok().and_then(Result::ok).unwrap_or_default()
+    /// What was written, once every writer is gone; where one got away, all until now.
+    pub async fn end(mut self) -> Vec<u8> {
+        let read = match tokio::time::timeout(AFTERWARDS, &mut self.reader).await {
+            Ok(read) => read,
+            Err(_) => {
+                self.enough.cancel();
+                self.reader.await
+            }
+        };
+        // It fails for no reason but a bug.
+        read.unwrap_or_default()
     }
 }
 
-async fn read(mut reader: pipe::Receiver, over: watch::Sender<bool>, mut notice: Option<Notice>) -> Vec<u8> {
+async fn read(
+    mut reader: pipe::Receiver,
+    over: watch::Sender<bool>,
+    mut notice: Option<Notice>,
+    enough: CancellationToken,
+) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut chunk = vec![0; 64 << 10];
     loop {
-        match reader.read(&mut chunk).await {
+        let count = tokio::select! {
+            // What is there is read.
+            biased;
+            count = reader.read(&mut chunk) => count,
+            () = enough.cancelled() => return bytes,
+        };
+        match count {
             Ok(count) if count > 0 => {
                 let room = limits::STREAM_BYTES - bytes.len();
                 bytes.extend_from_slice(&chunk[..count.min(room)]);
@@ -76,5 +100,21 @@ async fn read(mut reader: pipe::Receiver, over: watch::Sender<bool>, mut notice:
             // A pipe's read fails for no reason but a bug; what came so far is still worth showing.
             Ok(_) | Err(_) => return bytes,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_written_is_there_though_a_writer_got_away() {
+        let (capture, mut writer) = Capture::start(&Overflow::new(), None).expect("a pipe");
+        let _got_away = writer.try_clone().expect("a descriptor");
+        writer.write_all(b"cargo::rustc-cfg=said\n").expect("room in a pipe");
+        drop(writer);
+        assert_eq!(capture.end().await, b"cargo::rustc-cfg=said\n");
     }
 }
