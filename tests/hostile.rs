@@ -151,7 +151,7 @@ impl Doors {
 
 #[test]
 fn every_attempt_ends_as_the_table_says() {
-    let machine = Machine::with_vx(Who::Person);
+    let machine = Machine::with_vx(Who::Greedy);
     permit(&machine, "process");
     let mut found = vec![["-".to_owned(), "-".to_owned(), "-".to_owned(), "-".to_owned()]; TABLE.len()];
     for (column, (rung, settings)) in TAKEN.iter().enumerate() {
@@ -167,7 +167,7 @@ fn every_attempt_ends_as_the_table_says() {
         let envs = format!(
             "(\"HOSTILE_UID\", \"{}\"), (\"HOSTILE_PORT\", \"{}\"), (\"HOSTILE_ABSTRACT\", \"{}\"), (\"HOSTILE_SLEEP\", \"{sleep}\"), \
              (\"HOSTILE_EXECD\", \"{execd}\")",
-            Who::Person.uid(),
+            Who::Greedy.uid(),
             doors.tcp.local_addr().expect("it is bound").port(),
             doors.abstract_name
         );

@@ -21,6 +21,9 @@ pub enum Who {
     Root,
     /// An ordinary user without any capability.
     Person,
+    /// Another one, who is on no other test's machine: the kernel counts a user's processes over all of them, and this one
+    /// uses them up.
+    Greedy,
 }
 
 impl Who {
@@ -28,6 +31,7 @@ impl Who {
         match self {
             Who::Root => 0,
             Who::Person => 4711,
+            Who::Greedy => 4712,
         }
     }
 }
