@@ -111,7 +111,12 @@ static int link_key(void) {
 }
 static int write_home(void) { return writes(in(HOME, "evil")); }
 static int write_usr(void) { return writes("/usr/evil"); }
-static int write_tmp(void) { return writes("/tmp/evil"); }
+static int write_tmp(void) {
+    // Where /tmp is the host's, what another run of the tests has left there is another user's.
+    char name[64];
+    snprintf(name, sizeof name, "evil-%s", getenv("HOSTILE_PORT"));
+    return writes(in("/tmp", name));
+}
 static int write_shm(void) { return writes("/dev/shm/evil"); }
 static int write_inputs(void) { return writes(in(getenv("CARGO_MANIFEST_DIR"), "src/lib.rs")); }
 static int write_dependency(void) {
