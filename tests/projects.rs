@@ -565,6 +565,37 @@ fn links_out_of_the_workspace_are_followed_in_its_repository() {
 }
 
 #[test]
+fn targets_beside_the_workspace_are_built_in_its_repository() {
+    let machine = Machine::with_vx(Who::Person);
+    let said = ["cargo", "vx"].map(|program| {
+        let at = machine.home().join(program);
+        let manifest = "[package]\nname = \"a\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[lib]\npath = \"../shared/lib.rs\"\n\
+                        [[bin]]\nname = \"a\"\npath = \"../shared/main.rs\"\n";
+        machine.write(at.join("ws/Cargo.toml"), manifest);
+        machine.write(at.join("shared/lib.rs"), "//! Says.\nmod sub;\npub use sub::said;\n");
+        machine.write(at.join("shared/sub.rs"), "pub fn said() -> &'static str { env!(\"SAID\") }\n");
+        let main = "fn main() {\n    let unused = 1;\n    println!(\"{} 1\", a::said());\n}\n";
+        machine.write(at.join("shared/main.rs"), main);
+        machine.run_in(&at, ["git", "init", "-q", "."]).ok();
+        let ws = at.join("ws");
+        let run = |word: &str| machine.run_in(&ws, ["env", "SAID=so", program, word]);
+        let mut said = Vec::new();
+        for number in [1, 2] {
+            machine.write(at.join("shared/main.rs"), main.replace(" 1\\\"", &format!(" {number}\\\"")));
+            for word in ["run", "doc"] {
+                let done = run(word);
+                assert_eq!(done.code, 0, "{program} {word}: {}", done.stderr);
+                let lines = words(&done, &at).into_iter().filter(|line| !line.contains("ocument"));
+                said.push((done.stdout, lines.collect::<Vec<_>>()));
+            }
+        }
+        machine.run(["test".as_ref(), "-f".as_ref(), ws.join("target/doc/a/index.html").as_os_str()]).ok();
+        said
+    });
+    assert_eq!(said[0], said[1]);
+}
+
+#[test]
 fn a_file_outside_of_the_workspace_is_named() {
     let machine = Machine::with_vx(Who::Person);
     let path = machine.home().join("ws");

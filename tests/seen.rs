@@ -240,6 +240,7 @@ fn what_git_calls_dirty_counts_for_who_asks_it() {
          let git = |words: &[&str]| std::process::Command::new(\"git\").args(words).output().unwrap();\n    \
          let out = git(&[\"describe\", \"--tags\", \"--dirty\"]).stdout;\n    \
          let quiet = git(&[\"diff-index\", \"--quiet\", \"HEAD\"]).status.success();\n    \
+         assert!(std::path::Path::new(\"../.git/logs/HEAD\").exists());\n    \
          println!(\"cargo::rustc-env=SAYS={} {quiet}\", String::from_utf8(out).unwrap().trim());\n}\n",
     );
     workspace.file("app/src/main.rs", "fn main() { println!(env!(\"SAYS\")); }\n");

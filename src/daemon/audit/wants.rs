@@ -10,6 +10,9 @@ use shared::{limits, reapi::record::GRANTED};
 
 use super::{Entry, Tried};
 
+/// So many things that are wanted are named in a line.
+const SHOWN: usize = 4;
+
 /// By `NAME (what ran)`: what each version wanted that was in the last build of it.
 pub type Wants = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
@@ -26,6 +29,14 @@ fn want(tried: &Tried) -> Option<String> {
 /// What an entry wants.
 pub fn of(entry: &Entry) -> BTreeSet<String> {
     entry.tried.iter().filter_map(want).collect()
+}
+
+/// The first few in a line; `vx audit` has them all.
+fn joined(wants: &[String]) -> String {
+    match wants.split_at_checked(SHOWN) {
+        Some((first, more)) if !more.is_empty() => format!("{} and {} more", first.join(", "), more.len()),
+        _ => wants.join(", "),
+    }
 }
 
 /// Takes in what a build has heard, by `NAME vVERSION (what ran)`; what of it is news.
@@ -54,7 +65,7 @@ pub fn learn(known: &mut Wants, entries: &BTreeMap<String, Entry>) -> Vec<String
                 }
             };
             if !more.is_empty() {
-                let more = Vec::from_iter(more).join(", ");
+                let more = joined(&Vec::from_iter(more));
                 news.push(format!("{package}@{version}: its {what} wants to {more}; {who}"));
             }
         }
@@ -89,6 +100,10 @@ mod tests {
         assert_eq!(build(&mut known, &[("b v1.1.0 (build script)", elsewhere.clone())]), [said]);
         let said = "c@0.1.0: its build script wants to connect to the network, open ~/.ssh/id; it is new here";
         assert_eq!(build(&mut known, &[("c v0.1.0 (build script)", elsewhere)]), [said]);
+        let many = ["~/.ssh/a", "~/.ssh/b", "~/.ssh/c", "~/.ssh/d", "~/.ssh/e", "~/.ssh/f"].map(|name| ("open", name));
+        let said = "e@0.1.0: its build script wants to open ~/.ssh/a, open ~/.ssh/b, open ~/.ssh/c, open ~/.ssh/d and 2 more; \
+                    it is new here";
+        assert_eq!(build(&mut known, &[("e v0.1.0 (build script)", entry(&many))]), [said]);
         assert!(build(&mut known, &[("d v0.1.0 (build script)", calm)]).is_empty(), "new, and wants nothing");
     }
 }

@@ -36,8 +36,36 @@ pub fn folders(root: &Path, found: &mut Vec<PathBuf>) {
                 open.push(path);
             }
         }
+        sources_of_targets(&folder, &manifest, root, found);
         repositories(&manifest, root, found);
     }
+}
+
+/// Adds the sources of a package's targets that lie beside `root` in its git repository.
+fn sources_of_targets(folder: &Path, manifest: &toml::Value, root: &Path, found: &mut Vec<PathBuf>) {
+    let mut named = Vec::new();
+    texts(manifest.get("lib"), &["path"], &mut named);
+    texts(manifest.get("package"), &["build"], &mut named);
+    for kind in ["bin", "example", "test", "bench"] {
+        let targets = manifest.get(kind).and_then(toml::Value::as_array).into_iter().flatten();
+        targets.for_each(|target| texts(Some(target), &["path"], &mut named));
+    }
+    for path in named.into_iter().map(|path| clean(&folder.join(path))) {
+        let is_shown = |path: &Path| path.starts_with(root) || found.iter().any(|one| path.starts_with(one));
+        if path.is_file() && !is_shown(&path) && is_of_repository(root, &path) {
+            found.push(path);
+        }
+    }
+}
+
+/// Whether a file really lies in the git repository that a workspace is part of, and is none of git's own.
+fn is_of_repository(root: &Path, path: &Path) -> bool {
+    let repository = root.ancestors().find(|above| above.join(".git").exists());
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    let below = repository.and_then(real).zip(real(path));
+    below.is_some_and(|(repository, path)| {
+        path.strip_prefix(repository).is_ok_and(|below| below.components().all(|part| part.as_os_str() != ".git"))
+    })
 }
 
 /// Adds the folders that a configuration file names as sources or patches; `base` is where its
@@ -141,6 +169,31 @@ mod tests {
         found.dedup();
         // b and c may inherit from what stands above them.
         assert_eq!(found, [real.join("Cargo.toml"), real.join("b"), real.join("c")]);
+    }
+
+    #[test]
+    fn sources_beside_the_workspace_are_found_in_its_repository_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let targets = "[lib]\npath = \"../shared/lib.rs\"\n[[bin]]\npath = \"../../other/x.rs\"\n\
+                       [[bin]]\npath = \"../.git/config\"\n[[bin]]\npath = \"src/main.rs\"\n[[test]]\npath = \"../gone.rs\"\n\
+                       [package]\nbuild = \"../build.rs\"\n";
+        for (path, text) in [
+            ("repo/ws/Cargo.toml", targets),
+            ("repo/ws/src/main.rs", ""),
+            ("repo/shared/lib.rs", ""),
+            ("repo/build.rs", ""),
+            ("repo/.git/config", ""),
+            ("other/x.rs", ""),
+        ] {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            fs::write(path, text).expect("a file");
+        }
+        let real = fs::canonicalize(folder.path()).expect("it is there");
+        let mut found = Vec::new();
+        folders(&real.join("repo/ws"), &mut found);
+        found.sort();
+        assert_eq!(found, [real.join("repo/build.rs"), real.join("repo/shared/lib.rs")]);
     }
 
     #[test]

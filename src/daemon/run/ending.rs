@@ -53,10 +53,6 @@ impl Runner<'_> {
             return Ok(());
         };
         let streams = streams::of(&self.around.services, &[&result]).await?.remove(0).unwrap_or_default();
-        if result.exit_code != 0 && self.document_as_cargo(unit) {
-            self.repeat(unit);
-            return Ok(());
-        }
         let Some(call) = self.learn(unit, call, &result, &streams).await? else {
             self.repeat(unit);
             return Ok(());
@@ -89,7 +85,8 @@ impl Runner<'_> {
                 }
             }
             self.take(unit, &call, &result, &streams, Whence::Run, terminal).await?;
-        } else if self.may_lack(unit, &result, &streams) {
+        } else if self.may_lack(unit, &result, &streams) || self.document_as_cargo(unit) {
+            // What it lacks comes first: documented as cargo does, it leaves no part to be merged.
             self.repeat(unit);
             return Ok(());
         } else if self.build.is_tentative(unit) {

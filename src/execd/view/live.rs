@@ -167,7 +167,8 @@ fn has_mounts(root: &Path) -> bool {
 /// git's folder with nothing in it but what is shown, laid at `at`; its folders but for the
 /// objects', with the names they are reported by.
 fn lay_git(git: &Git, at: &Path) -> io::Result<Vec<(PathBuf, String)>> {
-    let mut folders = vec![PathBuf::new(), "info".into(), "refs".into(), "refs/heads".into(), "refs/tags".into()];
+    let fixed = ["", "info", "logs", "refs", "refs/heads", "refs/tags"];
+    let mut folders: Vec<PathBuf> = fixed.into_iter().map(PathBuf::from).collect();
     let mut packed = git.tags.clone();
     if let Some((name, commit)) = &git.reference {
         packed.push_str(&format!("{commit} {name}\n"));
@@ -183,6 +184,8 @@ fn lay_git(git: &Git, at: &Path) -> io::Result<Vec<(PathBuf, String)>> {
     fs::write(at.join("packed-refs"), packed)?;
     fs::write(at.join("config"), &git.config)?;
     fs::write(at.join("info/exclude"), &git.exclude)?;
+    // Macros name it as what changes with each commit. What it says is of this clone and of times.
+    fs::write(at.join("logs/HEAD"), "")?;
     if let Some(index) = &git.index {
         // git takes what is as young as the index for changed, so that the index must keep its time.
         lay_index(index, &at.join("index")).unwrap_or_else(|err| {
