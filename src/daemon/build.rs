@@ -20,6 +20,7 @@ use crate::{
         files::Disk,
         locate::locate,
         messages::Success,
+        mounts,
         plan::Plan,
         select::TargetChoice,
         toolchain,
@@ -102,7 +103,7 @@ async fn build(
         why: Arc::clone(&daemon.why),
         audit: Arc::clone(&daemon.audit),
         listeners: vec![Arc::clone(&daemon.counters) as Arc<dyn Listener>, Arc::clone(&terminal) as _],
-        ambient: Ambient::new(session.environment.clone(), config.env.pass.clone()).with_folders(&config.host.show),
+        ambient: ambient(session, config, &plan),
         jobs: request.common.jobs.jobs(cores).map_err(|what| usage(&what))?,
         after_failure: request.failure.after_failure(),
         rendering: look.format.rendering,
@@ -150,6 +151,12 @@ struct Ready {
     plan: Arc<Plan>,
     inputs: Arc<Inputs>,
     next: Next,
+}
+
+fn ambient(session: &Session, config: &Config, plan: &Plan) -> Ambient {
+    Ambient::new(session.environment.clone(), config.env.pass.clone())
+        .with_folders(&config.host.show)
+        .with_toolchain(&plan.mounts.real_path(mounts::TOOLCHAIN))
 }
 
 async fn get_ready(

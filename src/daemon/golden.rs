@@ -87,11 +87,11 @@ fn inputs(plan: &Plan, call: &Call) -> Vec<(String, Input)> {
 }
 
 /// One line a unit: its Action's digest and label.
-fn keys(plan: &Plan) -> String {
+fn keys(plan: &Plan, toolchain: &str) -> String {
     let identity = Identity { toolchain: "0".repeat(64), host: "1".repeat(64), view: ViewClass::Fixed };
     let person = [("CC", "clang"), ("HOME", "/home/person"), ("TERM", "xterm")];
     let person = person.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let ambient = Ambient::new(person, Vec::new());
+    let ambient = Ambient::new(person, Vec::new()).with_toolchain(Path::new(toolchain));
     let prints = b"cargo::rustc-cfg=special\ncargo::rustc-env=MADE=yes\ncargo::rustc-link-search=native=/vx/lib\n";
     let mut said = Said::new();
     let mut lines = String::new();
@@ -117,7 +117,7 @@ fn keys_change_only_with_their_version() {
     let fixture: Fixture = serde_json::from_slice(&fixture).expect("the fixture");
     let mut now = format!("vx-key={KEY}\n");
     for (name, graph) in &fixture.graphs {
-        let _ = write!(now, "\n{name}\n{}", keys(&plan(&fixture, graph)));
+        let _ = write!(now, "\n{name}\n{}", keys(&plan(&fixture, graph), "/usr"));
     }
     let file = golden("keys.txt");
     let before = fs::read_to_string(&file).unwrap_or_default();
@@ -131,4 +131,20 @@ fn keys_change_only_with_their_version() {
         beside.display(),
         file.display()
     );
+}
+
+#[test]
+fn by_which_toolchain_scripts_of_others_are_not_told() {
+    let fixture = fs::read(golden("plan.json")).expect("the fixture");
+    let fixture: Fixture = serde_json::from_slice(&fixture).expect("the fixture");
+    for graph in fixture.graphs.values() {
+        let mut plan = plan(&fixture, graph);
+        let others = plan.packages.iter_mut().find(|package| package.name == "sys").expect("a package with a script");
+        others.source = Source::Registry { checksum: None, archive: None };
+        let keys = |name: &str| keys(&plan, &format!("/home/p/.rustup/toolchains/{name}"));
+        let (stable, nightly) = (keys("stable"), keys("nightly"));
+        let differ = stable.lines().zip(nightly.lines()).filter(|(one, other)| one != other);
+        let differ: Vec<_> = differ.filter_map(|(one, _)| Some(one.split_once(' ')?.1)).collect();
+        assert_eq!(differ, ["app v1.2.3 (build script run)"]);
+    }
 }

@@ -2,9 +2,15 @@
 //! short list of what tools are steered by, and what a unit has been seen to ask for; never
 //! secrets, never the session's noise.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use super::mounts;
+use super::{
+    mounts,
+    process::{TOOLCHAIN_NAME, toolchain_name},
+};
 
 /// Fixed for every call.
 const FIXED: [(&str, &str); 3] = [("HOME", "/vx/home"), ("LANG", "C.UTF-8"), ("PATH", "")];
@@ -79,6 +85,19 @@ impl Ambient {
     pub fn with_folders(self, folders: &[PathBuf]) -> Self {
         let path = folders.iter().map(|folder| format!(":{}/bin", folder.display())).collect();
         Ambient { path, ..self }
+    }
+
+    /// The same with what rustup adds where the person's cargo is of a toolchain of its.
+    #[must_use]
+    pub fn with_toolchain(mut self, folder: &Path) -> Self {
+        let name = toolchain_name(folder).map(|name| (TOOLCHAIN_NAME.to_owned(), name));
+        self.person.extend(name);
+        self
+    }
+
+    /// rustup's name of the toolchain, where it is one of rustup's.
+    pub fn toolchain(&self) -> Option<(&str, &str)> {
+        Some((TOOLCHAIN_NAME, self.get(TOOLCHAIN_NAME)?))
     }
 
     /// For a compiler call without macros: fixed variables, what rustc obeys, and the `named`

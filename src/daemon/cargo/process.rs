@@ -33,7 +33,7 @@ pub struct Process {
 }
 
 /// Where rustup finds which toolchain its programs stand for.
-const TOOLCHAIN_NAME: &str = "RUSTUP_TOOLCHAIN";
+pub(super) const TOOLCHAIN_NAME: &str = "RUSTUP_TOOLCHAIN";
 
 /// What the person brings to every program of one run.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +93,7 @@ pub fn looked_into(plan: &Plan, units: &[UnitId], said: &Said) -> BTreeSet<UnitI
 }
 
 /// Of a toolchain that rustup installed.
-fn toolchain_name(folder: &Path) -> Option<String> {
+pub(super) fn toolchain_name(folder: &Path) -> Option<String> {
     let is_rustups = folder.parent().is_some_and(|parent| parent.ends_with("toolchains"));
     is_rustups.then(|| folder.file_name()?.to_str().map(str::to_owned)).flatten()
 }

@@ -59,6 +59,10 @@ pub fn render(
     for (name, values) in cfg(plan, unit) {
         set(&format!("CARGO_CFG_{}", envify(name)), &values.join(","));
     }
+    // Programs say by which toolchain they were built. One compiler has several names: others' packages are shared by all.
+    if let Some((name, value)) = ambient.toolchain().filter(|_| package.source.is_path()) {
+        set(name, value);
+    }
     env.extend(metadata(plan, unit, scripts)?);
     for (name, value) in ambient.for_scripts(named) {
         env.entry(name).or_insert(value);
