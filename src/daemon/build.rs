@@ -153,6 +153,7 @@ struct Ready {
     next: Next,
 }
 
+/// What of the person's environment its calls are given.
 fn ambient(session: &Session, config: &Config, plan: &Plan) -> Ambient {
     Ambient::new(session.environment.clone(), config.env.pass.clone())
         .with_folders(&config.host.show)

@@ -20,7 +20,7 @@ use crate::{
     cargo::{
         call::{Call, Role},
         dep_info::DepInfo,
-        mounts::WORKSPACE,
+        mounts::{self, WORKSPACE},
     },
     outcome::Outcome,
     services::{Services, persist},
@@ -31,10 +31,8 @@ use crate::{
 const CHUNK_BYTES: u64 = 4 << 20;
 const PATH_BYTES: u64 = 4 << 10;
 
-/// How all places begin, and how they go on.
+/// How all places begin.
 const TOP: &str = "/vx/";
-const MOUNTS: [&str; 11] =
-    ["ws", "crates", "git", "ext", "deps", "out", "incremental", "build", "target", "toolchain", "home"];
 
 /// What rustc's metadata has behind every text.
 const END_OF_TEXT: u8 = 0xc1;
@@ -182,7 +180,7 @@ impl<'a> Found<'a> {
 fn is_torn(bytes: &[u8], length: usize) -> bool {
     let finder = Finder::new(TOP);
     let mut found = finder.find_iter(bytes).take_while(|at| *at < length);
-    found.any(|at| !MOUNTS.iter().any(|name| bytes[at + TOP.len()..].starts_with(name.as_bytes())))
+    found.any(|at| !mounts::ALL.iter().any(|place| bytes[at..].starts_with(place.as_bytes())))
 }
 
 /// Whether a source is named in rustc's note of a text: its name as it was asked for, here the whole path, the working folder,
@@ -216,7 +214,6 @@ fn after_length(bytes: &[u8], mut length: usize) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cargo::mounts::{BUILD, CRATES, DEPS, GIT, INCREMENTAL, OUT, OUTSIDE, TARGET, TOOLCHAIN};
 
     #[test]
     fn bookkeeping_is_told_from_embedded_places() {
@@ -242,7 +239,7 @@ mod tests {
     fn a_place_in_code_is_found_by_its_first_part() {
         let code = b"\xc7\x00/vx/\x66\xc7\x40\x04ws";
         assert!(is_torn(code, code.len()) && !is_torn(code, 2));
-        let places = [WORKSPACE, CRATES, GIT, OUTSIDE, DEPS, OUT, INCREMENTAL, BUILD, TARGET, TOOLCHAIN].join("");
+        let places = mounts::ALL.join("");
         assert!(!is_torn(places.as_bytes(), places.len()));
     }
 

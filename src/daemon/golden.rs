@@ -47,6 +47,12 @@ struct Fixture {
     manifests: BTreeMap<PathBuf, String>,
 }
 
+impl Fixture {
+    fn read() -> Fixture {
+        serde_json::from_slice(&fs::read(golden("plan.json")).expect("the fixture")).expect("the fixture")
+    }
+}
+
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
@@ -113,8 +119,7 @@ fn keys(plan: &Plan, toolchain: &str) -> String {
 
 #[test]
 fn keys_change_only_with_their_version() {
-    let fixture = fs::read(golden("plan.json")).expect("the fixture");
-    let fixture: Fixture = serde_json::from_slice(&fixture).expect("the fixture");
+    let fixture = Fixture::read();
     let mut now = format!("vx-key={KEY}\n");
     for (name, graph) in &fixture.graphs {
         let _ = write!(now, "\n{name}\n{}", keys(&plan(&fixture, graph), "/usr"));
@@ -135,8 +140,7 @@ fn keys_change_only_with_their_version() {
 
 #[test]
 fn by_which_toolchain_scripts_of_others_are_not_told() {
-    let fixture = fs::read(golden("plan.json")).expect("the fixture");
-    let fixture: Fixture = serde_json::from_slice(&fixture).expect("the fixture");
+    let fixture = Fixture::read();
     for graph in fixture.graphs.values() {
         let mut plan = plan(&fixture, graph);
         let others = plan.packages.iter_mut().find(|package| package.name == "sys").expect("a package with a script");

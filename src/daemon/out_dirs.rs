@@ -100,11 +100,13 @@ async fn read(services: &Services, mut open: Vec<(PathBuf, Digest)>) -> Result<(
 /// What links lead to within their own root, to be placed where the links are.
 fn follow(roots: &[PathBuf], links: Links, items: &[Item]) -> Vec<Item> {
     let mut found: Vec<Item> = Vec::new();
+    // What lies in one folder stands together in it: a script may leave as many links as files.
+    let by_path: BTreeMap<&Path, &Item> = items.iter().map(|item| (item.path.as_path(), item)).collect();
     for link in links.keys() {
         let Some(root) = roots.iter().find(|root| link.starts_with(root)) else { continue };
         let Some(leads) = resolved(root, &links, link) else { continue };
-        for item in items {
-            let Ok(below) = item.path.strip_prefix(&leads) else { continue };
+        for (path, item) in by_path.range(leads.as_path()..) {
+            let Ok(below) = path.strip_prefix(&leads) else { break };
             let path = if below.as_os_str().is_empty() { link.clone() } else { link.join(below) };
             found.push(Item { path, digest: item.digest, mode: item.mode, dep_info: None });
             if items.len() + found.len() > limits::TREE_NODES {

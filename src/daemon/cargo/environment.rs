@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Fixed for every call.
-const FIXED: [(&str, &str); 3] = [("HOME", "/vx/home"), ("LANG", "C.UTF-8"), ("PATH", "")];
+const FIXED: [(&str, &str); 3] = [("HOME", mounts::HOME), ("LANG", "C.UTF-8"), ("PATH", "")];
 /// Of those, what a compiler call is given as the person has it where its crate names it (`env!`): no
 /// tool is steered by it, and the result would hold another value than cargo's.
 const OWN: [&str; 2] = ["HOME", "LANG"];
@@ -95,7 +95,7 @@ impl Ambient {
         self
     }
 
-    /// rustup's name of the toolchain, where it is one of rustup's.
+    /// By which name cargo hands on the toolchain: rustup's, or what the person has set.
     pub fn toolchain(&self) -> Option<(&str, &str)> {
         Some((TOOLCHAIN_NAME, self.get(TOOLCHAIN_NAME)?))
     }

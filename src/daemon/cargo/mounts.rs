@@ -25,6 +25,11 @@ pub const BUILD: &str = "/vx/build";
 pub const TARGET: &str = "/vx/target";
 /// The Rust toolchain.
 pub const TOOLCHAIN: &str = "/vx/toolchain";
+/// An empty home.
+pub const HOME: &str = "/vx/home";
+
+/// All of them.
+pub const ALL: [&str; 11] = [WORKSPACE, CRATES, GIT, OUTSIDE, DEPS, OUT, INCREMENTAL, BUILD, TARGET, TOOLCHAIN, HOME];
 
 /// Where a unit's files are for those who depend on it: apart by target, since one crate may be
 /// there for two.
