@@ -20,7 +20,7 @@ use shared::{
 use crate::{
     cargo::{
         call::Call,
-        locate,
+        locate, outside,
         package::Source,
         placed::Standing,
         plan::{Plan, Unit},
@@ -50,9 +50,8 @@ impl<'a> Around<'a> {
     fn of(plan: &'a Plan, unit: &Unit, excepted: &'a [PathBuf]) -> Option<Self> {
         let root = plan.workspace_root.as_path();
         let is_member = matches!(plan.package(unit).source, Source::Member { .. });
-        let above = |above: &&Path| above.join(".git").exists();
-        let repository = root.ancestors().find(above).filter(|above| *above != root);
-        let repository = repository.and_then(|above| fs::canonicalize(above).ok());
+        let is_more = |repository: &PathBuf| fs::canonicalize(root).is_ok_and(|root| root != *repository);
+        let repository = outside::repository(root).filter(is_more);
         let may = is_member && (repository.is_some() || !excepted.is_empty());
         may.then_some(Around { root, repository, excepted })
     }
@@ -60,8 +59,7 @@ impl<'a> Around<'a> {
     /// What really lies at a path of the person's, if it may be shown.
     fn real(&self, path: &Path) -> Option<PathBuf> {
         let real = fs::canonicalize(path).ok()?;
-        let below = self.repository.as_ref().and_then(|repository| real.strip_prefix(repository).ok());
-        let is_of_it = below.is_some_and(|below| below.components().all(|one| one.as_os_str() != ".git"));
+        let is_of_it = self.repository.as_ref().is_some_and(|repository| outside::is_of_repository(repository, &real));
         let lies_in = |one: &PathBuf| fs::canonicalize(one).is_ok_and(|one| real.starts_with(one));
         let holds_root = fs::canonicalize(self.root).is_ok_and(|root| root.starts_with(&real));
         let may = !holds_root && !path.starts_with(self.root) && (is_of_it || self.excepted.iter().any(lies_in));

@@ -32,7 +32,7 @@ pub mod messages;
 pub mod metadata;
 pub mod mounts;
 mod outputs;
-mod outside;
+pub mod outside;
 pub mod package;
 pub mod parts;
 pub mod place;

@@ -50,22 +50,24 @@ fn sources_of_targets(folder: &Path, manifest: &toml::Value, root: &Path, found:
         let targets = manifest.get(kind).and_then(toml::Value::as_array).into_iter().flatten();
         targets.for_each(|target| texts(Some(target), &["path"], &mut named));
     }
+    let Some(repository) = repository(root).filter(|_| !named.is_empty()) else { return };
     for path in named.into_iter().map(|path| clean(&folder.join(path))) {
+        let is_of_it = |path: &Path| fs::canonicalize(path).is_ok_and(|real| is_of_repository(&repository, &real));
         let is_shown = |path: &Path| path.starts_with(root) || found.iter().any(|one| path.starts_with(one));
-        if path.is_file() && !is_shown(&path) && is_of_repository(root, &path) {
+        if path.is_file() && !is_shown(&path) && is_of_it(&path) {
             found.push(path);
         }
     }
 }
 
-/// Whether a file really lies in the git repository that a workspace is part of, and is none of git's own.
-fn is_of_repository(root: &Path, path: &Path) -> bool {
-    let repository = root.ancestors().find(|above| above.join(".git").exists());
-    let real = |path: &Path| fs::canonicalize(path).ok();
-    let below = repository.and_then(real).zip(real(path));
-    below.is_some_and(|(repository, path)| {
-        path.strip_prefix(repository).is_ok_and(|below| below.components().all(|part| part.as_os_str() != ".git"))
-    })
+/// The real folder of the git repository that a workspace is part of.
+pub fn repository(root: &Path) -> Option<PathBuf> {
+    root.ancestors().find(|above| above.join(".git").exists()).and_then(|above| fs::canonicalize(above).ok())
+}
+
+/// Whether a real path lies in a repository, and is none of git's own.
+pub fn is_of_repository(repository: &Path, real: &Path) -> bool {
+    real.strip_prefix(repository).is_ok_and(|below| below.components().all(|part| part.as_os_str() != ".git"))
 }
 
 /// Adds the folders that a configuration file names as sources or patches; `base` is where its
