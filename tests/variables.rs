@@ -32,6 +32,63 @@ fn named_variables_reach_a_build_and_a_changed_one_builds_anew() {
 }
 
 #[test]
+fn variables_that_scripts_and_macros_read_without_a_word_reach_them_and_count() {
+    let machine = Machine::with_vx(Who::Person);
+    let script = "    println!(\"cargo::rerun-if-changed=build.rs\");\n    \
+        println!(\"cargo::rustc-env=HEARD={}\", std::env::var(\"SILENT_S\").unwrap_or_default());";
+    let project = Project::write(&machine, "silent", "", script);
+    machine.write(project.path.join("Cargo.toml"), "[workspace]\nmembers = [\"app\", \"mid\", \"base\", \"macr\"]\n");
+    let macr = "[package]\nname = \"macr\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[lib]\nproc-macro = true\n";
+    machine.write(project.path.join("macr/Cargo.toml"), macr);
+    machine.write(
+        project.path.join("macr/src/lib.rs"),
+        "#[proc_macro]\npub fn heard(_: proc_macro::TokenStream) -> proc_macro::TokenStream {\n    \
+         format!(\"{:?}\", std::env::var(\"SILENT_M\").unwrap_or_default()).parse().unwrap()\n}\n",
+    );
+    machine.sh("echo 'macr = { path = \"../macr\" }' >> silent/mid/Cargo.toml").ok();
+    machine.write(
+        project.path.join("mid/src/lib.rs"),
+        "pub fn say() -> String {\n    format!(\"{} {} {}\", base::say(), env!(\"HEARD\"), macr::heard!())\n}\n",
+    );
+    let built = |variables: &[&str], says: &str| {
+        let words = ["env"].iter().chain(variables).chain(&["vx", "build"]);
+        let done = machine.run_in(&project.path, words);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), says);
+        done.stderr
+    };
+    built(&["X=1"], "base  \n");
+    built(&["SILENT_S=s", "SILENT_M=m"], "base s m\n");
+    built(&["SILENT_S=s", "SILENT_M=n"], "base s n\n");
+    machine.run(["systemctl", "--user", "stop", "vx.service"]).ok();
+    let again = built(&["SILENT_S=s", "SILENT_M=m", "DISPLAY=:7"], "base s m\n");
+    assert!(again.contains(" 0 built"), "{again}");
+    // What nobody names divides no keys.
+    let other = built(&["SILENT_S=s", "SILENT_M=m", "NOBODY_NAMES=it"], "base s m\n");
+    assert!(other.contains(" 0 built"), "{other}");
+    built(&["SILENT_S=t"], "base t \n");
+    // Also for cargo with vx as its wrapper.
+    let wrapped = |value: &str| {
+        let value = format!("SILENT_M={value}");
+        let words = [
+            "env",
+            "RUSTC_WRAPPER=vx",
+            "CARGO_INCREMENTAL=0",
+            &value,
+            "CARGO_TARGET_DIR=wrapped",
+            "cargo",
+            "build",
+            "-q",
+        ];
+        machine.run_in(&project.path, words).ok();
+        let said = machine.run_in(&project.path, ["wrapped/debug/app"]).ok();
+        machine.run_in(&project.path, ["rm", "-r", "wrapped"]).ok();
+        said
+    };
+    assert_eq!(["a", "b", "a"].map(wrapped), ["base  a\n", "base  b\n", "base  a\n"]);
+}
+
+#[test]
 fn the_home_and_what_cargos_configuration_sets_are_the_persons() {
     let machine = Machine::with_vx(Who::Person);
     let project = Project::write(&machine, "own", "", "");

@@ -99,6 +99,7 @@ async fn build(
         executing: Arc::clone(&daemon.executing),
         flights: Arc::clone(&daemon.flights),
         names: Arc::clone(&daemon.names),
+        mentions: Arc::clone(&daemon.mentions),
         history: Arc::clone(&daemon.history),
         why: Arc::clone(&daemon.why),
         audit: Arc::clone(&daemon.audit),

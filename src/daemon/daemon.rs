@@ -12,6 +12,7 @@ use crate::{
     events::Counters,
     execute::{Executing, Flights},
     history::History,
+    mentions::Mentions,
     names::Names,
     sources::Hashes,
     why,
@@ -31,6 +32,8 @@ pub struct Daemon {
     pub flights: Arc<Flights>,
     /// Variables that units have named.
     pub names: Arc<Names>,
+    /// Variables that programs name.
+    pub mentions: Arc<Mentions>,
     /// How long units took.
     pub history: Arc<History>,
     /// What units were made of.
@@ -53,6 +56,7 @@ impl Daemon {
             executing: Arc::default(),
             flights: Arc::default(),
             names: Arc::default(),
+            mentions: Arc::default(),
             history: Arc::new(History::new(paths::state_dir(Service::Daemon).map(|dir| dir.join("durations")))),
             audit: Arc::new(audit::Memory::new(paths::state_dir(Service::Daemon).map(|dir| dir.join("audit")))),
             why: Arc::new(why::Memory::new(paths::state_dir(Service::Daemon).map(|dir| dir.join("why")))),

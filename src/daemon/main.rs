@@ -29,6 +29,7 @@ mod inputs;
 mod live;
 mod look;
 mod memory;
+mod mentions;
 mod names;
 mod out_dirs;
 mod outcome;

@@ -9,6 +9,7 @@ mod ending;
 mod figures;
 mod live;
 mod lookup;
+mod mentioned;
 mod needs;
 mod request;
 
@@ -48,6 +49,7 @@ use crate::{
     history::History,
     inputs::Inputs,
     live::Scan,
+    mentions::Mentions,
     names::{Names, Subject},
     outcome::Outcome,
     services::Services,
@@ -87,6 +89,8 @@ pub struct Surroundings {
     pub exceptions: Exceptions,
     /// Variables that units have named.
     pub names: Arc<Names>,
+    /// Variables that programs name.
+    pub mentions: Arc<Mentions>,
     /// How long units took.
     pub history: Arc<History>,
     /// What units were made of.
@@ -139,6 +143,8 @@ pub struct Runner<'a> {
     because: because::Because,
     /// What scripts and macros did, by package and kind.
     audited: BTreeMap<String, audit::Entry>,
+    /// Which variables the programs that run in it name.
+    mentioned: mentioned::Mentioned,
     /// What is known of units that document.
     documented: documented::Documented,
     /// Results on their way into the store.
@@ -197,6 +203,7 @@ impl<'a> Runner<'a> {
             heard: HashSet::new(),
             because: because::Because::default(),
             audited: BTreeMap::new(),
+            mentioned: mentioned::Mentioned::of(plan, &around.ambient),
             documented: documented::Documented::of(plan),
             keeping: JoinSet::new(),
         }

@@ -18,6 +18,8 @@ pub const SMALL_BLOB_BYTES: u64 = 64 << 10;
 pub const WRAPPED_LIBRARIES: usize = 65_536;
 /// The same of notes on calls that cargo made through vx.
 pub const WRAPPED_NOTES: usize = 65_536;
+/// Programs of which it is remembered which variables they name; the store has them for longer.
+pub const MENTIONING_PROGRAMS: usize = 4096;
 /// Folders of a live checkout that are watched for one action; each costs the kernel a kilobyte.
 pub const WATCHED_FOLDERS: usize = 200_000;
 /// Files and folders in the record of one action: no compiler opens more, and a script that does

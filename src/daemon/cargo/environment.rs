@@ -65,6 +65,66 @@ const TOOLS: [&str; 34] = [
 /// Names that hold secrets, wherever these words stand in them.
 const SECRET: [&str; 8] = ["TOKEN", "SECRET", "PASSW", "CREDENTIAL", "PRIVATE_KEY", "API_KEY", "SSH_", "GPG_"];
 
+/// What a session, a shell or a terminal sets for itself, and what cargo, rustup and make have set or obey: no program is given
+/// it for having its name in its text, since that says little of such names, and their values differ from terminal to terminal.
+const NOISE: [&str; 53] = [
+    "_",
+    "BASH*",
+    "CARGO*",
+    "COLORTERM",
+    "COLUMNS",
+    "DBUS_*",
+    "DESKTOP_*",
+    "DISPLAY",
+    "EDITOR",
+    "HISTFILE",
+    "HISTSIZE",
+    "HOME",
+    "HOSTNAME",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "LD_*",
+    "LESS",
+    "LINES",
+    "LISTEN_*",
+    "LOGNAME",
+    "LS_COLORS",
+    "MAIL",
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MANAGERPID",
+    "MFLAGS",
+    "NOTIFY_*",
+    "NUM_JOBS",
+    "OLDPWD",
+    "PAGER",
+    "PATH",
+    "PS1",
+    "PWD",
+    "RUST*",
+    "SESSION_MANAGER",
+    "SHELL",
+    "SHLVL",
+    "STY",
+    "SYSTEMD_*",
+    "TEMP",
+    "TERM",
+    "TERM_*",
+    "TMP",
+    "TMPDIR",
+    "TMUX*",
+    "USER",
+    "USERNAME",
+    "VISUAL",
+    "WAYLAND_DISPLAY",
+    "XDG_*",
+];
+/// How the names of proxies end, in either case: with no network they are of no use, and they may hold passwords.
+const PROXY: &str = "_PROXY";
+
 /// The person's environment, sorted by who may see what.
 #[derive(Debug, Clone, Default)]
 pub struct Ambient {
@@ -114,10 +174,21 @@ impl Ambient {
 
     /// For scripts, which may read any variable, as macros may.
     pub fn for_scripts(&self, named: &[String]) -> BTreeMap<String, String> {
-        self.pick(|name| {
-            let listed = TOOLS.iter().any(|pattern| matches(pattern, name));
-            listed || self.pass.iter().any(|pattern| matches(pattern, name)) || named.iter().any(|one| one == name)
-        })
+        self.pick(|name| self.is_listed(name) || named.iter().any(|one| one == name))
+    }
+
+    /// The person's variables that a script or macro is given where the text of its program names them.
+    pub fn for_who_mentions(&self) -> Vec<String> {
+        let is_noise =
+            |name: &str| NOISE.iter().any(|pattern| matches(pattern, name)) || name.to_uppercase().ends_with(PROXY);
+        let is_plain = |name: &str| !name.is_empty() && !name.contains(char::is_control);
+        let names = self.person.keys().filter(|name| is_plain(name) && !is_noise(name) && !is_secret(name));
+        names.filter(|name| !self.is_listed(name)).cloned().collect()
+    }
+
+    fn is_listed(&self, name: &str) -> bool {
+        let mut patterns = TOOLS.into_iter().chain(self.pass.iter().map(String::as_str));
+        patterns.any(|pattern| matches(pattern, name))
     }
 
     /// A variable of the person's, for the rules that ask for one by name.
@@ -180,6 +251,26 @@ mod tests {
             ["CC", "CFLAGS_x", "HOME", "LANG", "MINE", "PATH", "PKG_CONFIG_PATH"]
         );
         assert_eq!(ambient.for_rustc(&named)["HOME"], "/vx/home");
+    }
+
+    #[test]
+    fn the_sessions_own_is_nothing_to_look_for() {
+        let person = [
+            "MINE",
+            "CI",
+            "XDG_SEAT",
+            "https_proxy",
+            "CARGO_HOME",
+            "RUST_LOG",
+            "CC",
+            "MY_TOKEN",
+            "_",
+            "odd\nname",
+            "PASSED",
+        ];
+        let ambient =
+            Ambient::new(person.map(|name| (name.to_owned(), "v".to_owned())).into(), vec!["PASSED".to_owned()]);
+        assert_eq!(ambient.for_who_mentions(), ["CI", "MINE"]);
     }
 
     #[test]

@@ -35,6 +35,7 @@ impl Runner<'_> {
             if ready.is_empty() {
                 return Ok(());
             }
+            self.read_programs().await?;
             let mut asked = Vec::with_capacity(ready.len());
             for unit in ready {
                 if !self.plan.units[unit].has_call() {

@@ -64,6 +64,7 @@ impl Runner<'_> {
         };
         let mut call = rendered.map_err(|err| Failure::new(Fault::Bug, err.to_string()))?;
         call.programs = programs::now(&self.around.hashes, named);
+        self.give_mentioned(&mut call);
         self.around.exceptions.give(unit, &mut call, &self.around.ambient);
         crates::give(&self.plan.cargo_home, named, &mut call);
         quoted::give(self.plan, named, &mut call);

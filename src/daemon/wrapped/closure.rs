@@ -46,7 +46,12 @@ const SHARED: &str = "so";
 
 /// A shared library without a library beside it is a macro, or loaded like one.
 pub fn loads_macros(libraries: &[Library]) -> bool {
-    libraries.iter().any(|library| library.path.extension().is_some_and(|end| end == SHARED))
+    libraries.iter().any(is_loaded)
+}
+
+/// Whether the compiler loads it.
+pub fn is_loaded(library: &Library) -> bool {
+    library.path.extension().is_some_and(|end| end == SHARED)
 }
 
 impl Closures {

@@ -2,6 +2,7 @@
 //! looked up or run, and what came of it is judged before cargo gets it.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -69,6 +70,8 @@ struct Ready {
     set: Vec<String>,
     out_dir: Option<OutDir>,
     loads_macros: bool,
+    /// Variables that its macros name in their text.
+    mentioned: BTreeSet<String>,
 }
 
 /// A result, and whence it came.
@@ -198,6 +201,7 @@ impl Work<'_> {
         let said = out_dir.as_ref().and_then(|out_dir| files::text(&out_dir.said_at()).ok()).unwrap_or_default();
         let loads_macros = closure::loads_macros(&libraries);
         let ambient = Ambient::new(environment.clone(), self.config.env.pass.clone());
+        let mentioned = self.mentioned(&ambient, &libraries).await.map_err(unfit)?;
         Ok(Ready {
             toolchain,
             identity,
@@ -206,7 +210,15 @@ impl Work<'_> {
             set: [named_by_script(&said), self.set_by_configuration()?].concat(),
             out_dir,
             loads_macros,
+            mentioned,
         })
+    }
+
+    async fn mentioned(&self, ambient: &Ambient, libraries: &[Library]) -> Result<BTreeSet<String>, Failure> {
+        let loaded = libraries.iter().filter(|library| closure::is_loaded(library));
+        let loaded: Vec<_> = loaded.map(|library| (library.digest, Some(library.path.as_path()))).collect();
+        let named = self.daemon.mentions.of(self.services, &ambient.for_who_mentions(), &loaded).await?;
+        Ok(named.into_values().flatten().collect())
     }
 
     /// The variables of cargo's `[env]`, for what is compiled in the folder of that.
@@ -261,6 +273,7 @@ impl Work<'_> {
             out_dir: ready.out_dir.as_ref(),
             loads_macros: ready.loads_macros,
             named: &note.variables,
+            mentioned: &ready.mentioned,
             standing: if note.placed { Standing::Here } else { Standing::Anywhere },
         });
         let built = action::build(&call, &ready.inputs.placed(), &ready.identity, None);

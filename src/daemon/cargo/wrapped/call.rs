@@ -57,6 +57,8 @@ pub struct Seen<'a> {
     pub loads_macros: bool,
     /// Variables that the crate is known to name.
     pub named: &'a BTreeSet<String>,
+    /// Variables that the macros which it loads name in their text.
+    pub mentioned: &'a BTreeSet<String>,
     /// Whether what it left is known to hold its OUT_DIR.
     pub standing: Standing,
 }
@@ -172,7 +174,7 @@ fn environment(seen: &Seen<'_>) -> BTreeMap<String, String> {
         env.insert(OUT_DIR.to_owned(), place);
     }
     env.insert("LD_LIBRARY_PATH".to_owned(), DEPS.to_owned());
-    let named: Vec<String> = seen.named.iter().cloned().collect();
+    let named: Vec<String> = seen.named.union(seen.mentioned).cloned().collect();
     let ambient = if seen.loads_macros { seen.ambient.for_scripts(&named) } else { seen.ambient.for_rustc(&named) };
     for (name, value) in ambient {
         env.entry(name).or_insert(value);
@@ -218,6 +220,7 @@ mod tests {
                 out_dir: Some(&out_dir),
                 loads_macros: false,
                 named: &["MINE", "MY_TOKEN"].map(str::to_owned).into(),
+                mentioned: &BTreeSet::new(),
                 standing,
             })
         };
