@@ -162,6 +162,7 @@ class Edits:
     def variable(self, state):
         name, values = self.rng.choice([
             ("FUZZ_APP", ["v0", "v1"]), ("FUZZ_CORE", ["v0", "v1"]), ("FUZZ_SCRIPT", ["v0", "v1"]),
+            ("FUZZ_SILENT", ["v0", "v1"]), ("FUZZ_SILENT_M", ["v0", "v1"]),
             ("RUSTFLAGS", ["--cfg loud", ""]), ("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", ["true", "false"]),
             ("CARGO_PROFILE_RELEASE_OPT_LEVEL", ["0", "2"]), ("CARGO_INCREMENTAL", ["0", "1"]),
             ("CARGO_ENCODED_RUSTFLAGS", ["--cfg\x1floud"]), ("CARGO_BUILD_RUSTFLAGS", ["--cfg loud"]),

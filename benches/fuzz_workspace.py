@@ -141,7 +141,8 @@ fn main() {
     let mode = env::var("FUZZ_SCRIPT").unwrap_or("none".into());
     let (profile, level) = (env::var("PROFILE").unwrap(), env::var("OPT_LEVEL").unwrap());
     let fancy = env::var("CARGO_FEATURE_FANCY").is_ok();
-    println!("cargo::rustc-env=APP_SCRIPT={V}|{data}|{sys}|{mode}|{profile}|{level}|{fancy}");
+    let silent = env::var("FUZZ_SILENT").unwrap_or("none".into());
+    println!("cargo::rustc-env=APP_SCRIPT={V}|{data}|{sys}|{mode}|{silent}|{profile}|{level}|{fancy}");
     let out = env::var("OUT_DIR").unwrap();
     fs::write(Path::new(&out).join("generated.rs"), format!("const GENERATED: &str = {listed:?};\\n")).unwrap();
 }
@@ -197,7 +198,8 @@ const V: &str = "m0";
 pub fn tokens(_: TokenStream) -> TokenStream {
     let folder = std::env::var("CARGO_MANIFEST_DIR").unwrap();
     let read = std::fs::read_to_string(format!("{folder}/macro.txt")).unwrap_or("none".into());
-    format!("const MACRO: &str = \\"{V} {read}\\"; const _: &[u8] = include_bytes!(\\"{folder}/macro.txt\\");").parse().unwrap()
+    let silent = std::env::var("FUZZ_SILENT_M").unwrap_or("none".into());
+    format!("const MACRO: &str = \\"{V} {silent} {read}\\"; const _: &[u8] = include_bytes!(\\"{folder}/macro.txt\\");").parse().unwrap()
 }
 """
 
