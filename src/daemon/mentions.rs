@@ -10,7 +10,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use memchr::memmem::Finder;
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 use shared::{
     client::cas::{Opened, read_at},
     digest::{Digest, Function},
@@ -148,20 +148,56 @@ enum Source {
 impl Source {
     /// Which names stand in it. What cannot be read is not run either.
     fn held(&self, fds: &[OwnedFd], names: &[String]) -> BTreeSet<String> {
-        let through = |fd: &OwnedFd, offset: u64, size: u64| {
-            let longest = names.iter().map(String::len).max().unwrap_or_default() as u64;
-            let chunk = |from: u64| read_at(fd, offset + from, (size - from).min(CHUNK_BYTES + longest));
-            let chunks = (0..size).step_by(CHUNK_BYTES as usize).map(|from| chunk(from).unwrap_or_default());
-            chunks.flat_map(|bytes| held(&bytes, names)).collect()
+        let Ok(search) = Search::new(names) else { return names.iter().cloned().collect() };
+        let mut found = BTreeSet::new();
+        let mut through = |fd: &OwnedFd, offset: u64, size: u64| {
+            for from in (0..size).step_by(CHUNK_BYTES as usize) {
+                let bytes = read_at(fd, offset + from, (size - from).min(CHUNK_BYTES + search.longest));
+                search.look(&bytes.unwrap_or_default(), &mut found);
+            }
         };
         match self {
-            Source::Nowhere => BTreeSet::new(),
-            Source::Store(Opened::Inline(bytes)) => held(bytes, names),
+            Source::Nowhere => {}
+            Source::Store(Opened::Inline(bytes)) => search.look(bytes, &mut found),
             Source::Store(Opened::File { fd, offset, size }) => through(&fds[*fd], *offset, *size),
             Source::File(path) => {
-                let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-                opened.map_or_else(|_| BTreeSet::new(), |(size, file)| through(&file.into(), 0, size))
+                if let Ok(file) = File::open(path) {
+                    let size = file.metadata().map_or(0, |meta| meta.len());
+                    through(&file.into(), 0, size);
+                }
             }
+        }
+        found
+    }
+}
+
+/// Looks for names, all at once: a build's programs are some hundred megabytes.
+struct Search<'a> {
+    names: &'a [String],
+    longest: u64,
+    finder: AhoCorasick,
+}
+
+impl<'a> Search<'a> {
+    /// Fails for more names than an environment can hold.
+    fn new(names: &'a [String]) -> Result<Self, aho_corasick::BuildError> {
+        let longest = names.iter().map(String::len).max().unwrap_or_default() as u64;
+        // The fast way of looking finds the first of those that lie over each other, and the next is looked for behind its start.
+        let finder = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(names)?;
+        Ok(Search { names, longest, finder })
+    }
+
+    /// Rust's texts lie beside each other without anything between, so a name may begin and end anywhere.
+    fn look(&self, bytes: &[u8], found: &mut BTreeSet<String>) {
+        let mut from = 0;
+        while let Some(first) = self.finder.find(Input::new(bytes).range(from..)) {
+            let here = self.names.iter().filter(|name| bytes[first.start()..].starts_with(name.as_bytes()));
+            for name in here {
+                if !found.contains(name) {
+                    found.insert(name.clone());
+                }
+            }
+            from = first.start() + 1;
         }
     }
 }
@@ -191,19 +227,20 @@ fn read(text: &[u8]) -> Names {
     text.lines().filter_map(line).collect()
 }
 
-/// Rust's texts lie beside each other without anything between, so a name may begin and end anywhere.
-fn held(bytes: &[u8], names: &[String]) -> BTreeSet<String> {
-    names.iter().filter(|name| Finder::new(name.as_str()).find(bytes).is_some()).cloned().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_are_found_between_other_texts_and_come_back_from_the_store() {
-        let names = ["MINE", "MINE_TOO", "OTHER"].map(str::to_owned);
-        assert_eq!(held(b"\0srcMINE_TOsrc/main.rs", &names), BTreeSet::from(["MINE".to_owned()]));
+        let names = ["MINE", "MINE_TOO", "XMINE", "OTHER"].map(str::to_owned);
+        let held = |bytes: &[u8]| {
+            let bytes = Source::Store(Opened::Inline(bytes.to_vec()));
+            Vec::from_iter(bytes.held(&[], &names))
+        };
+        assert_eq!(held(b"\0srcMINE_TOsrc/main.rs"), ["MINE"]);
+        assert_eq!(held(b"aXMINE_TOO"), ["MINE", "MINE_TOO", "XMINE"]);
+        assert!(held(b"MIN").is_empty());
         let known = read(b"+MINE\n-OTHER\nodd\n");
         assert_eq!(known, Names::from([("MINE".to_owned(), true), ("OTHER".to_owned(), false)]));
     }
