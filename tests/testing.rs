@@ -49,6 +49,7 @@ fn finds_its_fixture_and_its_program() {
     assert!(std::fs::read_to_string(format!("{root}/tests/fixture.txt")).is_ok());
     let said = std::process::Command::new(env!("CARGO_BIN_EXE_tested")).output().unwrap().stdout;
     assert_eq!(said, b"program 2\n");
+    assert_eq!(std::env::var("CARGO_BIN_EXE_tested").unwrap(), env!("CARGO_BIN_EXE_tested"));
     std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/scratch"), "x").unwrap();
 }
 "#;

@@ -67,7 +67,7 @@ async fn open(built: &Built<'_>, pages: Vec<Vec<PathBuf>>, words: &[String]) -> 
         argv: argv.chain([page.clone().into_os_string().into()]).collect(),
         set: [].into(),
         cwd: session.cwd.clone(),
-        toolchain: None,
+        rustup: None,
     };
     let failed = match start::run(services, &session.ground, &process, Manners::Alone, &session.cancel).await? {
         Ended::Cancelled => return Ok(exit::INTERRUPTED),

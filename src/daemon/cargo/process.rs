@@ -28,8 +28,16 @@ pub struct Process {
     /// Over the person's own variables.
     pub set: BTreeMap<String, Text>,
     pub cwd: PathBuf,
-    /// rustup's name of the toolchain, so that what the program starts of it is the same.
-    pub toolchain: Option<String>,
+    /// Where the toolchain is one of rustup's.
+    pub rustup: Option<Rustup>,
+}
+
+/// What rustup says to whatever its cargo starts, so that the toolchain's programs are the same there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rustup {
+    toolchain: String,
+    home: PathBuf,
+    cargo_home: PathBuf,
 }
 
 /// Where rustup finds which toolchain its programs stand for.
@@ -51,7 +59,7 @@ impl Process {
             argv: runner.chain([text(program)]).collect(),
             set: variables(plan, unit, said, person.environment),
             cwd: plan.package(unit).real.clone(),
-            toolchain: toolchain_name(&plan.mounts.real_path(TOOLCHAIN)),
+            rustup: Rustup::of(&plan.mounts.real_path(TOOLCHAIN), &plan.cargo_home),
         }
     }
 
@@ -72,9 +80,36 @@ impl Process {
         let is_set = |name: &Text| name.as_str().is_some_and(|name| self.set.contains_key(name));
         let own = given.iter().filter(|(name, _)| !is_set(name)).cloned();
         let set = self.set.iter().map(|(name, value)| (name.as_str().into(), value.clone()));
-        let is_chosen = given.iter().any(|(name, _)| name.as_str() == Some(TOOLCHAIN_NAME));
-        let toolchain = self.toolchain.as_ref().filter(|_| !is_chosen);
-        own.chain(set).chain(toolchain.map(|name| (TOOLCHAIN_NAME.into(), name.as_str().into()))).collect()
+        let mut environment: Vec<_> = own.chain(set).collect();
+        if let Some(rustup) = &self.rustup {
+            rustup.add_to(&mut environment);
+        }
+        environment
+    }
+}
+
+impl Rustup {
+    fn of(toolchain: &Path, cargo_home: &Path) -> Option<Self> {
+        let home = toolchain.parent()?.parent()?.to_owned();
+        Some(Rustup { toolchain: toolchain_name(toolchain)?, home, cargo_home: cargo_home.to_owned() })
+    }
+
+    /// As its proxies do: these over the person's own, and PATH where the proxies are not on it.
+    fn add_to(&self, environment: &mut Vec<(Text, Text)>) {
+        let told = [
+            ("CARGO_HOME", text(&self.cargo_home)),
+            ("RUSTUP_HOME", text(&self.home)),
+            (TOOLCHAIN_NAME, self.toolchain.as_str().into()),
+        ];
+        environment.retain(|(name, _)| told.iter().all(|(told, _)| name.as_str() != Some(*told)));
+        environment.extend(told.map(|(name, value)| (name.into(), value)));
+        let proxies = self.cargo_home.join("bin");
+        if let Some((_, path)) = environment.iter_mut().find(|(name, _)| name.as_str() == Some("PATH")) {
+            let folders: Vec<PathBuf> = std::env::split_paths(path.as_os()).collect();
+            if !folders.contains(&proxies) {
+                *path = listed(&[vec![proxies], folders].concat());
+            }
+        }
     }
 }
 
@@ -120,6 +155,12 @@ fn variables(plan: &Plan, unit: &Unit, said: &Said, given: &[(Text, Text)]) -> B
     for (name, value) in &plan.env_config {
         set.entry(name.clone()).or_insert_with(|| plan.mounts.to_real(value).as_str().into());
     }
+    if unit.target.is_test() || unit.target.is_bench() {
+        for program in package.targets.iter().filter(|target| target.is_bin()) {
+            let path = plan.target_dir.join(place::of_program(plan, unit, &program.name));
+            set.insert(format!("CARGO_BIN_EXE_{}", program.name), text(&path));
+        }
+    }
     set
 }
 
@@ -132,17 +173,17 @@ pub fn native_folders<'a>(plan: &'a Plan, said: &'a Said) -> impl Iterator<Item 
 pub fn compiler_libraries(plan: &Plan, unit: &Unit, said: &Said, given: &[(Text, Text)]) -> Text {
     let root = plan.target_dir.join(place::profile_folder(&unit.profile.name));
     let folders = own_folders(plan, said, &root).into_iter().chain([root.join("deps")]);
-    joined(folders.collect(), given)
+    joined(folders.collect(), &plan.mounts.real_path(TOOLCHAIN), given)
 }
 
 /// What scripts put beside the outputs, the outputs, the toolchain's own, and what the person has.
 fn library_path(plan: &Plan, unit: &Unit, said: &Said, given: &[(Text, Text)]) -> Text {
     let root = plan.target_dir.join(place::folder(unit));
+    let toolchain = plan.mounts.real_path(TOOLCHAIN);
     let mut folders = own_folders(plan, said, &root);
     folders.extend([root.clone(), root.join("deps")]);
-    folders
-        .push(plan.mounts.real_path(TOOLCHAIN).join("lib/rustlib").join(&plan.platforms.of(unit).triple).join("lib"));
-    joined(folders, given)
+    folders.push(toolchain.join("lib/rustlib").join(&plan.platforms.of(unit).triple).join("lib"));
+    joined(folders, &toolchain, given)
 }
 
 /// Of the folders that scripts name those of the build: others are the system's, which must not
@@ -153,15 +194,24 @@ fn own_folders(plan: &Plan, said: &Said, root: &Path) -> Vec<PathBuf> {
     named.filter(|path| path.starts_with(root)).collect()
 }
 
-/// With what the person has.
-fn joined(mut folders: Vec<PathBuf>, given: &[(Text, Text)]) -> Text {
+/// With what the person has, and before that what rustup puts there.
+fn joined(mut folders: Vec<PathBuf>, toolchain: &Path, given: &[(Text, Text)]) -> Text {
     let own = given.iter().find(|(name, _)| name.as_str() == Some(LIBRARY_PATH)).map(|(_, value)| value.as_os());
-    let own: Vec<PathBuf> = own.into_iter().flat_map(std::env::split_paths).collect();
+    let mut own: Vec<PathBuf> = own.into_iter().flat_map(std::env::split_paths).collect();
+    let libraries = toolchain.join("lib");
+    if toolchain_name(toolchain).is_some() && !own.contains(&libraries) {
+        own.insert(0, libraries);
+    }
     if own.starts_with(&folders) {
         folders = own;
     } else {
         folders.extend(own);
     }
+    listed(&folders)
+}
+
+/// As a variable holds folders.
+fn listed(folders: &[PathBuf]) -> Text {
     let folders: Vec<&OsStr> = folders.iter().map(|folder| folder.as_os_str()).collect();
     folders.join(OsStr::new(":")).into()
 }
@@ -197,23 +247,42 @@ mod tests {
     #[test]
     fn shown_as_a_shell_would_take_it() {
         let words = ["target/my dir/x", "", "a b", "it's", "-k=v/1.2,3+4", "wow!"].map(Text::from);
-        let process = Process { argv: words.to_vec(), set: BTreeMap::new(), cwd: PathBuf::new(), toolchain: None };
+        let process = Process { argv: words.to_vec(), set: BTreeMap::new(), cwd: PathBuf::new(), rustup: None };
         assert_eq!(process.shown(Verbosity::Normal), r"`target/my dir/x '' 'a b' 'it'\''s' -k=v/1.2,3+4 'wow'\!''`");
     }
 
     #[test]
     fn what_is_set_stands_over_what_was_given() {
         let set = BTreeMap::from([("A".to_owned(), "new".into())]);
-        let toolchain = toolchain_name(Path::new("/home/p/.rustup/toolchains/nightly"));
-        let process = Process { argv: Vec::new(), set, cwd: PathBuf::new(), toolchain };
+        let process = Process { argv: Vec::new(), set, cwd: PathBuf::new(), rustup: None };
         let odd = (Text(b"O\xff".to_vec()), Text(b"\xfe".to_vec()));
         let given = [("A".into(), "old".into()), odd.clone(), ("B".into(), "b".into())];
-        let whole = process.environment(&given);
-        let toolchain = ("RUSTUP_TOOLCHAIN".into(), "nightly".into());
-        assert_eq!(whole, [odd, ("B".into(), "b".into()), ("A".into(), "new".into()), toolchain]);
-        let chosen = ("RUSTUP_TOOLCHAIN".into(), "stable".into());
-        assert_eq!(process.environment(std::slice::from_ref(&chosen)), [chosen, ("A".into(), "new".into())]);
-        assert_eq!(toolchain_name(Path::new("/usr")), None);
+        assert_eq!(process.environment(&given), [odd, ("B".into(), "b".into()), ("A".into(), "new".into())]);
+    }
+
+    #[test]
+    fn programs_hear_of_rustup_what_its_cargo_tells_them() {
+        let rustup = Rustup::of(Path::new("/h/.rustup/toolchains/nightly"), Path::new("/h/.cargo"));
+        let process = Process { argv: Vec::new(), set: BTreeMap::new(), cwd: PathBuf::new(), rustup };
+        let told = |given: &[(&str, &str)]| {
+            let given: Vec<(Text, Text)> =
+                given.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            let pairs = process.environment(&given).into_iter();
+            let pairs = pairs.map(|(name, value)| format!("{}={}", name.as_str().unwrap(), value.as_str().unwrap()));
+            pairs.collect::<Vec<_>>()
+        };
+        let homes = ["CARGO_HOME=/h/.cargo", "RUSTUP_HOME=/h/.rustup"];
+        assert_eq!(
+            told(&[("PATH", "/usr/bin")]),
+            ["PATH=/h/.cargo/bin:/usr/bin", homes[0], homes[1], "RUSTUP_TOOLCHAIN=nightly"]
+        );
+        let own = [("PATH", "/a:/h/.cargo/bin"), ("RUSTUP_TOOLCHAIN", "stable")];
+        assert_eq!(told(&own), ["PATH=/a:/h/.cargo/bin", homes[0], homes[1], "RUSTUP_TOOLCHAIN=nightly"]);
+        assert_eq!(Rustup::of(Path::new("/usr"), Path::new("/h/.cargo")), None);
+        let given = [(LIBRARY_PATH.into(), "/own".into())];
+        let libraries = |toolchain: &str| joined(vec!["/t/deps".into()], Path::new(toolchain), &given);
+        assert_eq!(libraries("/r/toolchains/x"), Text::from("/t/deps:/r/toolchains/x/lib:/own"));
+        assert_eq!(libraries("/usr"), Text::from("/t/deps:/own"));
     }
 
     #[test]

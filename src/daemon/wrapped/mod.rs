@@ -166,7 +166,7 @@ async fn plainly(
     let names_descriptors = |value: &Text| !value.as_os().to_string_lossy().contains("fifo:");
     session.ground.environment.retain(|(name, value)| !(is_lent(name) && names_descriptors(value)));
     let shown = format!("`{}`", words.first().map_or("".into(), |word| word.as_os().to_string_lossy().into_owned()));
-    let process = Process { argv: words, set: BTreeMap::new(), cwd: session.cwd.clone(), toolchain: None };
+    let process = Process { argv: words, set: BTreeMap::new(), cwd: session.cwd.clone(), rustup: None };
     let ended = start::run(services, &session.ground, &process, Manners::Alone, &session.cancel).await;
     match ended {
         Ok(Ended::Ran(how)) => {
