@@ -13,6 +13,7 @@ use crate::{
     cargo::{decides::Question, diagnostics::Verbosity, files::Disk, locate, place},
     cli::{CleanArgs, FetchArgs},
     look::Look,
+    place::make_target,
     removal::{Removal, Wish},
     services::{Services, persist},
     session::Session,
@@ -76,7 +77,7 @@ async fn cleaned(
     let said = checked(session, services, question, &words).await?;
     if args.names_packages() {
         // As cargo does, which locks it first.
-        std::fs::create_dir_all(&target).map_err(|err| trouble("create directory", &target, &err))?;
+        make_target(&target).map_err(|err| trouble("create directory", &target, &err))?;
         let dry = args.dry_run.then(|| "--dry-run".to_owned());
         let words = words.into_iter().chain(dry).chain(args.speech()).collect();
         let mut run = workspace::run_of(question, CargoKind::Clean, words);
@@ -147,7 +148,7 @@ fn target_dir(question: &Question, args: &CleanArgs) -> Result<PathBuf, NoPlan> 
         return Err(build::usage(&what));
     }
     let is_ours = target.starts_with(root) && real.starts_with(root);
-    if !is_ours && target.exists() && !is_tagged(&target) {
+    if !is_ours && target.exists() && !is_tagged(&target) && !is_empty(&target) {
         let what = format!(
             "cannot clean `{}`: it lies outside the workspace and has no valid `CACHEDIR.TAG`\n\
              note: cleaning has been aborted to prevent accidental deletion of unrelated files",
@@ -161,6 +162,11 @@ fn target_dir(question: &Question, args: &CleanArgs) -> Result<PathBuf, NoPlan> 
 /// Whether cargo or vx has made it, or whoever else says that it can be made again.
 fn is_tagged(target: &Path) -> bool {
     std::fs::read(target.join("CACHEDIR.TAG")).is_ok_and(|text| text.starts_with(SIGNATURE))
+}
+
+/// As a clean of packages leaves it where nothing was.
+fn is_empty(target: &Path) -> bool {
+    std::fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 fn trouble(what: &str, path: &Path, err: &std::io::Error) -> Failure {

@@ -266,7 +266,8 @@ fn own_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-fn make_target(target: &Path) -> io::Result<()> {
+/// Makes the target folder where there is none.
+pub fn make_target(target: &Path) -> io::Result<()> {
     if target.is_dir() {
         return Ok(());
     }
