@@ -12,7 +12,7 @@ const MAIN: &str = "fn main() {\n    println!(\"{:?} {} {}\", option_env!(\"SET\
     println!(\"{:?}\", std::env::var(\"SET\"));\n}\n#[test]\nfn has_it() {\n    assert_eq!(option_env!(\"SET\"), Some(\"t\"));\n}\n";
 
 /// The variable of a call, and its words.
-const CALLS: [(&str, &str); 21] = [
+const CALLS: [(&str, &str); 34] = [
     ("", "run"),
     ("", "run --config build.rustflags=[\"--cfg\",\"said\"]"),
     ("CARGO_BUILD_RUSTFLAGS=--cap-lints=allow", "run --config build.rustflags=[\"--cfg\",\"said\"]"),
@@ -33,6 +33,21 @@ const CALLS: [(&str, &str); 21] = [
     ("", "check --config registry.token=\"x\""),
     ("", "check --config conf/bad.toml"),
     ("", "check --config build.rustflags=1"),
+    // Words without their values, and in front of the word.
+    ("", "build --bin"),
+    ("", "run --example"),
+    ("", "check -p"),
+    ("", "test --exclude x"),
+    ("", "build --target="),
+    ("", "-q --locked --color never run"),
+    ("", "-v -q check"),
+    // Variables that make no sense.
+    ("CARGO_TERM_VERBOSE=x", "check"),
+    ("CARGO_TERM_PROGRESS_WIDTH=x", "check"),
+    ("CARGO_TERM_PROGRESS_WHEN=always", "check"),
+    ("CARGO_BUILD_JOBS=x", "check"),
+    ("CARGO_BUILD_JOBS=0", "check --config build.jobs=1"),
+    ("CARGO_BUILD_TARGET=", "check"),
     ("", "doc --config build.rustdocflags=[\"--html-in-header\",\"absent.html\"]"),
 ];
 

@@ -86,7 +86,7 @@ async fn build(
     // Nothing that begins in here has to end in order.
     let ready = session.cancel.run_until_cancelled(get_ready(daemon, session, question, request, look)).await;
     let Some(ready) = ready else { return Ok(exit::INTERRUPTED) };
-    let Ready { services, identity, plan, inputs, next } = ready?;
+    let Ready { services, identity, plan, inputs, next, jobs } = ready?;
     let verbosity = look.verbosity;
     let terminal = Arc::new(Terminal::new(session.output.clone(), look.clone(), &plan, began));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -105,7 +105,7 @@ async fn build(
         audit: Arc::clone(&daemon.audit),
         listeners: vec![Arc::clone(&daemon.counters) as Arc<dyn Listener>, Arc::clone(&terminal) as _],
         ambient: ambient(session, config, &plan),
-        jobs: request.common.jobs.jobs(cores).map_err(|what| usage(&what))?,
+        jobs: request.common.jobs.jobs(jobs.as_deref(), cores).map_err(|what| usage(&what))?,
         after_failure: request.failure.after_failure(),
         rendering: look.format.rendering,
         cancel: session.cancel.clone(),
@@ -152,6 +152,7 @@ struct Ready {
     plan: Arc<Plan>,
     inputs: Arc<Inputs>,
     next: Next,
+    jobs: Option<String>,
 }
 
 /// What of the person's environment its calls are given.
@@ -187,13 +188,13 @@ async fn get_ready(
         }
         session.output.coloured(&planned.said).await;
     }
-    let plan = planned.plan;
+    let (plan, jobs) = (planned.plan, planned.jobs);
     let of_pages = doc_checks::check(&plan).map_err(|what| usage(&what))?;
     for collision in of_pages.iter().map(Collision::text).chain(planned.collisions.iter().cloned()) {
         session.output.warning(&collision).await;
     }
     let inputs = Arc::new(Inputs::gather(&services, &daemon.hashes, &plan, identity.view).await?);
-    Ok(Ready { services, identity, plan, inputs, next })
+    Ok(Ready { services, identity, plan, inputs, next, jobs })
 }
 
 /// A failure in cargo's way, told to the person.
@@ -206,6 +207,7 @@ pub fn prepare(session: &mut Session, request: &Request) -> Result<(Question, Lo
     let surface = Surface::of(session.output.screen());
     let environment = &session.environment;
     let located = locate(&session.cwd, request.manifest_path().map(|path| path.as_path()))?;
+    request.packages.check().map_err(|what| usage(&what))?;
     let toolchain = toolchain::find(environment, &session.cwd, session.plus.as_deref())
         // As rustup, which cargo is not reached behind.
         .map_err(|failure| NoPlan::Failure(failure, exit::FAILED))?;

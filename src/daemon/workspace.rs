@@ -92,6 +92,8 @@ pub struct Planned {
     pub said: String,
     /// Files of one name that two units leave, in cargo's words.
     pub collisions: Arc<[String]>,
+    /// `build.jobs`, as it is written.
+    pub jobs: Option<String>,
 }
 
 impl Plans {
@@ -102,7 +104,8 @@ impl Plans {
             .config(&disk)
             .map_err(|err| Failure::new(Fault::User, err.to_string()))?
             .with_target_dir(question.selection.target_dir.clone());
-        let notes = config.notes.clone();
+        parsed(config.check())?;
+        let (notes, jobs) = (config.notes.clone(), config.jobs());
         let key = match question.may_be_kept() {
             true => self.second_key(services, question, question.first_key(&disk)).await,
             false => None,
@@ -110,7 +113,7 @@ impl Plans {
         let ready = key.map(|key| Ready::new(key, question, &config));
         if let Some(made) = ready.as_ref().and_then(|ready| lock(&self.ready).get(ready).cloned()) {
             let Made { plan, said, collisions } = made;
-            return Ok(Planned { plan, notes, said, collisions });
+            return Ok(Planned { plan, notes, said, collisions, jobs });
         }
         let kept = match key {
             Some(key) => read_entry(services, key).await.and_then(|text| serde_json::from_slice(&text).ok()),
@@ -135,7 +138,7 @@ impl Plans {
         }
         // A fetch has said it already.
         let said = if fetched == Fetched::No { said } else { String::new() };
-        Ok(Planned { plan, notes, said, collisions })
+        Ok(Planned { plan, notes, said, collisions, jobs })
     }
 
     /// The key of everything that decides the answer, if cargo was ever asked something like it.

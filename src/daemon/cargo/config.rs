@@ -38,6 +38,16 @@ pub enum ConfigError {
     Include { path: PathBuf, problem: String },
     #[error("follow cargo's configuration: `{key}` {problem}")]
     Refused { key: String, problem: String },
+    #[error("error in environment variable `{name}`: {problem}")]
+    Variable { name: String, problem: String },
+    #[error("\"always\" progress requires a `width` key")]
+    NoWidth,
+    #[error("target was empty")]
+    NoTarget,
+    #[error(
+        "\"--target\" takes a target architecture as an argument.\n\nRun `rustup target list` to see possible targets."
+    )]
+    NoTargetNamed,
 }
 
 impl ConfigError {
@@ -98,12 +108,12 @@ impl Config {
         Config { target_dir, ..self }
     }
 
-    fn variable(&self, name: &str) -> Option<&str> {
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
         self.environment.get(name).map(String::as_str)
     }
 
     /// The variable of a key, where `--config` does not set the key.
-    fn variable_of(&self, path: &[&str]) -> Option<&str> {
+    pub(super) fn variable_of(&self, path: &[&str]) -> Option<&str> {
         let is_said = self.said.get(path).is_some();
         self.variable(&variable_name(path)).filter(|_| !is_said)
     }
@@ -281,6 +291,16 @@ impl Config {
         }
     }
 
+    /// `build.jobs`, as it is written.
+    pub fn jobs(&self) -> Option<String> {
+        let path = ["build", "jobs"];
+        match (self.text(&path), self.tree.get(&path)) {
+            (Some(jobs), _) => Some(jobs.text),
+            (None, Some(Node::Other(toml::Value::Integer(jobs)))) => Some(jobs.to_string()),
+            _ => None,
+        }
+    }
+
     /// What a custom profile inherits, where the configuration says so.
     pub fn profile_inherits(&self, profile: &str) -> Option<String> {
         self.text(&["profile", profile, "inherits"]).map(|text| text.text)
@@ -318,7 +338,7 @@ fn command<'a>(mut words: impl Iterator<Item = &'a str>, base: &Path) -> Vec<Str
 }
 
 /// `target.x86_64-unknown-linux-gnu.linker` → `CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER`.
-fn variable_name(path: &[&str]) -> String {
+pub(super) fn variable_name(path: &[&str]) -> String {
     let words: Vec<String> = path.iter().map(|word| word.replace(['-', '.'], "_").to_uppercase()).collect();
     format!("CARGO_{}", words.join("_"))
 }

@@ -26,6 +26,7 @@ pub mod lines;
 mod links;
 pub mod locate;
 mod lto;
+mod malformed;
 mod manifest;
 mod members;
 pub mod messages;

@@ -34,6 +34,10 @@ pub enum PrivateItems {
     Documented,
 }
 
+/// What a word that needs a value has where none was given, which no argument can hold. cargo gets the bare
+/// word then, and says what the value could be.
+pub const NO_VALUE: &str = "\0";
+
 /// Which profile is built.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ProfileChoice {
@@ -148,7 +152,7 @@ impl Selection {
             ProfileChoice::Release => args.push("--release".to_owned()),
             ProfileChoice::Named(name) => args.push(format!("--profile={name}")),
         }
-        args.extend(self.packages.iter().map(|spec| format!("--package={spec}")));
+        args.extend(self.packages.iter().map(|spec| with_value("--package", spec)));
         if let Some(workspace) = &self.workspace {
             args.push("--workspace".to_owned());
             args.extend(workspace.exclude.iter().map(|spec| format!("--exclude={spec}")));
@@ -157,13 +161,13 @@ impl Selection {
             args.push(match target {
                 TargetChoice::Lib => "--lib".to_owned(),
                 TargetChoice::Bins => "--bins".to_owned(),
-                TargetChoice::Bin(name) => format!("--bin={name}"),
+                TargetChoice::Bin(name) => with_value("--bin", name),
                 TargetChoice::Examples => "--examples".to_owned(),
-                TargetChoice::Example(name) => format!("--example={name}"),
+                TargetChoice::Example(name) => with_value("--example", name),
                 TargetChoice::Tests => "--tests".to_owned(),
-                TargetChoice::Test(name) => format!("--test={name}"),
+                TargetChoice::Test(name) => with_value("--test", name),
                 TargetChoice::Benches => "--benches".to_owned(),
-                TargetChoice::Bench(name) => format!("--bench={name}"),
+                TargetChoice::Bench(name) => with_value("--bench", name),
                 TargetChoice::All => "--all-targets".to_owned(),
                 TargetChoice::NamedTests => continue,
                 TargetChoice::Documentation => "--doc".to_owned(),
@@ -186,6 +190,12 @@ impl Selection {
     /// the host.
     pub fn platforms(&self, config: &Config) -> Result<Vec<String>, ConfigError> {
         let platforms = if self.platforms.is_empty() { config.targets() } else { self.platforms.clone() };
+        if platforms.iter().any(|triple| triple == NO_VALUE) {
+            return Err(ConfigError::NoTargetNamed);
+        }
+        if platforms.iter().any(|triple| triple.trim().is_empty()) {
+            return Err(ConfigError::NoTarget);
+        }
         match platforms.iter().find(|triple| triple.ends_with(".json")) {
             Some(file) => Err(ConfigError::refused(
                 "build.target",
@@ -250,6 +260,11 @@ impl Selection {
             args.push("--locked".to_owned());
         }
     }
+}
+
+/// A word for cargo, with its value where it has one.
+pub fn with_value(word: &str, value: &str) -> String {
+    if value == NO_VALUE { word.to_owned() } else { format!("{word}={value}") }
 }
 
 #[cfg(test)]

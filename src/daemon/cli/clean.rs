@@ -8,13 +8,13 @@ use super::{
     Request,
     groups::{CommonArgs, ManifestArgs, ProfileArgs, TermArgs},
 };
-use crate::cargo::select::ProfileChoice;
+use crate::cargo::select::{NO_VALUE, ProfileChoice, with_value};
 
 /// The flags of `vx clean`.
 #[derive(Debug, Args)]
 pub struct CleanArgs {
     /// Only what was made of this package
-    #[arg(short, long, value_name = "SPEC", value_hint = ValueHint::Other)]
+    #[arg(short, long, value_name = "SPEC", num_args = 0..=1, default_missing_value = NO_VALUE, value_hint = ValueHint::Other)]
     package: Vec<String>,
     /// Only what was made of the members of the workspace
     #[arg(long)]
@@ -26,7 +26,7 @@ pub struct CleanArgs {
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     /// Only what was made for this target, of chosen packages
-    #[arg(long, value_name = "TRIPLE", value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "TRIPLE", num_args = 0..=1, default_missing_value = NO_VALUE, value_hint = ValueHint::Other)]
     target: Vec<String>,
     /// The folder of all outputs
     #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
@@ -62,10 +62,10 @@ impl CleanArgs {
 
     /// The words for cargo that no other word of vx has; what it says where is the caller's.
     pub fn words(&self) -> Vec<String> {
-        let mut words: Vec<String> = self.package.iter().map(|spec| format!("--package={spec}")).collect();
+        let mut words: Vec<String> = self.package.iter().map(|spec| with_value("--package", spec)).collect();
         words.extend(self.workspace.then(|| "--workspace".to_owned()));
         words.extend(self.doc.then(|| "--doc".to_owned()));
-        words.extend(self.target.iter().map(|triple| format!("--target={triple}")));
+        words.extend(self.target.iter().map(|triple| with_value("--target", triple)));
         words.extend(self.profile().map(|name| format!("--profile={name}")));
         words
     }

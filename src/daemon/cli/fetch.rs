@@ -6,12 +6,13 @@ use super::{
     Request,
     groups::{CommonArgs, ManifestArgs, TermArgs},
 };
+use crate::cargo::select::{NO_VALUE, with_value};
 
 /// The flags of `vx fetch`.
 #[derive(Debug, Args)]
 pub struct FetchArgs {
     /// Fetch what this target needs; without, what any does
-    #[arg(long, value_name = "TRIPLE", value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "TRIPLE", num_args = 0..=1, default_missing_value = NO_VALUE, value_hint = ValueHint::Other)]
     target: Vec<String>,
     #[command(flatten)]
     manifest: ManifestArgs,
@@ -27,6 +28,6 @@ impl FetchArgs {
 
     /// The words for cargo that no other word of vx has.
     pub fn words(&self) -> Vec<String> {
-        self.target.iter().map(|triple| format!("--target={triple}")).chain(self.term.for_cargo()).collect()
+        self.target.iter().map(|triple| with_value("--target", triple)).chain(self.term.for_cargo()).collect()
     }
 }

@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, ValueHint};
 use crate::{
     cargo::{
         messages::{Format, JsonDiagnostics, Messages, Rendering},
-        select::{FeatureDefaults, Network, ProfileChoice, RustVersion, Workspace},
+        select::{FeatureDefaults, NO_VALUE, Network, ProfileChoice, RustVersion, Workspace},
     },
     graph::AfterFailure,
 };
@@ -24,13 +24,13 @@ const TWO_FORMATS: &str = "cannot specify two kinds of `message-format` argument
 #[derive(Debug, Clone, Default, Args)]
 pub struct PackageArgs {
     /// Only this package (see `cargo help pkgid`)
-    #[arg(short, long, value_name = "SPEC", value_hint = ValueHint::Other)]
+    #[arg(short, long, value_name = "SPEC", num_args = 0..=1, default_missing_value = NO_VALUE, value_hint = ValueHint::Other)]
     pub package: Vec<String>,
     /// All packages of the workspace
     #[arg(long, visible_alias = "all")]
     workspace: bool,
     /// Exclude packages
-    #[arg(long, value_name = "SPEC", requires = "workspace", value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "SPEC", value_hint = ValueHint::Other)]
     exclude: Vec<String>,
 }
 
@@ -38,6 +38,14 @@ impl PackageArgs {
     /// This package alone.
     pub fn only(package: Option<String>) -> Self {
         PackageArgs { package: package.into_iter().collect(), ..PackageArgs::default() }
+    }
+
+    /// Whether the words go together, or cargo's words about that.
+    pub fn check(&self) -> Result<(), String> {
+        match self.workspace || self.exclude.is_empty() {
+            true => Ok(()),
+            false => Err("--exclude can only be used together with --workspace".to_owned()),
+        }
     }
 
     /// `--workspace` with its `--exclude`s.
@@ -163,7 +171,7 @@ impl ManifestArgs {
 #[derive(Debug, Clone, Default, Args)]
 pub struct PlatformArgs {
     /// For the target triple
-    #[arg(long = "target", value_name = "TRIPLE", value_hint = ValueHint::Other)]
+    #[arg(long = "target", value_name = "TRIPLE", num_args = 0..=1, default_missing_value = NO_VALUE, value_hint = ValueHint::Other)]
     pub platforms: Vec<String>,
     /// Directory for all generated artifacts
     #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
@@ -189,11 +197,12 @@ pub struct JobArgs {
 }
 
 impl JobArgs {
-    /// How many actions may run at once, or why that makes no sense.
-    pub fn jobs(&self, cores: usize) -> Result<usize, String> {
-        let signed = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        let parsed =
-            self.jobs.as_ref().filter(|jobs| *jobs != "default").map(|jobs| jobs.parse::<i64>().map_err(|_| jobs));
+    /// How many actions may run at once, the configuration's number where the words have none; or why
+    /// that makes no sense.
+    pub fn jobs(&self, configured: Option<&str>, cores: usize) -> Result<usize, String> {
+        let signed = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+        let chosen = self.jobs.as_deref().or(configured);
+        let parsed = chosen.filter(|jobs| *jobs != "default").map(|jobs| jobs.parse::<i32>().map_err(|_| jobs));
         let wrong =
             |jobs| format!("could not parse `{jobs}`. Number of parallel jobs should be `default` or a number.");
         match parsed.transpose().map_err(wrong)? {
@@ -308,6 +317,26 @@ mod tests {
     struct Line {
         #[command(flatten)]
         output: OutputArgs,
+        #[command(flatten)]
+        jobs: JobArgs,
+    }
+
+    #[test]
+    fn words_about_jobs_stand_above_configuration() {
+        let jobs = |words: &[&str], configured: Option<&str>| {
+            let line = Line::parse_from(["vx"].iter().chain(words));
+            line.jobs.jobs(configured, 4)
+        };
+        assert_eq!(jobs(&[], None), Ok(4));
+        assert_eq!(jobs(&[], Some("2")), Ok(2));
+        assert_eq!(jobs(&["-j3"], Some("2")), Ok(3));
+        assert_eq!(jobs(&["-j", "default"], Some("2")), Ok(4));
+        assert_eq!(jobs(&[], Some("-1")), Ok(3));
+        assert_eq!(jobs(&["-j", "-9"], None), Ok(1));
+        assert_eq!(jobs(&[], Some("0")), Err("jobs may not be 0".to_owned()));
+        let wrong = "could not parse `x`. Number of parallel jobs should be `default` or a number.";
+        assert_eq!(jobs(&[], Some("x")), Err(wrong.to_owned()));
+        assert!(jobs(&["-j", "99999999999"], None).is_err());
     }
 
     #[test]

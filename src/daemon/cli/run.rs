@@ -9,19 +9,19 @@ use super::{
     request::{Request, Then},
     targets::TargetArgs,
 };
-use crate::cargo::select::Intent;
+use crate::cargo::select::{Intent, NO_VALUE};
 
 /// The flags of `vx run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// Package with the program (see `cargo help pkgid`)
-    #[arg(short, long, value_name = "SPEC", value_hint = ValueHint::Other)]
+    #[arg(short, long, value_name = "SPEC", num_args = 0..=1, default_missing_value = NO_VALUE, value_hint = ValueHint::Other)]
     package: Option<String>,
     /// The binary to run
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = NO_VALUE, value_hint = ValueHint::Other)]
     bin: Vec<String>,
     /// The example to run
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = NO_VALUE, value_hint = ValueHint::Other)]
     example: Vec<String>,
     #[command(flatten)]
     profile: ProfileArgs,

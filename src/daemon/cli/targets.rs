@@ -3,7 +3,7 @@
 
 use clap::{Args, ValueHint};
 
-use crate::cargo::select::TargetChoice;
+use crate::cargo::select::{NO_VALUE, TargetChoice};
 
 /// The target words that `doc` has, too.
 #[derive(Debug, Clone, Default, Args)]
@@ -15,13 +15,13 @@ pub struct MadeArgs {
     #[arg(long)]
     bins: bool,
     /// Only the specified binary
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = NO_VALUE, value_hint = ValueHint::Other)]
     bin: Vec<String>,
     /// All examples
     #[arg(long)]
     examples: bool,
     /// Only the specified example
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = NO_VALUE, value_hint = ValueHint::Other)]
     example: Vec<String>,
 }
 
@@ -34,13 +34,13 @@ pub struct TargetArgs {
     #[arg(long)]
     tests: bool,
     /// Only the specified test target
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = NO_VALUE, value_hint = ValueHint::Other)]
     test: Vec<String>,
     /// All targets that have `bench = true` set
     #[arg(long)]
     benches: bool,
     /// Only the specified bench target
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = NO_VALUE, value_hint = ValueHint::Other)]
     bench: Vec<String>,
     /// All targets
     #[arg(long)]

@@ -1,5 +1,7 @@
 //! The clap tree itself, and what a command line that does not fit it is answered.
 
+use std::ffi::OsString;
+
 use clap::{Parser, Subcommand, error::ErrorKind};
 use shared::{fault::exit, wire::text::Text};
 
@@ -74,12 +76,12 @@ pub fn is_ping(argv: &[Text]) -> bool {
 }
 
 /// Reads the words after the program's name.
-pub fn parse(argv: &[std::ffi::OsString]) -> Result<Command, Answer> {
+pub fn parse(argv: &[OsString]) -> Result<Command, Answer> {
     let plus = argv.first().and_then(|first| first.to_str()?.strip_prefix('+')).map(str::to_owned);
     let rest = &argv[usize::from(plus.is_some())..];
-    let (configured, rest) = rest.split_at(configuration(rest));
+    let (front, rest) = rest.split_at(in_front(rest));
     let (word, rest) = rest.split_at(rest.len().min(1));
-    let words = ["vx".into()].into_iter().chain([word, configured, rest].concat());
+    let words = ["vx".into()].into_iter().chain([word, &kept(front, rest), rest].concat());
     let is_cargo_word = word.first().and_then(|word| word.to_str()).is_some_and(|word| CARGO_WORDS.contains(&word));
     match Words::try_parse_from(words) {
         Ok(words) => Ok((plus, words.word)),
@@ -96,18 +98,42 @@ pub fn parse(argv: &[std::ffi::OsString]) -> Result<Command, Answer> {
     }
 }
 
-/// How many words before the one that says what is to be done are `--config` with its values, which
-/// cargo takes there too.
-fn configuration(words: &[std::ffi::OsString]) -> usize {
+/// How many words before the one that says what is to be done are options, with their values, which cargo
+/// takes there too.
+fn in_front(words: &[OsString]) -> usize {
     let mut count = 0;
     while let Some(word) = words.get(count).and_then(|word| word.to_str()) {
+        let is_short = |word: &str| !word.is_empty() && word.chars().all(|letter| matches!(letter, 'q' | 'v'));
         count += match word {
-            "--config" => 2,
-            _ if word.starts_with("--config=") => 1,
+            "--config" | "--color" => 2,
+            "--quiet" | "--verbose" | "--locked" | "--offline" | "--frozen" => 1,
+            _ if word.starts_with("--config=") || word.starts_with("--color=") => 1,
+            _ if word.strip_prefix('-').is_some_and(is_short) => 1,
             _ => break,
         };
     }
     count.min(words.len())
+}
+
+/// Of the options in front those that are not said again behind the word, where they may stand once and win.
+fn kept(front: &[OsString], rest: &[OsString]) -> Vec<OsString> {
+    let again = |names: &[&str]| {
+        let options = rest.iter().take_while(|word| *word != "--").filter_map(|word| word.to_str());
+        options.map(|word| word.split_once('=').map_or(word, |(name, _)| name)).any(|word| names.contains(&word))
+    };
+    let mut kept = Vec::new();
+    let mut words = front.iter();
+    while let Some(word) = words.next() {
+        let name = word.to_str().unwrap_or_default();
+        let value = matches!(name, "--config" | "--color").then(|| words.next()).flatten();
+        let is_again = match name {
+            "-q" | "--quiet" => again(&["-q", "--quiet"]),
+            "--locked" | "--offline" | "--frozen" => again(&[name]),
+            _ => name.starts_with("--color") && again(&["--color"]),
+        };
+        kept.extend([Some(word), value].into_iter().flatten().filter(|_| !is_again).cloned());
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -115,7 +141,7 @@ mod tests {
     use super::*;
 
     fn refused(line: &str) -> Answer {
-        let argv: Vec<_> = line.split_whitespace().map(std::ffi::OsString::from).collect();
+        let argv: Vec<_> = line.split_whitespace().map(OsString::from).collect();
         parse(&argv).expect_err("these words are refused")
     }
 
@@ -160,13 +186,25 @@ mod tests {
     #[test]
     fn configuration_may_stand_in_front() {
         let words = |line: &str| {
-            let argv: Vec<_> = line.split(' ').map(std::ffi::OsString::from).collect();
+            let argv: Vec<_> = line.split(' ').map(OsString::from).collect();
             match parse(&argv).expect("good words").1 {
                 Word::Build(args) => args.request(crate::cargo::select::Intent::Build).common.manifest.config,
                 _ => Vec::new(),
             }
         };
         assert_eq!(words("+nightly --config a=1 --config=b=2 build --config c=3"), ["a=1", "b=2", "c=3"]);
+        let request = |line: &str| {
+            let argv: Vec<_> = line.split(' ').map(OsString::from).collect();
+            match parse(&argv).expect("good words").1 {
+                Word::Build(args) => args.request(crate::cargo::select::Intent::Build).common,
+                _ => Default::default(),
+            }
+        };
+        let common = request("-vq --color always --locked build -v --color=never --locked");
+        assert_eq!((common.output.verbose, common.output.quiet), (2, true));
+        assert_eq!(common.output.color.as_deref(), Some("never"));
+        assert_eq!(common.manifest.network(), crate::cargo::select::Network::Locked);
+        assert!(request("--quiet build -q").output.quiet);
         for (line, exit) in
             [("--config a=1 ping", exit::USAGE), ("--config", exit::USAGE), ("--config a=1", exit::USAGE)]
         {
