@@ -187,3 +187,25 @@ fn a_package_beside_the_checkout_is_that_of_this_checkout() {
         machine.run(["systemctl", "--user", "stop", "vx.service"]).ok();
     }
 }
+
+/// Configuration above the checkout and in CARGO_HOME, as people keep it: in parts, and by links into another folder.
+#[test]
+fn what_the_persons_configuration_includes_or_links_to_counts() {
+    let machine = Machine::with_vx(Who::Person);
+    let above = machine.home().join("above");
+    machine.write(above.join("in/Cargo.toml"), "[package]\nname = \"app\"\nversion = \"1.0.0\"\nedition = \"2021\"\n");
+    machine.write(above.join("in/src/main.rs"), MAIN);
+    machine.write(above.join(".cargo/config.toml"), "include = [\"more.toml\"]\n");
+    let says = |more: &str, tool: &str| {
+        machine.write(above.join(".cargo/more.toml"), more);
+        machine.run_in(&above.join("in"), [tool, "run", "-q"]).ok()
+    };
+    for more in ["[build]\nrustflags = [\"--cfg\", \"said\"]\n", "[profile.dev]\ndebug-assertions = false\n"] {
+        assert_eq!(says(more, "vx"), says(more, "cargo"), "{more}");
+    }
+    machine.sh("mkdir -p ~/dotfiles ~/.cargo && ln -s ../dotfiles/cargo.toml ~/.cargo/config.toml").ok();
+    for more in ["[profile.dev]\ndebug-assertions = true\n", "[profile.dev]\ndebug-assertions = false\n"] {
+        machine.write(machine.home().join("dotfiles/cargo.toml"), more);
+        assert_eq!(says("", "vx"), says("", "cargo"), "{more}");
+    }
+}

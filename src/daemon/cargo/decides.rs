@@ -32,6 +32,8 @@ use super::{
 const CARGO_HOME: &str = "/vx/cargo-home";
 /// Folders of a package in which cargo finds targets by their names.
 const TARGET_FOLDERS: [&str; 6] = ["", "src", "src/bin", "tests", "examples", "benches"];
+/// So many links are followed.
+const LINKS: usize = 8;
 /// Variables that steer cargo's answers.
 const DECIDING: [&str; 11] = [
     "CARGO_BUILD_",
@@ -167,43 +169,45 @@ impl Question {
         let folders = root.ancestors().chain(self.cwd.ancestors()).map(|folder| (folder, folder.join(".cargo")));
         let home = &self.toolchain.cargo_home;
         let folders = folders.chain([(home.parent().unwrap_or(home), home.clone())]);
-        let mut shown = Vec::new();
+        let (mut shown, mut own) = (Vec::new(), Vec::new());
         for (base, folder) in folders {
             for file in ["config.toml", "config"].map(|name| folder.join(name)) {
                 if file.is_file() {
                     outside::sources(&file, base, root, &mut shown);
-                    let is_shown = file.starts_with(root) || file.starts_with(home);
-                    shown.extend((!is_shown).then_some(file));
+                    if !file.starts_with(root) {
+                        shown.extend(led_to(&file));
+                        own.extend(file.to_str().map(str::to_owned));
+                    }
                 }
             }
         }
-        self.configuration(&mut shown);
+        for word in self.selection.config.iter().chain(&own) {
+            self.configuration(word, &mut shown);
+        }
         outside::folders(root, &mut shown);
         shown.sort();
         shown.dedup();
         shown
     }
 
-    /// Adds the files that `--config` names and the folders that its values do. What a file of the
-    /// person's includes is shown too; one of the checkout's leads nowhere else.
-    fn configuration(&self, shown: &mut Vec<PathBuf>) {
+    /// Adds the files that a value of `--config` names, or a file of the person's, and the folders that its values do. What
+    /// the person's includes is shown too; what is the checkout's leads nowhere else.
+    fn configuration(&self, word: &String, shown: &mut Vec<PathBuf>) {
         let (root, home) = (&self.located.root, &self.toolchain.cargo_home);
-        for word in &self.selection.config {
-            let disk = Disk::default();
-            // What is wrong with it was said when it was loaded first.
-            let _ = config_tree::said(&disk, &self.cwd, std::slice::from_ref(word));
-            let named = locate::clean(&self.cwd.join(word));
-            let is_checkouts = named.starts_with(root) && named.is_file();
-            for (file, _) in disk.looks().into_iter().filter(|(_, text)| text.is_some()) {
-                let file = locate::clean(&file);
-                let folder = file.parent().unwrap_or(&file);
-                outside::sources(&file, folder.parent().unwrap_or(folder), root, shown);
-                let is_shown = is_checkouts || file.starts_with(root) || file.starts_with(home);
-                shown.extend((!is_shown).then_some(file));
-            }
-            if let Ok(table) = word.parse::<toml::Table>() {
-                outside::named(&table.into(), &self.cwd, root, shown);
-            }
+        let disk = Disk::default();
+        // What is wrong with it was said when it was loaded first.
+        let _ = config_tree::said(&disk, &self.cwd, std::slice::from_ref(word));
+        let named = locate::clean(&self.cwd.join(word));
+        let is_checkouts = named.starts_with(root) && named.is_file();
+        for (file, _) in disk.looks().into_iter().filter(|(_, text)| text.is_some()) {
+            let file = locate::clean(&file);
+            let folder = file.parent().unwrap_or(&file);
+            outside::sources(&file, folder.parent().unwrap_or(folder), root, shown);
+            let is_shown = is_checkouts || file.starts_with(root) || file.starts_with(home);
+            shown.extend((!is_shown).then_some(file));
+        }
+        if let Ok(table) = word.parse::<toml::Table>() {
+            outside::named(&table.into(), &self.cwd, root, shown);
         }
     }
 
@@ -222,7 +226,7 @@ impl Question {
             .collect();
         let text = |name: &str| files::text(&self.located.root.join(name)).ok();
         let key = json!({
-            "vx-plan": 6,
+            "vx-plan": 7,
             "toolchain": self.toolchain_identity,
             "intent": format!("{:?}", self.selection.intent),
             "clippy": self.selection.clippy.as_ref().map(|words| (words, self.environment.get(clippy::CONFIGURATION))),
@@ -314,6 +318,12 @@ impl Answers {
             said: change(&self.said),
         }
     }
+}
+
+/// Where a link leads, at each step: configuration is often kept elsewhere.
+fn led_to(file: &Path) -> Vec<PathBuf> {
+    let step = |at: &PathBuf| Some(locate::clean(&at.parent()?.join(fs::read_link(at).ok()?)));
+    std::iter::successors(Some(file.to_owned()), step).skip(1).take(LINKS).collect()
 }
 
 fn decides(name: &str) -> bool {
