@@ -97,3 +97,28 @@ fn a_place_is_found_whatever_stands_behind_it_and_in_code() {
         assert_eq!(run("here"), format!("{}x", at.display()), "{words:?}");
     }
 }
+
+/// What a script writes of its folder into a text is in the program that includes it.
+#[test]
+fn a_text_that_a_script_made_names_the_persons_folder() {
+    let machine = Machine::with_vx(Who::Person);
+    let at = machine.home().join("texts");
+    machine.write(at.join("Cargo.toml"), "[package]\nname = \"app\"\nversion = \"1.0.0\"\nedition = \"2021\"\n");
+    let script = r#"fn main() {
+    let out = std::env::var("OUT_DIR").unwrap();
+    std::fs::write(format!("{out}/place"), std::env::var("CARGO_MANIFEST_DIR").unwrap()).unwrap();
+    std::fs::write(format!("{out}/made"), "made").unwrap();
+    std::fs::write(format!("{out}/made.rs"), format!("const MADE: &str = {:?};", format!("{out}/made"))).unwrap();
+}
+"#;
+    machine.write(at.join("build.rs"), script);
+    let main = r#"include!(concat!(env!("OUT_DIR"), "/made.rs"));
+fn main() {
+    print!("{} {}", std::fs::read_to_string(MADE).unwrap(), include_str!(concat!(env!("OUT_DIR"), "/place")));
+}
+"#;
+    machine.write(at.join("src/main.rs"), main);
+    for _ in 0..2 {
+        assert_eq!(machine.run_in(&at, ["vx", "run", "-q"]).ok(), format!("made {}", at.display()));
+    }
+}

@@ -177,9 +177,9 @@ fn what_a_script_reads_lists_and_declares_counts() {
     workspace.file("flag", "off\n");
     workspace.file("more", "one\n");
     assert_eq!(workspace.built(), (3, "off 1 false\n".to_owned()));
-    // Not read yet: no reason to run.
+    // Not read yet: no reason to run, but that `maybe` was asked for and is not there.
     workspace.file("more", "two\n");
-    assert_eq!(workspace.built().0, 0);
+    assert_eq!(workspace.built().0, 1);
     workspace.file("flag", "on\n");
     assert_eq!(workspace.built(), (2, "two 1 false\n".to_owned()));
     // Read since.
@@ -190,8 +190,29 @@ fn what_a_script_reads_lists_and_declares_counts() {
     // Declared, and absent until now.
     workspace.file("app/maybe", "");
     assert_eq!(workspace.built(), (2, "three 2 true\n".to_owned()));
+    assert_eq!(workspace.built().0, 0);
     workspace.sh("rm app/maybe app/data/b; echo off >flag");
-    assert_eq!(workspace.built(), (0, "off 1 false\n".to_owned()));
+    assert_eq!(workspace.built(), (1, "off 1 false\n".to_owned()));
+}
+
+/// By the name of something that never is, scripts ask to be run each time.
+#[test]
+fn a_script_that_asks_for_what_is_not_there_is_run_each_time() {
+    let machine = Machine::with_vx(Who::Person);
+    let workspace = Workspace::new(&machine, "absent", &["app"]);
+    workspace.file("app/Cargo.toml", &manifest("app", ""));
+    workspace.file("app/src/main.rs", "fn main() {\n    print!(\"{}\", env!(\"SIZE\"));\n}\n");
+    let script = "fn main() {\n    println!(\"cargo::rerun-if-changed=always\");\n    \
+                  println!(\"cargo::rustc-env=SIZE={}\", std::fs::metadata(\"data\").unwrap().len());\n}\n";
+    workspace.file("app/build.rs", script);
+    workspace.file("app/data", "1");
+    assert_eq!(workspace.built(), (3, "1".into()));
+    assert_eq!(workspace.built(), (1, "1".into()), "the script alone");
+    workspace.file("app/data", "123");
+    assert_eq!(workspace.built(), (2, "3".into()));
+    workspace.file("app/always", "");
+    assert_eq!(workspace.built(), (1, "3".into()));
+    assert_eq!(workspace.built(), (0, "3".into()), "it is there");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The version of rendering, mounts and environment. Bumped by any change in them.
-pub const KEY: &str = "10";
+pub const KEY: &str = "11";
 
 /// An output that nobody makes.
 const SCRATCH: &str = ".vx-scratch";

@@ -31,6 +31,16 @@ use crate::{
 const CHUNK_BYTES: u64 = 4 << 20;
 const PATH_BYTES: u64 = 4 << 10;
 
+/// A file with a zero in that much of its beginning is no text.
+const TEXT_BYTES: usize = 512;
+
+/// So many texts of a script's are looked into.
+const TEXTS: usize = 4096;
+
+/// What other tools' build trees hold, and files by whose ends one knows that they are for other tools.
+const BUILD_TREES: [&str; 4] = ["CMakeCache.txt", "config.status", "build.ninja", "Makefile"];
+const BOOKKEEPING: [&str; 12] = ["a", "cmake", "d", "la", "lo", "log", "make", "o", "pc", "so", "stamp", "tlog"];
+
 /// How all places begin.
 const TOP: &str = "/vx/";
 
@@ -47,7 +57,7 @@ pub async fn holds_place(
     out_dirs: &[String],
 ) -> Result<bool, Failure> {
     let mut wanted = searched(call, outcome, run);
-    wanted.extend(generated(services, result).await?.into_iter().map(|digest| (digest, Allowed::Nothing)));
+    wanted.extend(generated(services, result).await?);
     if wanted.is_empty() {
         return Ok(false);
     }
@@ -61,13 +71,20 @@ pub async fn holds_place(
     let search = move || {
         wanted.iter().zip(opened).any(|((_, allowed), opened)| {
             let sources = if *allowed == Allowed::Sources { &sources } else { &HashSet::new() };
-            let mut all: Vec<Found<'_>> = places.iter().map(|place| Found::new(place, sources)).collect();
+            // What other tools are told of their folder is no word to a program.
+            let count = if *allowed == Allowed::Objects { 1 } else { places.len() };
+            let mut all: Vec<Found<'_>> = places.iter().take(count).map(|place| Found::new(place, sources)).collect();
             let mut search = |bytes: &[u8], length| {
                 all.iter_mut().any(|found| found.search(bytes, length)) || is_torn(bytes, length)
             };
             let holds = match opened {
                 None => false,
-                Some(Opened::Inline(bytes)) => search(&bytes, bytes.len()),
+                Some(Opened::Inline(bytes)) => !allowed.excuses(&bytes) && search(&bytes, bytes.len()),
+                Some(Opened::File { fd, offset, size })
+                    if allowed.excuses(&read_at(&fds[fd], offset, size.min(TEXT_BYTES as u64)).unwrap_or_default()) =>
+                {
+                    false
+                }
                 Some(Opened::File { fd, offset, size }) => (0..size).step_by(CHUNK_BYTES as usize).any(|from| {
                     let whole = (size - from).min(CHUNK_BYTES + PATH_BYTES);
                     // What cannot be read is not there either for whoever is to use it.
@@ -105,20 +122,41 @@ fn searched(call: &Call, outcome: &Outcome, run: &RunRecord) -> Vec<(Digest, All
 enum Allowed {
     Nothing,
     Sources,
+    /// Anything in what is no text.
+    Objects,
 }
 
-/// The Rust sources that a script left. Objects and build trees of other tools name their place
-/// in their own bookkeeping.
-async fn generated(services: &Services, result: &v2::ActionResult) -> Result<Vec<Digest>, Failure> {
+impl Allowed {
+    fn excuses(self, beginning: &[u8]) -> bool {
+        self == Allowed::Objects && beginning.iter().take(TEXT_BYTES).any(|byte| *byte == 0)
+    }
+}
+
+/// The Rust sources that a script left, and the texts that programs may include. Objects and build trees of other tools name
+/// their place in their own bookkeeping.
+async fn generated(services: &Services, result: &v2::ActionResult) -> Result<Vec<(Digest, Allowed)>, Failure> {
     let trees = result.output_directories.iter();
     let trees: Vec<Digest> =
         trees.filter_map(|one| digest_from_proto(Function::Blake3, one.tree_digest.as_ref()).ok()).collect();
     let mut found = Vec::new();
     for bytes in read_many(services, &trees).await?.into_values() {
         let Ok(tree) = v2::Tree::decode(bytes.as_slice()) else { continue };
-        let files = tree.root.iter().chain(&tree.children).flat_map(|folder| &folder.files);
-        let sources = files.filter(|file| Path::new(&file.name).extension().is_some_and(|end| end == "rs"));
-        found.extend(sources.filter_map(|file| digest_from_proto(Function::Blake3, file.digest.as_ref()).ok()));
+        let all = || tree.root.iter().chain(&tree.children);
+        let is_build_tree =
+            all().flat_map(|folder| &folder.files).any(|file| BUILD_TREES.contains(&file.name.as_str()));
+        let mut texts = 0;
+        for (place, folder) in all().enumerate() {
+            for file in &folder.files {
+                let end = Path::new(&file.name).extension().and_then(|end| end.to_str()).unwrap_or_default();
+                let allowed = match end {
+                    "rs" => Allowed::Nothing,
+                    _ if (is_build_tree && place > 0) || BOOKKEEPING.contains(&end) || texts == TEXTS => continue,
+                    _ => Allowed::Objects,
+                };
+                texts += usize::from(allowed == Allowed::Objects);
+                found.extend(digest_from_proto(Function::Blake3, file.digest.as_ref()).ok().map(|one| (one, allowed)));
+            }
+        }
     }
     Ok(found)
 }
@@ -142,6 +180,9 @@ impl<'a> Found<'a> {
         let finder = self.finder.clone();
         for at in finder.find_iter(bytes).take_while(|at| *at < length) {
             let rest = &bytes[at + self.place.len()..];
+            if self.place != WORKSPACE && is_included(&bytes[..at]) {
+                continue;
+            }
             match rest.first() {
                 Some(b'/') => {
                     // The longest one: a name may begin like another.
@@ -181,6 +222,13 @@ fn is_torn(bytes: &[u8], length: usize) -> bool {
     let finder = Finder::new(TOP);
     let mut found = finder.find_iter(bytes).take_while(|at| *at < length);
     found.any(|at| !mounts::ALL.iter().any(|place| bytes[at..].starts_with(place.as_bytes())))
+}
+
+/// Whether what follows is read when it is compiled, by that name.
+fn is_included(before: &[u8]) -> bool {
+    let opening = before.iter().rev().take_while(|byte| b"r#\" \n".contains(byte)).count();
+    let name = before[..before.len() - opening].strip_suffix(b"(").unwrap_or_default();
+    ["include!", "include_str!", "include_bytes!"].iter().any(|one| name.ends_with(one.as_bytes()))
 }
 
 /// Whether a source is named in rustc's note of a text: its name as it was asked for, here the whole path, the working folder,
@@ -233,6 +281,23 @@ mod tests {
             assert!(holds(&none, place), "{place}");
         }
         assert!(!holds(&none, "/vx/build/a-1/out/x.rs /vx/w s"));
+    }
+
+    #[test]
+    fn what_is_included_by_a_place_is_no_word_of_it() {
+        let none = HashSet::new();
+        let holds = |text: &str| {
+            let mut found = Found::new("/vx/build/a-1/out", &none);
+            found.search(text.as_bytes(), text.len()) || found.has_folders_left()
+        };
+        assert!(!holds("include!(\"/vx/build/a-1/out/b.rs\"); f(include_bytes!( \"/vx/build/a-1/out/c\"))"));
+        for text in [
+            "const A: &str = \"/vx/build/a-1/out/c\";",
+            "f(\"/vx/build/a-1/out\")",
+            "include_dir!(\"/vx/build/a-1/out\")",
+        ] {
+            assert!(holds(text), "{text}");
+        }
     }
 
     #[test]

@@ -39,13 +39,13 @@ pub fn here(plan: &Plan, unit: &Unit, mut call: Call) -> Call {
     call
 }
 
-/// The same with what its scripts made at the person's own places, where programs look for it.
+/// The same with what its scripts made at the person's own places, where programs look for it; a script writes there.
 pub fn with_out_dirs(plan: &Plan, unit: &Unit, mut call: Call) -> Call {
-    if unit.kind == Kind::BuildScriptRun {
-        return call;
-    }
-    let places = unit.links.own.iter().map(|run| plan.unit(*run).out_dir(plan));
-    let places: Vec<(String, String)> = places.map(|fixed| (plan.shown(&fixed), fixed)).collect();
+    let places: Vec<String> = match unit.kind {
+        Kind::BuildScriptRun => vec![unit.out_dir(plan)],
+        _ => unit.links.own.iter().map(|run| plan.unit(*run).out_dir(plan)).collect(),
+    };
+    let places: Vec<(String, String)> = places.into_iter().map(|fixed| (plan.shown(&fixed), fixed)).collect();
     let mounts = Mounts::new(places.clone());
     for value in call.env.values_mut() {
         *value = mounts.to_real(value);

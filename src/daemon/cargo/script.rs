@@ -104,13 +104,15 @@ fn metadata(plan: &Plan, unit: &Unit, scripts: &Said) -> Result<Vec<(String, Str
 pub fn heard(plan: &Plan, unit: &Unit, ambient: &Ambient, stdout: &[u8]) -> Result<Directives, DirectiveError> {
     let package = plan.package(unit);
     let (described, library, out_dir) = (package.described(), package.library(), unit.out_dir(plan));
+    // Where it knew that as the person does.
+    let real = plan.shown(&out_dir);
     let speaker = Speaker {
         package: &described,
         targets: &package.targets,
         rust_version: package.rust_version.as_deref(),
         library: library.as_deref(),
         bootstrap: ambient.get("RUSTC_BOOTSTRAP"),
-        out_dir: (&out_dir, &out_dir),
+        out_dir: (&real, &out_dir),
     };
     directives::parse(stdout, speaker)
 }

@@ -18,7 +18,7 @@ use super::{Runner, lookup::Asked};
 use crate::{
     cargo::{
         call::Call,
-        mounts::WORKSPACE,
+        mounts::{self, WORKSPACE},
         package::Source,
         placed::Standing,
         plan::{Kind, Unit},
@@ -194,6 +194,11 @@ impl Runner<'_> {
             self.inputs.checkout().forget_scan();
             return Ok(Kept::Changed(path));
         }
+        if let Some(path) = self.declares_nothing_there(one, streams) {
+            return Ok(Kept::Not(format!(
+                "its script asked to be rerun for {path}, which is not there: that is each time"
+            )));
+        }
         let (key, stored) = (records::narrow(&pending.base, &facts), records::lean(result));
         self.keyed(unit, key, facts);
         let services = self.around.services.clone();
@@ -238,10 +243,12 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Where what its own scripts made is, for a unit that is compiled.
+    /// Where a script makes what it makes, and where what its own scripts made is for a unit that is compiled.
     fn out_dirs(&self, unit: &Unit) -> Vec<String> {
-        let own = unit.links.own.iter().filter(|_| unit.kind != Kind::BuildScriptRun);
-        own.map(|run| self.plan.unit(*run).out_dir(self.plan)).collect()
+        match unit.kind {
+            Kind::BuildScriptRun => vec![unit.out_dir(self.plan)],
+            _ => unit.links.own.iter().map(|run| self.plan.unit(*run).out_dir(self.plan)).collect(),
+        }
     }
 
     /// Whether a unit may be run once more because its sources changed.
@@ -273,6 +280,28 @@ impl Runner<'_> {
             known.declared = clippy.looks_for(path);
         }
         known
+    }
+
+    /// What a script of the person's own asked to be rerun for and is not there: scripts say so to be run each time. Git's
+    /// own files are known otherwise, and what scripts make is their own.
+    fn declares_nothing_there(&self, unit: &Unit, streams: &Streams) -> Option<String> {
+        let Source::Member { path: package } = &self.plan.package(unit).source else { return None };
+        if unit.kind != Kind::BuildScriptRun {
+            return None;
+        }
+        let said = script::heard(self.plan, unit, &self.around.ambient, &streams.stdout).ok()?;
+        let (root, made) = (&self.plan.workspace_root, self.inputs.checkout().target_dir());
+        let is_absent = |declared: &String| {
+            let path = Path::new(declared);
+            let real = match path.strip_prefix(WORKSPACE) {
+                Ok(below) => root.join(below),
+                Err(_) => root.join(package).join(path),
+            };
+            let is_known = mounts::ALL.iter().any(|mount| real.starts_with(mount)) || real.starts_with(made);
+            let is_git = real.components().any(|part| part.as_os_str() == shared::checkout::GIT);
+            !is_known && !is_git && !real.exists()
+        };
+        said.rerun_if_changed.into_iter().find(is_absent)
     }
 
     fn declared(&self, unit: &Unit, package: &str, streams: &Streams, known: &mut Known) {

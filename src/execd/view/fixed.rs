@@ -117,6 +117,7 @@ pub async fn make(
         shown
     });
 
+    mounts.extend(written_again(&places, second)?);
     let mut leases: Vec<Lease> = Vec::with_capacity(parts.len());
     for part in parts.iter().filter(|part| !writable.contains(&part.at)) {
         let lease = sources.stage.directory(part.digest, &seen).await?;
@@ -168,6 +169,19 @@ async fn show_live(
     let asked = asked.clone();
     let shown = tokio::task::spawn_blocking(move || live::show(asked, access, &git, target)).await;
     shown.map_err(|err| ViewError::Precondition(format!("vx-live: {err}")))?
+}
+
+/// A folder that is written, below `from`, at `to` too.
+fn written_again(places: &[Place], second: &[(PathBuf, PathBuf)]) -> Result<Vec<Mount>, ViewError> {
+    let mut mounts = Vec::new();
+    for (from, to) in second {
+        let found = places.iter().find_map(|place| Some((place, from.strip_prefix(&place.at).ok()?)));
+        let Some((place, below)) = found else { continue };
+        let made = beneath::root(&place.dir).and_then(|root| beneath::make_directories(&root, below));
+        made.map_err(|err| ViewError::Invalid(format!("vx-place={}: {err}", from.display())))?;
+        mounts.push(host::writable(&place.dir.join(below), to));
+    }
+    Ok(mounts)
 }
 
 /// A part that lies below `from` below `to` too; of a part that holds `from`, that folder of it.
