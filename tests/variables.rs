@@ -35,7 +35,7 @@ fn named_variables_reach_a_build_and_a_changed_one_builds_anew() {
 fn variables_that_scripts_and_macros_read_without_a_word_reach_them_and_count() {
     let machine = Machine::with_vx(Who::Person);
     let script = "    println!(\"cargo::rerun-if-changed=build.rs\");\n    \
-        println!(\"cargo::rustc-env=HEARD={}\", std::env::var(\"SILENT_S\").unwrap_or_default());";
+        println!(\"cargo::rustc-env=HEARD={}\", std::env::var(\"SILENT_S\").or(std::env::var(\"S\")).unwrap_or_default());";
     let project = Project::write(&machine, "silent", "", script);
     machine.write(project.path.join("Cargo.toml"), "[workspace]\nmembers = [\"app\", \"mid\", \"base\", \"macr\"]\n");
     let macr = "[package]\nname = \"macr\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[lib]\nproc-macro = true\n";
@@ -67,6 +67,8 @@ fn variables_that_scripts_and_macros_read_without_a_word_reach_them_and_count() 
     let other = built(&["SILENT_S=s", "SILENT_M=m", "NOBODY_NAMES=it"], "base s m\n");
     assert!(other.contains(" 0 built"), "{other}");
     built(&["SILENT_S=t"], "base t \n");
+    // Short names count for one's own packages.
+    built(&["S=u"], "base u \n");
     // Also for cargo with vx as its wrapper.
     let wrapped = |value: &str| {
         let value = format!("SILENT_M={value}");

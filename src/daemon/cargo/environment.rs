@@ -67,16 +67,21 @@ const SECRET: [&str; 8] = ["TOKEN", "SECRET", "PASSW", "CREDENTIAL", "PRIVATE_KE
 
 /// What a session, a shell or a terminal sets for itself, and what cargo, rustup and make have set or obey: no program is given
 /// it for having its name in its text, since that says little of such names, and their values differ from terminal to terminal.
-const NOISE: [&str; 53] = [
+const NOISE: [&str; 59] = [
     "_",
     "BASH*",
     "CARGO*",
+    "CLICOLOR*",
     "COLORTERM",
     "COLUMNS",
     "DBUS_*",
     "DESKTOP_*",
     "DISPLAY",
     "EDITOR",
+    "FORCE_COLOR",
+    "GIT_EDITOR",
+    "GIT_PAGER",
+    "GIT_TERMINAL_PROMPT",
     "HISTFILE",
     "HISTSIZE",
     "HOME",
@@ -98,6 +103,7 @@ const NOISE: [&str; 53] = [
     "MANAGERPID",
     "MFLAGS",
     "NOTIFY_*",
+    "NO_COLOR",
     "NUM_JOBS",
     "OLDPWD",
     "PAGER",
@@ -122,6 +128,8 @@ const NOISE: [&str; 53] = [
     "WAYLAND_DISPLAY",
     "XDG_*",
 ];
+/// Names shorter than this stand in any machine code by chance.
+const SHORT: usize = 4;
 /// How the names of proxies end, in either case: with no network they are of no use, and they may hold passwords.
 const PROXY: &str = "_PROXY";
 
@@ -184,6 +192,11 @@ impl Ambient {
         let is_plain = |name: &str| !name.is_empty() && !name.contains(char::is_control);
         let names = self.person.keys().filter(|name| is_plain(name) && !is_noise(name) && !is_secret(name));
         names.filter(|name| !self.is_listed(name)).cloned().collect()
+    }
+
+    /// Whether a name in the text of other people's program says nothing: their results are everybody's, whatever session asks.
+    pub fn is_chance(name: &str) -> bool {
+        name.len() < SHORT
     }
 
     fn is_listed(&self, name: &str) -> bool {
@@ -271,6 +284,7 @@ mod tests {
         let ambient =
             Ambient::new(person.map(|name| (name.to_owned(), "v".to_owned())).into(), vec!["PASSED".to_owned()]);
         assert_eq!(ambient.for_who_mentions(), ["CI", "MINE"]);
+        assert!(Ambient::is_chance("CI") && !Ambient::is_chance("MINE"));
     }
 
     #[test]

@@ -66,7 +66,9 @@ impl Runner<'_> {
         for placed in &call.needs.files {
             let outcome = self.outcomes[placed.unit.0].as_ref();
             let digest = outcome.and_then(|outcome| outcome.files.get(&placed.name)).map(|(digest, _)| digest);
-            for name in digest.and_then(|digest| self.mentioned.named.get(digest)).into_iter().flatten() {
+            let is_own = self.plan.package(self.plan.unit(placed.unit)).source.is_path();
+            let names = digest.and_then(|digest| self.mentioned.named.get(digest)).into_iter().flatten();
+            for name in names.filter(|name| is_own || !Ambient::is_chance(name)) {
                 if let Some(value) = self.around.ambient.get(name) {
                     call.env.entry(name.clone()).or_insert_with(|| value.to_owned());
                 }

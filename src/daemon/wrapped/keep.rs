@@ -218,7 +218,7 @@ impl Work<'_> {
         let loaded = libraries.iter().filter(|library| closure::is_loaded(library));
         let loaded: Vec<_> = loaded.map(|library| (library.digest, Some(library.path.as_path()))).collect();
         let named = self.daemon.mentions.of(self.services, &ambient.for_who_mentions(), &loaded).await?;
-        Ok(named.into_values().flatten().collect())
+        Ok(named.into_values().flatten().filter(|name| !Ambient::is_chance(name)).collect())
     }
 
     /// The variables of cargo's `[env]`, for what is compiled in the folder of that.
