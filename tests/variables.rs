@@ -123,3 +123,23 @@ fn a_crate_that_names_its_folder_places_no_other_of_its_name() {
     let second = machine.run_in(&two.path, ["vx", "build"]);
     assert!(second.code == 0 && second.stderr.contains("5 units, 5 hits, 0 built"), "{}", second.stderr);
 }
+
+/// Tests start cargo by the name that they were compiled with.
+#[test]
+fn a_program_that_names_cargo_finds_it() {
+    let machine = Machine::with_vx(Who::Person);
+    let project = Project::write(
+        &machine,
+        "names-cargo",
+        "",
+        "    println!(\"cargo::rustc-env=OF_SCRIPT={}\", std::env::var(\"CARGO\").unwrap());",
+    );
+    let names_it = r#"pub fn say() -> String {
+    let version = |cargo: &str| std::process::Command::new(cargo).arg("-V").output().unwrap().status.success();
+    format!("{} {} {}", version(env!("CARGO")), version(env!("OF_SCRIPT")), env!("SCRIPT"))
+}
+"#;
+    machine.write(project.path.join("mid/src/lib.rs"), names_it);
+    machine.run_in(&project.path, ["vx", "build"]).ok();
+    assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), "true true ran\n");
+}

@@ -187,7 +187,9 @@ impl Run<'_> {
         named.extend(quoted::names(self.plan, self.unit, &stderr));
         let compiles = self.unit.kind != Kind::BuildScriptRun;
         let differs = |name: &str, held: &str| {
-            rustc::is_placed(self.plan, self.unit, held) || (compiles && self.ambient.owns(name, held))
+            rustc::is_placed(self.plan, self.unit, held)
+                || rustc::tells_toolchain(self.plan, self.unit, held)
+                || (compiles && self.ambient.owns(name, held))
         };
         named.retain(|name| {
             let held = self.call.env.get(name);

@@ -75,6 +75,13 @@ pub fn is_placed(plan: &Plan, unit: &Unit, value: &str) -> bool {
     plan.package(unit).source.is_path() && PLACES.iter().any(|one| value.contains(one))
 }
 
+/// Whether a variable's value says where the toolchain lies, to a program that runs at the person's. Scripts and macros run
+/// where it says.
+pub fn tells_toolchain(plan: &Plan, unit: &Unit, value: &str) -> bool {
+    let runs_here = unit.target.is_for_host();
+    plan.package(unit).source.is_path() && !runs_here && is_below(value, mounts::TOOLCHAIN) && !value.contains(':')
+}
+
 /// A crate that has been seen to name such a variable gets the person's own folder in it, and sees
 /// its sources there: what it makes of the name (a path to look in when it runs, a file to
 /// include) is then true.
@@ -85,6 +92,10 @@ pub(super) fn own_places(
     env: &mut BTreeMap<String, String>,
 ) -> Vec<(String, String)> {
     let mut places = Vec::new();
+    let tells = |(name, value): &(&String, &mut String)| named.contains(name) && tells_toolchain(plan, unit, value);
+    for (_, value) in env.iter_mut().filter(tells) {
+        *value = plan.mounts.to_real(value);
+    }
     for (_, value) in env.iter_mut().filter(|(name, value)| named.contains(name) && is_placed(plan, unit, value)) {
         *value = plan.mounts.to_real(value);
         let package = plan.package(unit);
