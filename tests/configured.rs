@@ -12,7 +12,7 @@ const MAIN: &str = "fn main() {\n    println!(\"{:?} {} {}\", option_env!(\"SET\
     println!(\"{:?}\", std::env::var(\"SET\"));\n}\n#[test]\nfn has_it() {\n    assert_eq!(option_env!(\"SET\"), Some(\"t\"));\n}\n";
 
 /// The variable of a call, and its words.
-const CALLS: [(&str, &str); 34] = [
+const CALLS: [(&str, &str); 36] = [
     ("", "run"),
     ("", "run --config build.rustflags=[\"--cfg\",\"said\"]"),
     ("CARGO_BUILD_RUSTFLAGS=--cap-lints=allow", "run --config build.rustflags=[\"--cfg\",\"said\"]"),
@@ -39,6 +39,8 @@ const CALLS: [(&str, &str); 34] = [
     ("", "check -p"),
     ("", "test --exclude x"),
     ("", "build --target="),
+    ("", "build --bin absent"),
+    ("", "check -p absent"),
     ("", "-q --locked --color never run"),
     ("", "-v -q check"),
     // Variables that make no sense.
@@ -207,5 +209,19 @@ fn what_the_persons_configuration_includes_or_links_to_counts() {
     for more in ["[profile.dev]\ndebug-assertions = true\n", "[profile.dev]\ndebug-assertions = false\n"] {
         machine.write(machine.home().join("dotfiles/cargo.toml"), more);
         assert_eq!(says("", "vx"), says("", "cargo"), "{more}");
+    }
+}
+
+#[test]
+fn warnings_about_manifests_are_said_once_where_words_are_refused() {
+    let machine = Machine::with_vx(Who::Person);
+    let at = lay_out(&machine, "odd");
+    machine
+        .write(at.join("Cargo.toml"), "[package]\nname = \"said\"\nversion = \"1.0.0\"\nedition = \"2024\"\nodd = 1\n");
+    for words in ["build --bin absent", "check -p absent", "build --bin", "build --profile absent"] {
+        let line = |program: &'static str| [program].into_iter().chain(words.split(' ')).collect::<Vec<_>>();
+        let (by_cargo, by_vx) = (machine.run_in(&at, line("cargo")), machine.run_in(&at, line("vx")));
+        assert_eq!((by_vx.code, by_cargo.code), (101, 101), "{words}");
+        assert_eq!(said(&by_vx, &at), said(&by_cargo, &at), "{words}");
     }
 }

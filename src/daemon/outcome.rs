@@ -68,13 +68,21 @@ impl Outcome {
 
 /// As cargo says it. Executors report death by a signal as shells do.
 pub fn how_it_ended(code: i32) -> String {
-    const NAMES: [(i32, &str); 6] = [
-        (4, "SIGILL: illegal instruction"),
-        (6, "SIGABRT: process abort signal"),
-        (9, "SIGKILL: kill"),
-        (11, "SIGSEGV: invalid memory reference"),
-        (13, "SIGPIPE: write on a pipe with no reader"),
-        (15, "SIGTERM: termination signal"),
+    const NAMES: [(i32, &str); 14] = [
+        (libc::SIGHUP, "SIGHUP: hangup"),
+        (libc::SIGINT, "SIGINT: terminal interrupt signal"),
+        (libc::SIGQUIT, "SIGQUIT: terminal quit signal"),
+        (libc::SIGTRAP, "SIGTRAP: trace/breakpoint trap"),
+        (libc::SIGALRM, "SIGALRM: alarm clock"),
+        (libc::SIGBUS, "SIGBUS: access to undefined memory"),
+        (libc::SIGFPE, "SIGFPE: erroneous arithmetic operation"),
+        (libc::SIGSYS, "SIGSYS: bad system call"),
+        (libc::SIGILL, "SIGILL: illegal instruction"),
+        (libc::SIGABRT, "SIGABRT: process abort signal"),
+        (libc::SIGKILL, "SIGKILL: kill"),
+        (libc::SIGSEGV, "SIGSEGV: invalid memory reference"),
+        (libc::SIGPIPE, "SIGPIPE: write on a pipe with no one to read"),
+        (libc::SIGTERM, "SIGTERM: termination signal"),
     ];
     if !(129..=192).contains(&code) {
         return format!("exit status: {code}");

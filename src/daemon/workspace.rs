@@ -29,7 +29,7 @@ use crate::{
         plan::{Plan, Sources},
         platform::Asked,
         probe::{Probe, Rustc},
-        select::Intent,
+        select::{Intent, is_about_words},
         toolchain::Toolchain,
         unit_graph::UnitGraph,
     },
@@ -272,7 +272,7 @@ async fn ask(
     }
     let metadata_args = selection.metadata_args(&rustc.host, &targets);
     let mut graph = hear(services, question, graph_of(selection.intent), selection.graph_args()).await?;
-    if !graph.is_ok() {
+    if !graph.is_ok() && !is_about_words(&graph.stderr) {
         fetch(services, question, stderr).await?;
         fetched = Fetched::Yes;
         graph = hear(services, question, graph_of(selection.intent), selection.graph_args()).await?;

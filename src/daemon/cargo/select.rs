@@ -267,6 +267,28 @@ pub fn with_value(word: &str, value: &str) -> String {
     if value == NO_VALUE { word.to_owned() } else { format!("{word}={value}") }
 }
 
+/// How cargo refuses words that ask for what is not there.
+const ABOUT_WORDS: [&str; 13] = [
+    " target named `",
+    " target matches pattern `",
+    " takes one argument.",
+    " requires a SPEC format value",
+    " did not match any packages",
+    "package pattern(s) `",
+    " looks like a file path",
+    "` is not defined",
+    "profile name `",
+    " in profile name: ",
+    " does not contain this feature",
+    " packages contains this feature",
+    "no library targets found in package",
+];
+
+/// Whether cargo's refusal is about its words, and nothing that could be fetched changes it.
+pub fn is_about_words(said: &str) -> bool {
+    ABOUT_WORDS.iter().any(|words| said.contains(words))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
