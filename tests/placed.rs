@@ -122,3 +122,17 @@ fn main() {
         assert_eq!(machine.run_in(&at, ["vx", "run", "-q"]).ok(), format!("made {}", at.display()));
     }
 }
+
+#[test]
+fn what_is_placed_is_as_open_as_the_persons_mask_lets_it_be() {
+    let machine = Machine::with_vx(Who::Person);
+    let list = "find target target/debug target/debug/app target/debug/app.d target/CACHEDIR.TAG -maxdepth 0 -printf '%m %P%p\\n'";
+    for mask in ["077", "027", "002"] {
+        let modes = |program: &str| {
+            let at = Project::write(&machine, &format!("{program}{mask}"), "masked", "").path;
+            let line = format!("umask {mask}; {program} build && {program} build && {list}");
+            machine.run_in(&at, ["sh", "-c", &line]).ok()
+        };
+        assert_eq!(modes("vx"), modes("cargo"), "umask {mask}");
+    }
+}

@@ -31,7 +31,7 @@ use crate::{
     exceptions::Exceptions,
     inputs::Inputs,
     look::{Look, Surface},
-    place::{More, place},
+    place::{Mask, More, place},
     run::{Runner, Surroundings, Verdict},
     services::{Services, persist},
     session::Session,
@@ -117,12 +117,12 @@ async fn build(
         never = terminal.paint() => match never {},
     };
     session.output.progress_ends().await;
-    let messages = look.format.messages;
+    let (messages, mask) = (look.format.messages, Mask::of(session.ground.umask));
     match verdict {
         Verdict::Cancelled => Ok(exit::INTERRUPTED),
         Verdict::Failed => {
             // What is there is the person's, as it is cargo's way.
-            let (services, hashes, more) = (&around.services, &daemon.hashes, More::default());
+            let (services, hashes, more) = (&around.services, &daemon.hashes, More::nothing(mask));
             let placed = place(services, hashes, &plan, &runner, &more, &session.output, messages).await;
             terminal.finished(messages, Success::No, placed.is_ok().then_some(Placed)).await;
             placed?;
@@ -132,7 +132,7 @@ async fn build(
         Verdict::Built => {
             let (services, hashes) = (&around.services, &daemon.hashes);
             let libraries = next.documented().into_iter().flat_map(|one| doctest::placements(&plan, plan.unit(one)));
-            let more = More { looked_into: runner.looked_into(&next.programs()), libraries: libraries.collect() };
+            let more = More { looked_into: runner.looked_into(&next.programs()), libraries: libraries.collect(), mask };
             let placed = place(services, hashes, &plan, &runner, &more, &session.output, messages).await;
             let success = if placed.is_ok() { Success::Yes } else { Success::No };
             terminal.finished(messages, success, placed.is_ok().then_some(Placed)).await;

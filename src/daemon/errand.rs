@@ -13,7 +13,7 @@ use crate::{
     cargo::{decides::Question, diagnostics::Verbosity, files::Disk, locate, place},
     cli::{CleanArgs, FetchArgs},
     look::Look,
-    place::make_target,
+    place::{Mask, make_target},
     removal::{Removal, Wish},
     services::{Services, persist},
     session::Session,
@@ -77,7 +77,8 @@ async fn cleaned(
     let said = checked(session, services, question, &words).await?;
     if args.names_packages() {
         // As cargo does, which locks it first.
-        make_target(&target).map_err(|err| trouble("create directory", &target, &err))?;
+        make_target(&target, Mask::of(session.ground.umask))
+            .map_err(|err| trouble("create directory", &target, &err))?;
         let dry = args.dry_run.then(|| "--dry-run".to_owned());
         let words = words.into_iter().chain(dry).chain(args.speech()).collect();
         let mut run = workspace::run_of(question, CargoKind::Clean, words);

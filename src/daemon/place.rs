@@ -2,6 +2,8 @@
 //! the place, or what the executor has just captured moved there, then a rename, under cargo's own
 //! lock. What is there already is left alone.
 
+mod folders;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs::{self, File},
@@ -14,6 +16,8 @@ use std::{
     sync::Arc,
 };
 
+pub use folders::{Mask, make_target};
+use folders::{own_folders, write};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use shared::{
     client::cas::Opened,
@@ -44,6 +48,9 @@ use crate::{
 /// Files from this size on are moved where that can be; below, a copy costs no more than to ask.
 const MOVED_BYTES: u64 = 256 << 10;
 
+/// Large files that are held open until the build has ended; more would take the daemon's descriptors.
+const HELD_FILES: usize = 64;
+
 /// A file to put somewhere.
 pub struct Item {
     /// Where, absolute.
@@ -57,12 +64,19 @@ pub struct Item {
 }
 
 /// What programs want beside what was asked for.
-#[derive(Default)]
 pub struct More {
     /// Scripts' runs whose OUT_DIRs they look into, or may by a name that they hold.
     pub looked_into: BTreeSet<UnitId>,
     /// What the tests in documentation are compiled with.
     pub libraries: Vec<Placement>,
+    pub mask: Mask,
+}
+
+impl More {
+    /// Nothing.
+    pub fn nothing(mask: Mask) -> Self {
+        More { looked_into: BTreeSet::new(), libraries: Vec::new(), mask }
+    }
 }
 
 /// Places everything that the plan's roots left, the OUT_DIRs that their programs look into, and
@@ -76,7 +90,7 @@ pub async fn place(
     output: &Output,
     messages: Messages,
 ) -> Result<(), Failure> {
-    let mut placed = placements(plan);
+    let (mut placed, mask) = (placements(plan), more.mask);
     if messages != Messages::Human {
         placed.extend(macros(plan));
     }
@@ -86,8 +100,8 @@ pub async fn place(
         }
     }
     for scratch in place::scratches(plan) {
-        make_target(&plan.target_dir)
-            .and_then(|()| own_folders(&plan.target_dir, &plan.target_dir.join(scratch)))
+        make_target(&plan.target_dir, mask)
+            .and_then(|()| own_folders(&plan.target_dir, &plan.target_dir.join(scratch), mask))
             .map_err(|err| failed(&plan.target_dir, &err))?;
     }
     let pages = documentation::pages(services, plan, runner.outcomes()).await?;
@@ -99,28 +113,28 @@ pub async fn place(
     let mut items = items(plan, runner, &placed, &read);
     let is_wanted = |unit: UnitId| messages != Messages::Human || more.looked_into.contains(&unit);
     items.extend(out_dirs::items(services, plan, runner, is_wanted).await?);
-    let locks = lock_all(plan, &placed, &pages, output).await?;
+    let locks = lock_all(plan, &placed, &pages, (output, mask)).await?;
     items.extend(pages.items);
     let (stale, sweep) = {
         let hashes = Arc::clone(hashes);
         let look = move || {
             sweep.clear()?;
-            let stale = items.into_iter().filter(|item| !is_placed(&hashes, item)).collect::<Vec<_>>();
+            let stale = items.into_iter().filter(|item| !is_placed(&hashes, item, mask)).collect::<Vec<_>>();
             Ok((stale, sweep))
         };
         blocking(look).await?
     };
-    let taken = take(services, &plan.target_dir, &stale).await?;
+    let taken = take(services, &plan.target_dir, &stale, mask).await?;
     let digests: Vec<Digest> = stale.iter().map(|item| item.digest).collect();
     let (opened, fds) = persist(async || services.cas.open(&digests).await).await?;
     let (hashes, target) = (Arc::clone(hashes), plan.target_dir.clone());
     let replaced = blocking(move || {
         let mut replaced = Vec::new();
         for (item, (opened, taken)) in stale.into_iter().zip(opened.into_iter().zip(taken)) {
-            replaced.extend(File::open(&item.path));
+            replaced.extend(large(&item.path).filter(|_| replaced.len() < HELD_FILES));
             match taken {
-                Taken::Moved => finish(&item, |_| Ok(()))?,
-                Taken::Not => put(&target, &item, opened, &fds)?,
+                Taken::Moved => finish(&item, mask, |beside| mask.allow(beside, item.mode))?,
+                Taken::Not => put(&target, &item, opened, &fds, mask)?,
             }
             hashes.wrote(&item.path, item.digest);
         }
@@ -144,14 +158,14 @@ enum Taken {
 
 /// Has the executor move large files that it has just captured beside their places: nobody else
 /// needs them, and the store has their bytes.
-async fn take(services: &Services, target: &Path, items: &[Item]) -> Result<Vec<Taken>, Failure> {
+async fn take(services: &Services, target: &Path, items: &[Item], mask: Mask) -> Result<Vec<Taken>, Failure> {
     let mut taken = Vec::with_capacity(items.len());
     for item in items {
         let mut moved = Taken::Not;
         if item.digest.size() >= MOVED_BYTES
             && let Some((folder, name)) = beside(&item.path)
         {
-            own_folders(target, &folder).map_err(|err| failed(&folder, &err))?;
+            own_folders(target, &folder, mask).map_err(|err| failed(&folder, &err))?;
             let at = File::open(&folder).map_err(|err| failed(&folder, &err))?;
             let _not_there = fs::remove_file(folder.join(&name));
             // Where that fails, the store has it.
@@ -162,6 +176,12 @@ async fn take(services: &Services, target: &Path, items: &[Item]) -> Result<Vec<
         taken.push(moved);
     }
     Ok(taken)
+}
+
+/// A large file that is there already.
+fn large(path: &Path) -> Option<File> {
+    let is_large = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() >= MOVED_BYTES);
+    is_large.then(|| File::open(path).ok()).flatten()
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
@@ -207,7 +227,12 @@ fn items(plan: &Plan, runner: &Runner<'_>, placed: &[Placement], read: &BTreeMap
 }
 
 /// Takes cargo's lock of every profile's folder that something is placed for.
-async fn lock_all(plan: &Plan, placed: &[Placement], pages: &Pages, output: &Output) -> Result<Vec<File>, Failure> {
+async fn lock_all(
+    plan: &Plan,
+    placed: &[Placement],
+    pages: &Pages,
+    how: (&Output, Mask),
+) -> Result<Vec<File>, Failure> {
     let is_placed = |unit: &&Unit| {
         let folder = format!("{}/", place::folder(unit));
         placed.iter().any(|one| one.path.starts_with(&folder)) || (unit.is_doc() && !pages.is_empty())
@@ -215,20 +240,21 @@ async fn lock_all(plan: &Plan, placed: &[Placement], pages: &Pages, output: &Out
     let folders: BTreeSet<String> = plan.units.iter().filter(is_placed).map(place::folder).collect();
     let mut locks = Vec::new();
     for folder in folders {
-        locks.push(lock(&plan.target_dir, &folder, output).await?);
+        locks.push(lock(&plan.target_dir, &folder, how).await?);
     }
     Ok(locks)
 }
 
 /// Takes cargo's lock of one profile's folder, making the folder as cargo would.
-async fn lock(target: &Path, folder: &str, output: &Output) -> Result<File, Failure> {
+async fn lock(target: &Path, folder: &str, (output, mask): (&Output, Mask)) -> Result<File, Failure> {
     let path = target.join(folder);
     // The target folder may be a link, and often is one, to another disk. Below it a checkout that
     // brings links would have files written over the person's.
     let no_link = OFlags::NOFOLLOW.bits() as i32;
-    let made = make_target(target).and_then(|()| own_folders(target, &path)).and_then(|()| {
+    let made = make_target(target, mask).and_then(|()| own_folders(target, &path, mask)).and_then(|()| {
         let mut options = File::options();
-        options.create(true).truncate(false).read(true).write(true).custom_flags(no_link).open(path.join(LOCK))
+        options.create(true).truncate(false).read(true).write(true).mode(mask.file(Mode::Plain));
+        options.custom_flags(no_link).open(path.join(LOCK))
     });
     let file = made.map_err(|err| failed(&path, &err))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -247,40 +273,9 @@ async fn lock(target: &Path, folder: &str, output: &Output) -> Result<File, Fail
     }
 }
 
-/// Makes every folder on the way from the target folder to another.
-fn own_folders(target: &Path, folder: &Path) -> io::Result<()> {
-    let Ok(below) = folder.strip_prefix(target) else { return own_folder(folder) };
-    let mut path = target.to_owned();
-    for part in below.components() {
-        path.push(part);
-        own_folder(&path)?;
-    }
-    Ok(())
-}
-
-/// Makes a folder that is not there yet; a link to one does not count as being there.
-fn own_folder(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_symlink() => Err(io::Error::other("it is a symbolic link; remove it")),
-        _ => fs::create_dir_all(path),
-    }
-}
-
-/// Makes the target folder where there is none.
-pub fn make_target(target: &Path) -> io::Result<()> {
-    if target.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(target)?;
-    // cargo writes the same tag, which keeps backups out.
-    let tag = "Signature: 8a477f597d28d172789f06886806bc55\n# This file is a cache directory tag created by cargo.\n\
-        # For information about cache directory tags see https://bford.info/cachedir/\n";
-    fs::write(target.join("CACHEDIR.TAG"), tag)
-}
-
-fn is_placed(hashes: &Hashes, item: &Item) -> bool {
+fn is_placed(hashes: &Hashes, item: &Item, mask: Mask) -> bool {
     let Ok(meta) = fs::symlink_metadata(&item.path) else { return false };
-    let wants = if item.mode == Mode::Executable { 0o111 } else { 0 };
+    let wants = if item.mode == Mode::Executable { 0o111 & mask.file(item.mode) } else { 0 };
     meta.is_file()
         && meta.len() == item.digest.size()
         && meta.permissions().mode() & wants == wants
@@ -290,21 +285,21 @@ fn is_placed(hashes: &Hashes, item: &Item) -> bool {
 }
 
 /// Copies a blob to its place below a folder.
-pub fn put(target: &Path, item: &Item, opened: Option<Opened>, fds: &[OwnedFd]) -> Result<(), Failure> {
+pub fn put(target: &Path, item: &Item, opened: Option<Opened>, fds: &[OwnedFd], mask: Mask) -> Result<(), Failure> {
     let opened = opened.ok_or_else(|| {
         Failure::new(Fault::Environment, format!("store: {} is gone", item.digest)).hint("build again")
     })?;
     let folder = item.path.parent().unwrap_or(&item.path);
-    own_folders(target, folder).map_err(|err| failed(folder, &err))?;
-    let mode = if item.mode == Mode::Executable { 0o755 } else { 0o644 };
-    finish(item, |beside| write(beside, mode, |file| copy(&opened, fds, file)))
+    own_folders(target, folder, mask).map_err(|err| failed(folder, &err))?;
+    finish(item, mask, |beside| write(beside, mask.file(item.mode), |file| copy(&opened, fds, file)))
 }
 
 /// Gives a file its place, once it lies beside it, and writes its `.d` file.
-fn finish(item: &Item, lay: impl Fn(&Path) -> io::Result<()>) -> Result<(), Failure> {
+fn finish(item: &Item, mask: Mask, lay: impl Fn(&Path) -> io::Result<()>) -> Result<(), Failure> {
     lay_beside(&item.path, lay).map_err(|err| failed(&item.path, &err))?;
     if let Some((path, text)) = &item.dep_info {
-        let write = |beside: &Path| write(beside, 0o644, |file| io::Write::write_all(&mut &*file, text.as_bytes()));
+        let fill = |file: &File| io::Write::write_all(&mut &*file, text.as_bytes());
+        let write = |beside: &Path| write(beside, mask.file(Mode::Plain), fill);
         lay_beside(path, write).map_err(|err| failed(path, &err))?;
     }
     Ok(())
@@ -332,14 +327,6 @@ fn lay_beside(path: &Path, lay: impl Fn(&Path) -> io::Result<()>) -> io::Result<
     outcome
 }
 
-fn write(path: &Path, mode: u32, fill: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
-    // Whatever has this name was left by another daemon, or is a checkout's link to elsewhere.
-    let _not_there = fs::remove_file(path);
-    let file = File::create_new(path)?;
-    fill(&file)?;
-    file.set_permissions(fs::Permissions::from_mode(mode))
-}
-
 fn copy(opened: &Opened, fds: &[OwnedFd], to: &File) -> io::Result<()> {
     match opened {
         Opened::Inline(bytes) => io::Write::write_all(&mut &*to, bytes),
@@ -358,7 +345,17 @@ fn failed(path: &Path, err: &io::Error) -> Failure {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use super::*;
+    use super::{folders::own_folder, *};
+
+    #[test]
+    fn small_files_that_are_replaced_are_not_held_open() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (small, big) = (folder.path().join("small"), folder.path().join("big"));
+        fs::write(&small, "x").expect("a file");
+        fs::write(&big, vec![0; MOVED_BYTES as usize]).expect("a file");
+        assert!(large(&small).is_none() && large(&folder.path().join("absent")).is_none());
+        assert!(large(&big).is_some());
+    }
 
     #[test]
     fn links_of_a_checkout_lead_no_write_elsewhere() {
@@ -368,10 +365,11 @@ mod tests {
         fs::create_dir(at("target")).expect("a folder");
         fs::write(at("home/rc"), "mine").expect("a file");
         symlink("../home", at("target/debug")).expect("a link");
-        assert!(own_folder(&at("target/debug")).is_err());
-        assert!(own_folders(&at("target"), &at("target/debug/deps/more")).is_err());
+        let mask = Mask::of(None);
+        assert!(own_folder(&at("target/debug"), mask).is_err());
+        assert!(own_folders(&at("target"), &at("target/debug/deps/more"), mask).is_err());
         assert!(!at("home/deps").exists());
-        own_folders(&at("target"), &at("target/release")).expect("a new folder");
+        own_folders(&at("target"), &at("target/release"), mask).expect("a new folder");
         symlink("../../home/rc", at("target/release/.app.vx-new")).expect("a link");
         symlink("../../home/rc", at("target/release/app")).expect("a link");
         let fill = |beside: &Path| write(beside, 0o755, |file| io::Write::write_all(&mut &*file, b"new"));

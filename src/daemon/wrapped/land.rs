@@ -20,7 +20,7 @@ use crate::{
         call::{Call, Role},
         wrapped::Speech,
     },
-    place::{Item, put},
+    place::{Item, Mask, put},
     services::{Services, persist},
     sources::Hashes,
     start::Ground,
@@ -49,11 +49,12 @@ pub async fn land(
     let digests: Vec<Digest> = items.iter().map(|item| item.digest).collect();
     let (opened, fds) = persist(async || services.cas.open(&digests).await).await?;
     let (hashes, folder) = (Arc::clone(hashes), folder.to_owned());
+    let mask = Mask::of(ground.umask);
     blocking(move || {
         fs::create_dir_all(&folder)
             .map_err(|err| Failure::new(Fault::User, format!("failed to write `{}`: {err}", folder.display())))?;
         for (item, opened) in items.iter().zip(opened) {
-            put(&folder, item, opened, &fds)?;
+            put(&folder, item, opened, &fds, mask)?;
             hashes.wrote(&item.path, item.digest);
         }
         Ok(())
