@@ -210,6 +210,24 @@ fn what_the_persons_configuration_includes_or_links_to_counts() {
         machine.write(machine.home().join("dotfiles/cargo.toml"), more);
         assert_eq!(says("", "vx"), says("", "cargo"), "{more}");
     }
+    // A checkout's leads nowhere but in its repository.
+    machine.write(above.join("in/.cargo/x"), "");
+    machine.sh("cd ~/above/in/.cargo && ln -s ../../../dotfiles/cargo.toml config.toml").ok();
+    let refused = machine.run_in(&above.join("in"), ["vx", "run", "-q"]);
+    assert_eq!(refused.code, 101, "{}", refused.stderr);
+    assert!(refused.stderr.contains(".cargo/config.toml leads out of the workspace"), "{}", refused.stderr);
+    machine
+        .sh("cd ~/above && git init -q && mkdir conf && cd in/.cargo && ln -sf ../../conf/cargo.toml config.toml")
+        .ok();
+    let (said, includes) = ("[profile.dev]\ndebug-assertions = true\n", "include = [\"../../conf/said.toml\"]\n");
+    machine.write(above.join("conf/said.toml"), "[profile.dev]\ndebug-assertions = false\n");
+    for shared in [said, "[profile.dev]\ndebug-assertions = false\n"] {
+        machine.write(above.join("conf/cargo.toml"), shared);
+        assert_eq!(says("", "vx"), says("", "cargo"), "{shared}");
+    }
+    machine.sh("rm ~/above/in/.cargo/config.toml").ok();
+    machine.write(above.join("in/.cargo/config.toml"), includes);
+    assert_eq!(says("", "vx"), says("", "cargo"));
 }
 
 #[test]

@@ -36,6 +36,12 @@ pub enum ConfigError {
     Word { word: String, source: Box<toml::de::Error> },
     #[error("load what {} includes: {problem}", path.display())]
     Include { path: PathBuf, problem: String },
+    #[error(
+        "follow cargo's configuration: {} leads out of the workspace and its repository, where vx follows nothing that came with \
+         a checkout; what is yours goes above the workspace or into CARGO_HOME",
+        path.display()
+    )]
+    Astray { path: PathBuf },
     #[error("follow cargo's configuration: `{key}` {problem}")]
     Refused { key: String, problem: String },
     #[error("error in environment variable `{name}`: {problem}")]

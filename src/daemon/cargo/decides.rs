@@ -15,7 +15,7 @@ use shared::digest::{Digest, Function};
 use super::{
     LOCK_FILE, MANIFEST, clippy,
     config::{Config, ConfigError},
-    config_tree,
+    config_links, config_tree,
     diagnostics::Verbosity,
     files::{self, Disk, Files},
     locate::{self, Located},
@@ -32,8 +32,6 @@ use super::{
 const CARGO_HOME: &str = "/vx/cargo-home";
 /// Folders of a package in which cargo finds targets by their names.
 const TARGET_FOLDERS: [&str; 6] = ["", "src", "src/bin", "tests", "examples", "benches"];
-/// So many links are followed.
-const LINKS: usize = 8;
 /// Variables that steer cargo's answers.
 const DECIDING: [&str; 11] = [
     "CARGO_BUILD_",
@@ -102,6 +100,9 @@ impl Question {
     /// The person's configuration, as `files` show it.
     pub fn config(&self, files: &dyn Files) -> Result<Config, ConfigError> {
         let words = &self.selection.config;
+        if let Some(file) = config_links::astray(&self.located.root, &self.cwd) {
+            return Err(ConfigError::Astray { path: file });
+        }
         Config::load(files, &self.cwd, &self.toolchain.cargo_home, &self.environment, words)
     }
 
@@ -174,10 +175,8 @@ impl Question {
             for file in ["config.toml", "config"].map(|name| folder.join(name)) {
                 if file.is_file() {
                     outside::sources(&file, base, root, &mut shown);
-                    if !file.starts_with(root) {
-                        shown.extend(led_to(&file));
-                        own.extend(file.to_str().map(str::to_owned));
-                    }
+                    shown.extend(config_links::led_to(&file));
+                    own.extend(file.to_str().map(str::to_owned));
                 }
             }
         }
@@ -191,7 +190,7 @@ impl Question {
     }
 
     /// Adds the files that a value of `--config` names, or a file of the person's, and the folders that its values do. What
-    /// the person's includes is shown too; what is the checkout's leads nowhere else.
+    /// the person's includes is shown too; what is the checkout's leads nowhere but in its repository.
     fn configuration(&self, word: &String, shown: &mut Vec<PathBuf>) {
         let (root, home) = (&self.located.root, &self.toolchain.cargo_home);
         let disk = Disk::default();
@@ -203,7 +202,8 @@ impl Question {
             let file = locate::clean(&file);
             let folder = file.parent().unwrap_or(&file);
             outside::sources(&file, folder.parent().unwrap_or(folder), root, shown);
-            let is_shown = is_checkouts || file.starts_with(root) || file.starts_with(home);
+            let may = !is_checkouts || config_links::is_at_home(root, &file);
+            let is_shown = !may || file.starts_with(root) || file.starts_with(home);
             shown.extend((!is_shown).then_some(file));
         }
         if let Ok(table) = word.parse::<toml::Table>() {
@@ -318,12 +318,6 @@ impl Answers {
             said: change(&self.said),
         }
     }
-}
-
-/// Where a link leads, at each step: configuration is often kept elsewhere.
-fn led_to(file: &Path) -> Vec<PathBuf> {
-    let step = |at: &PathBuf| Some(locate::clean(&at.parent()?.join(fs::read_link(at).ok()?)));
-    std::iter::successors(Some(file.to_owned()), step).skip(1).take(LINKS).collect()
 }
 
 fn decides(name: &str) -> bool {

@@ -11,6 +11,7 @@ pub mod clippy;
 mod closure;
 pub mod collisions;
 pub mod config;
+mod config_links;
 mod config_tree;
 pub mod decides;
 pub mod dep_info;
