@@ -28,7 +28,7 @@ pub async fn probe(
     let (mut answers, mut known) = (Vec::new(), Vec::new());
     while let Some(rustflags) = parsed(Probe::next(asked, config, rustc, &known))? {
         let heard = hear(services, question, CargoKind::Probe, Probe::args(asked, &rustflags)).await?;
-        let heard = learned(heard, &Probe::args(asked, &rustflags))?;
+        let heard = learned(heard, &question.toolchain.rustc(), &Probe::args(asked, &rustflags))?;
         known.push(parsed(Probe::parse(&rustflags, &heard.stdout, &heard.stderr))?);
         answers.push(ProbeAnswer { asked: asked.clone(), rustflags, stdout: heard.stdout, stderr: heard.stderr });
     }
@@ -36,12 +36,12 @@ pub async fn probe(
 }
 
 /// The same of rustc's answer about a target, in cargo's words where there is none.
-fn learned(heard: Heard, args: &[String]) -> Result<Heard, NoPlan> {
+fn learned(heard: Heard, rustc: &str, args: &[String]) -> Result<Heard, NoPlan> {
     let Exit::Code(code @ 1..) = heard.exit else { return succeeded(heard) };
     let indented: String = heard.stderr.trim_end().lines().map(|line| format!("\n  {line}")).collect();
     let what = format!(
         "failed to run `rustc` to learn about target-specific information\n\nCaused by:\n  \
-         process didn't exit successfully: `rustc {}` (exit status: {code})\n  --- stderr{indented}\n",
+         process didn't exit successfully: `{rustc} {}` (exit status: {code})\n  --- stderr{indented}\n",
         args.join(" ")
     );
     Err(Failure::new(Fault::User, what).into())

@@ -12,7 +12,7 @@ use std::{
 use serde::Deserialize;
 use shared::fault::{Failure, Fault};
 
-use super::files;
+use super::{files, process::toolchain_name};
 
 /// The environment of one run, as far as it is text.
 pub type Environment = BTreeMap<String, String>;
@@ -24,6 +24,16 @@ pub struct Toolchain {
     pub path: PathBuf,
     /// Where cargo keeps the registry, absolute.
     pub cargo_home: PathBuf,
+}
+
+impl Toolchain {
+    /// The compiler as cargo names it: rustup's with its folder.
+    pub fn rustc(&self) -> String {
+        match toolchain_name(&self.path) {
+            Some(_) => self.path.join("bin/rustc").to_string_lossy().into_owned(),
+            None => "rustc".to_owned(),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -216,6 +226,13 @@ mod tests {
         assert_eq!(found.path, fs::canonicalize(home.path()).expect("it is there"));
         assert_eq!(found.cargo_home, home.path().join(".cargo"));
         assert!(find(&environment(home.path(), &[]), Path::new("/"), Some("nightly")).is_err());
+    }
+
+    #[test]
+    fn rustups_compilers_are_named_with_their_folders() {
+        let named = |path: &str| Toolchain { path: path.into(), cargo_home: "/c".into() }.rustc();
+        assert_eq!(named("/h/.rustup/toolchains/stable"), "/h/.rustup/toolchains/stable/bin/rustc");
+        assert_eq!(named("/usr"), "rustc");
     }
 
     #[test]
