@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::kit::{Done, Machine, Who};
+use crate::kit::{Done, Machine, Project, Who};
 
 const FILES: [(&str, &str); 14] = [
     (
@@ -262,4 +262,26 @@ fn lines_of_other_packages_are_shown() {
         let done = machine.run_in(&home.join("ours"), ["vx", "build"]);
         assert!(done.code == 0 && done.stderr.contains(built), "{}", done.stderr);
     }
+}
+
+#[test]
+fn what_a_future_rust_will_reject_is_named_as_cargo_names_it() {
+    let machine = Machine::with_vx(Who::Person);
+    let project = Project::write(&machine, "future", "", "");
+    let falls_back = "#![allow(dependency_on_unit_never_type_fallback)]\nfn made<T: Default>() -> Result<T, ()> {\n    \
+        Ok(T::default())\n}\npub fn say() -> &'static str {\n    let _ = (|| -> Result<(), ()> {\n        made()?;\n        Ok(())\n    })();\n    \"said\"\n}\n";
+    machine.write(project.path.join("base/src/lib.rs"), falls_back);
+    let warned = |words: &[&str]| {
+        let done = machine.run_in(&project.path, words);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        let warns = |line: &&str| line.contains("rejected by a future version of Rust");
+        done.stderr.lines().find(warns).map(str::to_owned)
+    };
+    let by_cargo = warned(&["cargo", "check", "--target-dir", "by-cargo"]);
+    // The second time it is a hit.
+    for _ in 0..2 {
+        assert_eq!(warned(&["vx", "check"]), by_cargo);
+    }
+    let never = "--config=future-incompat-report.frequency=\"never\"";
+    assert_eq!(warned(&["vx", "check", never]), None);
 }

@@ -1,7 +1,7 @@
 //! What is said when a build has ended: what was there, what that saved, and the chain of actions
 //! that it could not have been faster than. Pure.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::progress::seconds;
 
@@ -48,6 +48,16 @@ pub fn critical(path: &[(&str, Duration)], interest: Interest) -> Option<String>
     is_worth_it.then(|| format!("{}: {}", seconds(total), links.join(", ")))
 }
 
+/// Where to read more about that.
+pub const HOW_REJECTED: &str = "to see what the problems were, run `cargo build --future-incompat-report`";
+
+/// What cargo says of packages that a future rustc will reject.
+pub fn rejected(packages: &BTreeSet<String>) -> Option<String> {
+    let list: Vec<&str> = packages.iter().map(String::as_str).collect();
+    let what = "the following packages contain code that will be rejected by a future version of Rust";
+    (!list.is_empty()).then(|| format!("{what}: {}", list.join(", ")))
+}
+
 fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
@@ -55,6 +65,15 @@ fn counted(number: usize, one: &str, many: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packages_that_will_be_rejected_are_listed_once() {
+        assert_eq!(rejected(&BTreeSet::new()), None);
+        let packages = ["b v2.0.0", "a v1.0.0", "b v2.0.0"].map(str::to_owned).into();
+        let text =
+            "the following packages contain code that will be rejected by a future version of Rust: a v1.0.0, b v2.0.0";
+        assert_eq!(rejected(&packages), Some(text.to_owned()));
+    }
 
     fn ms(time: u64) -> Duration {
         Duration::from_millis(time)

@@ -8,7 +8,7 @@ use crate::{
         config::Config,
         diagnostics::Verbosity,
         messages::Format,
-        term::{Term, When},
+        term::{Future, Term, When},
     },
     cli::groups::OutputArgs,
     output::Colour,
@@ -21,6 +21,7 @@ pub struct Look {
     pub verbosity: Verbosity,
     pub format: Format,
     pub progress: Progress,
+    pub future: Future,
 }
 
 /// Whether what runs now is shown.
@@ -68,7 +69,7 @@ impl Look {
             }
             _ => Progress::Shown { columns: term.width },
         };
-        Ok(Look { colour, verbosity, format: args.format()?, progress })
+        Ok(Look { colour, verbosity, format: args.format()?, progress, future: config.future() })
     }
 }
 

@@ -3,7 +3,7 @@
 //! else; how lines are drawn is `progress`', what they say at the end `closing`'s.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     convert::Infallible,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -15,6 +15,7 @@ use crate::{
         messages::{self, Messages, Success},
         package::{Package, Source},
         plan::{Kind, Plan, Unit, UnitId},
+        term::Future,
     },
     closing::{self, Counts, Interest},
     events::{Event, Figures, Listener},
@@ -78,6 +79,8 @@ struct Progressed {
     figures: Figures,
     /// What is new about what scripts want.
     wants: Vec<String>,
+    /// Packages that a future rustc will reject.
+    rejected: BTreeSet<String>,
     /// Messages about files that are not placed yet.
     later: String,
     failures: usize,
@@ -158,6 +161,13 @@ impl Terminal {
             let text = format!("path {critical}");
             let columns = self.output.screen().map_or(usize::MAX, |screen| usize::from(screen.size().cols));
             self.output.say("Critical", &progress::cut(&text, columns.saturating_sub(14))).await;
+        }
+        let rejected = std::mem::take(&mut self.lock().rejected);
+        if self.look.future == Future::Told
+            && let Some(text) = closing::rejected(&rejected)
+        {
+            self.output.warning(&text).await;
+            self.output.note(closing::HOW_REJECTED).await;
         }
     }
 
@@ -257,7 +267,11 @@ impl Listener for Terminal {
 
 impl Say for Terminal {
     async fn say(&self, words: Words) {
-        self.lock().later.push_str(&words.placed);
+        {
+            let mut state = self.lock();
+            state.later.push_str(&words.placed);
+            state.rejected.extend(words.rejected);
+        }
         self.output.out(words.out).await;
         self.output.err(words.err).await;
         if std::mem::take(&mut self.lock().goes_on) && self.look.verbosity != Verbosity::Quiet {

@@ -44,6 +44,8 @@ pub struct Words {
     pub placed: String,
     /// For standard error.
     pub err: String,
+    /// The package, where a future rustc will reject what this one has compiled.
+    pub rejected: Option<String>,
 }
 
 /// How a call ended, for the line about a failure.
@@ -115,6 +117,7 @@ impl Voice {
                 Line::FutureIncompat { warnings, errors } => {
                     tally.all_warnings += warnings;
                     tally.errors += errors;
+                    words.rejected = Some(plan.package(unit).described());
                 }
                 Line::Artifact { .. } | Line::Summary => {}
             }

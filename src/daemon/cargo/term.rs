@@ -16,6 +16,13 @@ pub enum When {
     Never,
 }
 
+/// Whether it is said what a future rustc will reject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Future {
+    Told,
+    Silent,
+}
+
 /// The keys that vx honours.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Term {
@@ -29,6 +36,12 @@ pub struct Term {
 }
 
 impl Config {
+    /// `future-incompat-report.frequency`.
+    pub fn future(&self) -> Future {
+        let frequency = self.text(&["future-incompat-report", "frequency"]);
+        if frequency.is_some_and(|frequency| frequency.text == "never") { Future::Silent } else { Future::Told }
+    }
+
     /// The table, with CARGO_TERM_* above it.
     pub fn term(&self) -> Term {
         let word = |path: &[&str]| self.text(path).map(|Text { text, .. }| text);
