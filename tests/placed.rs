@@ -118,8 +118,9 @@ fn main() {
 }
 "#;
     machine.write(at.join("src/main.rs"), main);
-    for _ in 0..2 {
-        assert_eq!(machine.run_in(&at, ["vx", "run", "-q"]).ok(), format!("made {}", at.display()));
+    for words in [&[][..], &[], &["--target-dir", "no/../other"]] {
+        let words = [&["vx", "run", "-q"], words].concat();
+        assert_eq!(machine.run_in(&at, &words).ok(), format!("made {}", at.display()), "{words:?}");
     }
 }
 

@@ -39,13 +39,20 @@ pub fn here(plan: &Plan, unit: &Unit, mut call: Call) -> Call {
     call
 }
 
+/// An OUT_DIR by its own place. A target folder keeps `..` in its name, and a place has none: what is before it need not be there.
+pub fn own_out_dir(plan: &Plan, run: &Unit) -> String {
+    let real = plan.shown(&run.out_dir(plan));
+    locate::clean(Path::new(&real)).to_string_lossy().into_owned()
+}
+
 /// The same with what its scripts made at the person's own places, where programs look for it; a script writes there.
 pub fn with_out_dirs(plan: &Plan, unit: &Unit, mut call: Call) -> Call {
-    let places: Vec<String> = match unit.kind {
-        Kind::BuildScriptRun => vec![unit.out_dir(plan)],
-        _ => unit.links.own.iter().map(|run| plan.unit(*run).out_dir(plan)).collect(),
+    let runs: Vec<&Unit> = match unit.kind {
+        Kind::BuildScriptRun => vec![unit],
+        _ => unit.links.own.iter().map(|run| plan.unit(*run)).collect(),
     };
-    let places: Vec<(String, String)> = places.into_iter().map(|fixed| (plan.shown(&fixed), fixed)).collect();
+    let places: Vec<(String, String)> =
+        runs.into_iter().map(|run| (own_out_dir(plan, run), run.out_dir(plan))).collect();
     let mounts = Mounts::new(places.clone());
     for value in call.env.values_mut() {
         *value = mounts.to_real(value);
@@ -56,8 +63,7 @@ pub fn with_out_dirs(plan: &Plan, unit: &Unit, mut call: Call) -> Call {
             let own = call.args[at].replacen(&fixed, &real, 1);
             call.args.insert(at + 1, own);
         }
-        // A target folder keeps `..` in its name, and a place has none.
-        call.places.push((fixed, locate::clean(Path::new(&real)).to_string_lossy().into_owned()));
+        call.places.push((fixed, real));
     }
     call
 }

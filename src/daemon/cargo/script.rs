@@ -11,6 +11,7 @@ use super::{
     directives::{self, DirectiveError, Directives, Speaker},
     environment::{Ambient, NUM_JOBS},
     mounts::{DEPS, TOOLCHAIN},
+    placed,
     plan::{Kind, Plan, Unit},
     rustc::package_environment,
 };
@@ -105,7 +106,7 @@ pub fn heard(plan: &Plan, unit: &Unit, ambient: &Ambient, stdout: &[u8]) -> Resu
     let package = plan.package(unit);
     let (described, library, out_dir) = (package.described(), package.library(), unit.out_dir(plan));
     // Where it knew that as the person does.
-    let real = plan.shown(&out_dir);
+    let real = placed::own_out_dir(plan, unit);
     let speaker = Speaker {
         package: &described,
         targets: &package.targets,
