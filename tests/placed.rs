@@ -122,6 +122,10 @@ fn main() {
         let words = [&["vx", "run", "-q"], words].concat();
         assert_eq!(machine.run_in(&at, &words).ok(), format!("made {}", at.display()), "{words:?}");
     }
+    // What it did not make no exception would show.
+    machine.write(at.join("src/main.rs"), main.replace("/place", "/absent"));
+    let failed = machine.run_in(&at, ["vx", "build"]).stderr;
+    assert!(failed.contains("out/absent`: No such file") && !failed.contains("sandbox.exception"), "{failed}");
 }
 
 #[test]

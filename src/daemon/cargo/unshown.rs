@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    locate,
+    locate, mounts,
     package::{Package, Source},
     plan::Plan,
 };
@@ -28,7 +28,9 @@ pub fn named(plan: &Plan, package: &Package, rendered: &str) -> Option<String> {
         _ => &package.real,
     };
     let path = beyond(&path, shown).unwrap_or(path);
-    let is_ours = !path.starts_with(shown) && package.source.is_path();
+    // What a script did not make is nowhere else.
+    let is_made = mounts::ALL.iter().any(|mount| path.starts_with(mount));
+    let is_ours = !path.starts_with(shown) && !is_made && package.source.is_path();
     is_ours.then(|| path.display().to_string())
 }
 
