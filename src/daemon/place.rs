@@ -48,8 +48,8 @@ use crate::{
 /// Files from this size on are moved where that can be; below, a copy costs no more than to ask.
 const MOVED_BYTES: u64 = 256 << 10;
 
-/// Large files that are held open until the build has ended; more would take the daemon's descriptors.
-const HELD_FILES: usize = 64;
+/// Files that are held open until all is placed; more would take the daemon's descriptors.
+const HELD_FILES: usize = 512;
 
 /// A file to put somewhere.
 pub struct Item {
@@ -131,7 +131,9 @@ pub async fn place(
     let replaced = blocking(move || {
         let mut replaced = Vec::new();
         for (item, (opened, taken)) in stale.into_iter().zip(opened.into_iter().zip(taken)) {
-            replaced.extend(large(&item.path).filter(|_| replaced.len() < HELD_FILES));
+            if replaced.len() < HELD_FILES {
+                replaced.extend(held(&item.path));
+            }
             match taken {
                 Taken::Moved => finish(&item, mask, |beside| mask.allow(beside, item.mode))?,
                 Taken::Not => put(&target, &item, opened, &fds, mask)?,
@@ -144,7 +146,7 @@ pub async fn place(
     })
     .await?;
     runner.keep_documented().await;
-    // What a large file that is gone held is freed with its last descriptor, and nobody waits for that.
+    // What a file that is gone held is freed with its last descriptor, and nobody waits for that.
     tokio::task::spawn_blocking(move || drop(replaced));
     Ok(())
 }
@@ -178,10 +180,11 @@ async fn take(services: &Services, target: &Path, items: &[Item], mask: Mask) ->
     Ok(taken)
 }
 
-/// A large file that is there already.
-fn large(path: &Path) -> Option<File> {
-    let is_large = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() >= MOVED_BYTES);
-    is_large.then(|| File::open(path).ok()).flatten()
+/// A file that is to be replaced, so that what it holds is freed later.
+fn held(path: &Path) -> Option<File> {
+    // What else has the name, as a pipe has, is not opened.
+    let is_file = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
+    is_file.then(|| File::open(path).ok()).flatten()
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
@@ -348,13 +351,14 @@ mod tests {
     use super::{folders::own_folder, *};
 
     #[test]
-    fn small_files_that_are_replaced_are_not_held_open() {
+    fn only_files_are_held_open() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (small, big) = (folder.path().join("small"), folder.path().join("big"));
-        fs::write(&small, "x").expect("a file");
-        fs::write(&big, vec![0; MOVED_BYTES as usize]).expect("a file");
-        assert!(large(&small).is_none() && large(&folder.path().join("absent")).is_none());
-        assert!(large(&big).is_some());
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "x").expect("a file");
+        symlink("file", at("link")).expect("a link");
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).expect("a socket");
+        assert!(held(&at("file")).is_some());
+        assert!(["socket", "link", "absent"].iter().all(|name| held(&at(name)).is_none()));
     }
 
     #[test]
