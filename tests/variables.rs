@@ -3,6 +3,15 @@
 
 use crate::kit::{Machine, Project, Who};
 
+/// Builds with these variables; what was said of it, once the program has said what it should.
+fn built_with(machine: &Machine, project: &Project, variables: &[&str], says: &str) -> String {
+    let words = ["env"].iter().chain(variables).chain(&["vx", "build"]);
+    let built = machine.run_in(&project.path, words);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), says);
+    built.stderr
+}
+
 #[test]
 fn named_variables_reach_a_build_and_a_changed_one_builds_anew() {
     let machine = Machine::with_vx(Who::Person);
@@ -16,13 +25,7 @@ fn named_variables_reach_a_build_and_a_changed_one_builds_anew() {
     let without = machine.run_in(&project.path, ["vx", "build"]);
     assert_eq!(without.code, 101);
     assert!(without.stderr.contains("environment variable `MUST` not defined"), "{}", without.stderr);
-    let build = |variables: &[&str], says: &str| {
-        let words = ["env"].iter().chain(variables).chain(&["vx", "build"]);
-        let built = machine.run_in(&project.path, words);
-        assert_eq!(built.code, 0, "{}", built.stderr);
-        assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), says);
-        built.stderr
-    };
+    let build = |variables: &[&str], says: &str| built_with(&machine, &project, variables, says);
     build(&["MUST=one"], "one None \"\"\n");
     build(&["MUST=two", "MAY=m", "OF_SCRIPT=s"], "two Some(\"m\") \"s\"\n");
     machine.run(["systemctl", "--user", "stop", "vx.service"]).ok();
@@ -50,13 +53,7 @@ fn variables_that_scripts_and_macros_read_without_a_word_reach_them_and_count() 
         project.path.join("mid/src/lib.rs"),
         "pub fn say() -> String {\n    format!(\"{} {} {}\", base::say(), env!(\"HEARD\"), macr::heard!())\n}\n",
     );
-    let built = |variables: &[&str], says: &str| {
-        let words = ["env"].iter().chain(variables).chain(&["vx", "build"]);
-        let done = machine.run_in(&project.path, words);
-        assert_eq!(done.code, 0, "{}", done.stderr);
-        assert_eq!(machine.run_in(&project.path, ["target/debug/app"]).ok(), says);
-        done.stderr
-    };
+    let built = |variables: &[&str], says: &str| built_with(&machine, &project, variables, says);
     built(&["X=1"], "base  \n");
     built(&["SILENT_S=s", "SILENT_M=m"], "base s m\n");
     built(&["SILENT_S=s", "SILENT_M=n"], "base s n\n");

@@ -48,15 +48,15 @@ pub fn critical(path: &[(&str, Duration)], interest: Interest) -> Option<String>
     is_worth_it.then(|| format!("{}: {}", seconds(total), links.join(", ")))
 }
 
-/// Where to read more about that.
-pub const HOW_REJECTED: &str = "to see what the problems were, run `cargo build --future-incompat-report`";
-
 /// What cargo says of packages that a future rustc will reject.
 pub fn rejected(packages: &BTreeSet<String>) -> Option<String> {
     let list: Vec<&str> = packages.iter().map(String::as_str).collect();
     let what = "the following packages contain code that will be rejected by a future version of Rust";
     (!list.is_empty()).then(|| format!("{what}: {}", list.join(", ")))
 }
+
+/// Where to read more about those.
+pub const HOW_REJECTED: &str = "to see what the problems were, run `cargo build --future-incompat-report`";
 
 fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    fs::File,
+    fs,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -37,7 +37,8 @@ type Names = BTreeMap<String, bool>;
 pub type Program<'a> = (Digest, Option<&'a Path>);
 
 impl Mentions {
-    /// Which of `wanted` each of these programs names.
+    /// Which of `wanted` each of these programs names; one that cannot be read names nothing, as nobody can run it either.
+    /// Fails where the store does.
     pub async fn of(
         &self,
         services: &Services,
@@ -82,11 +83,12 @@ impl Mentions {
         let searches: Vec<_> = searches.collect();
         let search = move || {
             let found = searches.into_iter().map(|(program, names, source)| {
-                let held = source.held(&fds, &names);
+                let held = source.held(program, &fds, &names)?;
                 let names = names.into_iter().map(|name| (name.clone(), held.contains(&name)));
-                (program, names.collect::<Names>())
+                Some((program, names.collect::<Names>()))
             });
-            found.collect::<Vec<_>>()
+            // What was not read is not known, and is looked for again by the next who asks.
+            found.flatten().collect::<Vec<_>>()
         };
         let found = tokio::task::spawn_blocking(search).await;
         for (program, names) in found.map_err(|err| Failure::new(Fault::Bug, format!("searching programs: {err}")))? {
@@ -146,28 +148,27 @@ enum Source {
 }
 
 impl Source {
-    /// Which names stand in it. What cannot be read is not run either.
-    fn held(&self, fds: &[OwnedFd], names: &[String]) -> BTreeSet<String> {
-        let Ok(search) = Search::new(names) else { return names.iter().cloned().collect() };
+    /// Which names stand in it; `None` where it cannot be read, or is another one by now.
+    fn held(&self, program: Digest, fds: &[OwnedFd], names: &[String]) -> Option<BTreeSet<String>> {
+        let Ok(search) = Search::new(names) else { return Some(names.iter().cloned().collect()) };
         let mut found = BTreeSet::new();
         let mut through = |fd: &OwnedFd, offset: u64, size: u64| {
             for from in (0..size).step_by(CHUNK_BYTES as usize) {
-                let bytes = read_at(fd, offset + from, (size - from).min(CHUNK_BYTES + search.longest));
-                search.look(&bytes.unwrap_or_default(), &mut found);
+                let bytes = read_at(fd, offset + from, (size - from).min(CHUNK_BYTES + search.longest)).ok()?;
+                search.look(&bytes, &mut found);
             }
+            Some(())
         };
         match self {
-            Source::Nowhere => {}
+            Source::Nowhere => return None,
             Source::Store(Opened::Inline(bytes)) => search.look(bytes, &mut found),
-            Source::Store(Opened::File { fd, offset, size }) => through(&fds[*fd], *offset, *size),
+            Source::Store(Opened::File { fd, offset, size }) => through(&fds[*fd], *offset, *size)?,
             Source::File(path) => {
-                if let Ok(file) = File::open(path) {
-                    let size = file.metadata().map_or(0, |meta| meta.len());
-                    through(&file.into(), 0, size);
-                }
+                let bytes = fs::read(path).ok().filter(|bytes| Digest::of(Function::Blake3, bytes) == program)?;
+                search.look(&bytes, &mut found);
             }
         }
-        found
+        Some(found)
     }
 }
 
@@ -236,7 +237,7 @@ mod tests {
         let names = ["MINE", "MINE_TOO", "XMINE", "OTHER"].map(str::to_owned);
         let held = |bytes: &[u8]| {
             let bytes = Source::Store(Opened::Inline(bytes.to_vec()));
-            Vec::from_iter(bytes.held(&[], &names))
+            Vec::from_iter(bytes.held(Digest::of(Function::Blake3, b""), &[], &names).expect("it is at hand"))
         };
         assert_eq!(held(b"\0srcMINE_TOsrc/main.rs"), ["MINE"]);
         assert_eq!(held(b"aXMINE_TOO"), ["MINE", "MINE_TOO", "XMINE"]);
@@ -255,5 +256,18 @@ mod tests {
         mentions.recall(&wanted, &[(program, None)], &mut known);
         let lacks: Vec<_> = known.lacks(&wanted, &[(program, None)]).collect();
         assert_eq!(lacks, [((program, None), vec!["C".to_owned()])]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_known_to_name_nothing() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), "a MINE").expect("a file");
+        let (names, program) = (["MINE".to_owned()], Digest::of(Function::Blake3, b"a MINE"));
+        let held = |source: Source| source.held(program, &[], &names);
+        assert_eq!(held(Source::File(file.path().to_owned())), Some(names.clone().into()));
+        fs::write(file.path(), "b none").expect("a file");
+        assert_eq!(held(Source::File(file.path().to_owned())), None, "another one by now");
+        assert_eq!(held(Source::File("/nowhere".into())), None);
+        assert_eq!(held(Source::Nowhere), None);
     }
 }

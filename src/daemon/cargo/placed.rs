@@ -39,6 +39,14 @@ pub fn here(plan: &Plan, unit: &Unit, mut call: Call) -> Call {
     call
 }
 
+/// The runs whose OUT_DIR a unit knows: a script's run its own, what is compiled those of its package's scripts.
+pub fn runs_of<'a>(plan: &'a Plan, unit: &'a Unit) -> Vec<&'a Unit> {
+    match unit.kind {
+        Kind::BuildScriptRun => vec![unit],
+        _ => unit.links.own.iter().map(|run| plan.unit(*run)).collect(),
+    }
+}
+
 /// An OUT_DIR by its own place. A target folder keeps `..` in its name, and a place has none: what is before it need not be there.
 pub fn own_out_dir(plan: &Plan, run: &Unit) -> String {
     let real = plan.shown(&run.out_dir(plan));
@@ -47,12 +55,8 @@ pub fn own_out_dir(plan: &Plan, run: &Unit) -> String {
 
 /// The same with what its scripts made at the person's own places, where programs look for it; a script writes there.
 pub fn with_out_dirs(plan: &Plan, unit: &Unit, mut call: Call) -> Call {
-    let runs: Vec<&Unit> = match unit.kind {
-        Kind::BuildScriptRun => vec![unit],
-        _ => unit.links.own.iter().map(|run| plan.unit(*run)).collect(),
-    };
-    let places: Vec<(String, String)> =
-        runs.into_iter().map(|run| (own_out_dir(plan, run), run.out_dir(plan))).collect();
+    let runs = runs_of(plan, unit).into_iter();
+    let places: Vec<(String, String)> = runs.map(|run| (own_out_dir(plan, run), run.out_dir(plan))).collect();
     let mounts = Mounts::new(places.clone());
     for value in call.env.values_mut() {
         *value = mounts.to_real(value);

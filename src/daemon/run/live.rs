@@ -20,7 +20,7 @@ use crate::{
         call::Call,
         mounts::{self, WORKSPACE},
         package::Source,
-        placed::Standing,
+        placed::{self, Standing},
         plan::{Kind, Unit},
         rustc, script,
     },
@@ -245,10 +245,7 @@ impl Runner<'_> {
 
     /// Where a script makes what it makes, and where what its own scripts made is for a unit that is compiled.
     fn out_dirs(&self, unit: &Unit) -> Vec<String> {
-        match unit.kind {
-            Kind::BuildScriptRun => vec![unit.out_dir(self.plan)],
-            _ => unit.links.own.iter().map(|run| self.plan.unit(*run).out_dir(self.plan)).collect(),
-        }
+        placed::runs_of(self.plan, unit).into_iter().map(|run| run.out_dir(self.plan)).collect()
     }
 
     /// Whether a unit may be run once more because its sources changed.
